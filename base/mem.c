@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "base/mem.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef MERIDIAN_JEMALLOC
+#include <jemalloc/jemalloc.h>
+#else
+#include <malloc.h>
+#endif
+
+#include <stdatomic.h>
+
+/*
+ * Accounting: each thread adds to a stripe of its own, so that counting costs no shared cache line. A block may be freed
+ * by another thread than the one that allocated it: stripes go negative, the sum stays right.
+ */
+#define STRIPES 64
+static struct {
+    _Atomic int64_t held;
+    char pad[56];
+} stripes[STRIPES];
+static _Atomic unsigned next_stripe;
+static _Thread_local unsigned my_stripe = STRIPES;
+
+static void account(int64_t delta)
+{
+    if (my_stripe == STRIPES)
+        my_stripe = atomic_fetch_add_explicit(&next_stripe, 1, memory_order_relaxed) % STRIPES;
+    _Atomic int64_t *held = &stripes[my_stripe].held;
+    atomic_store_explicit(held, atomic_load_explicit(held, memory_order_relaxed) + delta,
+                          memory_order_relaxed);
+}
+
+static void *checked(void *p, size_t n)
+{
+    if (p == NULL) {
+        fprintf(stderr, "meridian: out of memory allocating %zu bytes\n", n);
+        abort();
+    }
+    return p;
+}
+
+size_t mem_block_size(const void *p)
+{
+#ifdef MERIDIAN_JEMALLOC
+    return sallocx(p, 0);
+#else
+    union {
+        const void *in;
+        void *out;
+    } u = {.in = p};
+    return malloc_usable_size(u.out);
+#endif
+}
+
+size_t mem_class_size(size_t n)
+{
+#ifdef MERIDIAN_JEMALLOC
+    return nallocx(n ? n : 1, 0);
+#else
+    return (n + 15) & ~(size_t)15;
+#endif
+}
+
+void *mem_alloc(size_t n)
+{
+    void *p = checked(malloc(n ? n : 1), n);
+    account((int64_t)mem_block_size(p));
+    return p;
+}
+
+void *mem_zalloc(size_t n)
+{
+    void *p = checked(calloc(1, n ? n : 1), n);
+    account((int64_t)mem_block_size(p));
+    return p;
+}
+
+void *mem_realloc(void *p, size_t n)
+{
+    int64_t before = p ? (int64_t)mem_block_size(p) : 0;
+    void *q = checked(realloc(p, n ? n : 1), n);
+    account((int64_t)mem_block_size(q) - before);
+    return q;
+}
+
+void mem_free(void *p)
+{
+    if (p == NULL)
+        return;
+    account(-(int64_t)mem_block_size(p));
+    free(p);
+}
+
+size_t mem_used(void)
+{
+    int64_t sum = 0;
+    for (unsigned i = 0; i < STRIPES; i++)
+        sum += atomic_load_explicit(&stripes[i].held, memory_order_relaxed);
+    return sum < 0 ? 0 : (size_t)sum;
+}
+
+char *mem_strdup(const char *s)
+{
+    return mem_dup(s, strlen(s) + 1);
+}
+
+void *mem_dup(const void *p, size_t n)
+{
+    if (n == 0)
+        return NULL;
+    return memcpy(mem_alloc(n), p, n);
+}

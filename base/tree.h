@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#ifndef MERIDIAN_BASE_TREE_H
+#define MERIDIAN_BASE_TREE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * A counted B+ tree of pointers: items in the order of `cmp`, each also reachable by its rank in O(log n). Sorted sets
+ * (score, member), lists (position) and streams (ID) stand on it. It owns no item. Nodes are at most 32..64 wide; an append at
+ * either end is O(1) amortised in cache misses.
+ */
+typedef int tree_cmp(const void *a, const void *b, void *arg);
+
+struct tree {
+    tree_cmp *cmp;
+    void *arg;
+    void *root;
+    unsigned height;
+    size_t count;
+};
+
+void tree_init(struct tree *t, tree_cmp *cmp, void *arg);
+void tree_deinit(struct tree *t, void (*drop)(void *item, void *arg), void *arg);
+/* Adds; nothing that compares equal may be present. */
+void tree_put(struct tree *t, void *item);
+/* Takes out what compares equal to `key`; NULL when absent. */
+void *tree_take(struct tree *t, const void *key);
+/* What compares equal to `key` is now at `item` (same order, moved by a realloc). `old` is compared as an address within
+ * the node that `item` orders to; it may be freed already. */
+void tree_replace(struct tree *t, const void *old, void *item);
+void *tree_at(const struct tree *t, size_t rank); /* NULL when rank >= count */
+/* Rank of the first item for which below(item, arg) is false; `below` must be true for a prefix of the order. */
+size_t tree_partition(const struct tree *t, bool (*below)(const void *item, const void *arg),
+                      const void *arg);
+
+/* Walking from a rank, either way; the tree must not change meanwhile. */
+struct tree_iter {
+    void *leaf;
+    unsigned i;
+};
+void tree_iter(struct tree_iter *it, const struct tree *t, size_t rank);
+void *tree_next(struct tree_iter *it); /* returns the item at the place and steps forward; NULL at the end */
+void *tree_prev(struct tree_iter *it); /* returns the item at the place and steps back; NULL before the start */
+size_t tree_memory(const struct tree *t);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#ifndef MERIDIAN_SHARD_REPLY_H
+#define MERIDIAN_SHARD_REPLY_H
+
+#include "base/buf.h"
+
+/* Writes RESP2 or RESP3 into a buffer. https://redis.io/docs/latest/develop/reference/protocol-spec/ */
+struct reply {
+    struct buf *out; /* kept */
+    uint8_t resp;    /* 2 or 3 */
+};
+
+void reply_ok(struct reply *r);
+void reply_simple(struct reply *r, const char *text);
+/* `text` with its code: "ERR no such key"; CR and LF become blanks. */
+void reply_error(struct reply *r, const char *text);
+void reply_errorf(struct reply *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void reply_int(struct reply *r, int64_t v);
+void reply_bulk(struct reply *r, struct bytes s);
+void reply_bulk_str(struct reply *r, const char *s);
+void reply_bulk_i64(struct reply *r, int64_t v);
+void reply_verbatim(struct reply *r, struct bytes s); /* txt: in RESP3, bulk in RESP2 */
+void reply_double(struct reply *r, double v);         /* , in RESP3, bulk in RESP2 */
+void reply_bool(struct reply *r, bool v);             /* # in RESP3, 0/1 in RESP2 */
+void reply_nil(struct reply *r);                      /* _ or $-1 */
+void reply_nil_array(struct reply *r);                /* _ or *-1 */
+void reply_array(struct reply *r, size_t n);
+void reply_map(struct reply *r, size_t pairs); /* % or flat array */
+void reply_set(struct reply *r, size_t n);     /* ~ or array */
+void reply_push(struct reply *r, size_t n);    /* > or array */
+
+#define WRONGTYPE "WRONGTYPE Operation against a key holding the wrong kind of value"
+#define ERR_SYNTAX "ERR syntax error"
+#define ERR_NOT_INT "ERR value is not an integer or out of range"
+#define ERR_NOT_FLOAT "ERR value is not a valid float"
+#define ERR_NO_KEY "ERR no such key"
+
+#endif

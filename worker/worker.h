@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#ifndef MERIDIAN_WORKER_WORKER_H
+#define MERIDIAN_WORKER_WORKER_H
+
+#include "base/port.h"
+#include "manager/control_wire.h"
+#include "shard/shard.h"
+#include "syncer/syncer.h"
+
+/*
+ * A worker: one thread of the data plane as one machine. It owns its client sessions (proxy/), its shards (shard/) and
+ * their links (syncer/), and passes requests for shards of other workers on as messages. Worker 0 also listens for the
+ * manager and hands configuration to the others.
+ */
+struct worker;
+
+struct worker_opts {
+    uint32_t index, count;
+    const char *control; /* worker 0: where to listen for the manager ("unix:/path" or "host:port"); NULL: nowhere */
+    char control_token[65];
+    uint64_t seed;
+};
+
+struct worker *worker_new(const struct worker_opts *o);
+void worker_free(struct worker *w, struct port *port);
+struct machine worker_machine(struct worker *w);
+
+/* Looking inside (simulator's checkers, tests): the shards this worker owns. */
+struct worker_shard {
+    uint32_t db_uid;
+    uint32_t first_partition, count;
+    struct shard *shard;
+    struct syncer *syncer; /* NULL: single-region */
+};
+unsigned worker_shards(struct worker *w, struct worker_shard *out, unsigned max);
+/* Shard i of n lives on worker i % count; it owns partitions [i*P/n, (i+1)*P/n). */
+
+#endif
