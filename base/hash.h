@@ -4,18 +4,21 @@
 
 #include "base/bytes.h"
 
-/* SipHash-1-2 with a 128-bit key: for tables whose keys clients choose (Aumasson & Bernstein 2012). */
+/* SipHash-1-2 with a 128-bit key: for tables whose keys clients choose (Aumasson & Bernstein 2012).
+ */
 struct hash_key {
     uint64_t k0, k1;
 };
 uint64_t hash_sip(struct bytes s, struct hash_key key);
 
-/* Redis Cluster's slot of a key: CRC16 (XMODEM) of the key or of its {tag}, mod 16384. Redis Cluster specification. */
+/* Redis Cluster's slot of a key: CRC16 (XMODEM) of the key or of its {tag}, mod 16384. Redis
+ * Cluster specification. */
 #define SLOTS 16384u
 uint16_t hash_crc16(struct bytes s);
 unsigned hash_slot(struct bytes key); /* 0 .. SLOTS-1 */
 
-/* 128-bit content hash for digests (XXH3). Never used where clients could profit from collisions. */
+/* 128-bit content hash for digests (XXH3). Never used where clients could profit from collisions.
+ */
 struct hash128 {
     uint64_t lo, hi;
 };

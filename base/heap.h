@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A binary min-heap of (when, what, which): deadlines. Entries are never removed from the middle: whoever pops one checks
- * that it still holds. */
+/* A binary min-heap of (when, what, which): deadlines. Entries are never removed from the middle:
+ * whoever pops one checks that it still holds. */
 struct heap_entry {
     int64_t when;
     uint64_t what;

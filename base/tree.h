@@ -7,9 +7,9 @@
 #include <stdint.h>
 
 /*
- * A counted B+ tree of pointers: items in the order of `cmp`, each also reachable by its rank in O(log n). Sorted sets
- * (score, member), lists (position) and streams (ID) stand on it. It owns no item. Nodes are at most 32..64 wide; an append at
- * either end is O(1) amortised in cache misses.
+ * A counted B+ tree of pointers: items in the order of `cmp`, each also reachable by its rank in
+ * O(log n). Sorted sets (score, member), lists (position) and streams (ID) stand on it. It owns no
+ * item. Nodes are at most 32..64 wide; an append at either end is O(1) amortised in cache misses.
  */
 typedef int tree_cmp(const void *a, const void *b, void *arg);
 
@@ -27,11 +27,12 @@ void tree_deinit(struct tree *t, void (*drop)(void *item, void *arg), void *arg)
 void tree_put(struct tree *t, void *item);
 /* Takes out what compares equal to `key`; NULL when absent. */
 void *tree_take(struct tree *t, const void *key);
-/* What compares equal to `key` is now at `item` (same order, moved by a realloc). `old` is compared as an address within
- * the node that `item` orders to; it may be freed already. */
+/* What compares equal to `key` is now at `item` (same order, moved by a realloc). `old` is compared
+ * as an address within the node that `item` orders to; it may be freed already. */
 void tree_replace(struct tree *t, const void *old, void *item);
 void *tree_at(const struct tree *t, size_t rank); /* NULL when rank >= count */
-/* Rank of the first item for which below(item, arg) is false; `below` must be true for a prefix of the order. */
+/* Rank of the first item for which below(item, arg) is false; `below` must be true for a prefix of
+ * the order. */
 size_t tree_partition(const struct tree *t, bool (*below)(const void *item, const void *arg),
                       const void *arg);
 
@@ -41,8 +42,10 @@ struct tree_iter {
     unsigned i;
 };
 void tree_iter(struct tree_iter *it, const struct tree *t, size_t rank);
-void *tree_next(struct tree_iter *it); /* returns the item at the place and steps forward; NULL at the end */
-void *tree_prev(struct tree_iter *it); /* returns the item at the place and steps back; NULL before the start */
+void *tree_next(
+    struct tree_iter *it); /* returns the item at the place and steps forward; NULL at the end */
+void *tree_prev(
+    struct tree_iter *it); /* returns the item at the place and steps back; NULL before the start */
 size_t tree_memory(const struct tree *t);
 
 #endif

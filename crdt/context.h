@@ -6,9 +6,10 @@
 #include "crdt/stamp.h"
 
 /*
- * A version vector: the newest stamp seen of every actor, of one partition. Because each actor's stamps are delivered in
- * order and without gaps, covering is exact. Stored as stamps sorted by their actor; an absent actor counts as 0.
- * Zero-initialised is the empty context.
+ * A version vector: the newest stamp seen of every actor, of one partition. Because each actor's
+ * stamps are delivered in order and without gaps, covering is exact. Stored as stamps sorted by
+ * their actor; an absent actor counts as 0, and so does stamp_make(0, 0, actor), which is never
+ * stored and always covered. Zero-initialised is the empty context.
  */
 struct context {
     stamp_t *at; /* owned */
@@ -29,8 +30,9 @@ void context_meet(struct context *c, const struct context *o);
 /* Every stamp that `small` covers is covered by `big`. */
 bool context_le(const struct context *small, const struct context *big);
 bool context_eq(const struct context *a, const struct context *b);
-void context_encode(struct buf *out, const struct context *c);       /* msgpack array of uints */
-bool context_decode(struct mp *m, struct context *c);                /* false: not sorted, duplicate, over 1024 */
+void context_encode(struct buf *out, const struct context *c); /* msgpack array of uints */
+bool context_decode(struct mp *m,
+                    struct context *c); /* false: not sorted, duplicate, zero, over 1024 */
 
 static inline bool context_covers(const struct context *c, stamp_t dot)
 {
@@ -38,14 +40,15 @@ static inline bool context_covers(const struct context *c, stamp_t dot)
     for (unsigned i = 0; i < c->n; i++)
         if (stamp_actor(c->at[i]) == actor)
             return dot <= c->at[i];
-    return dot == 0;
+    return stamp_is_zero(dot);
 }
 
-/* What the writer of an operation had seen: others' stamps, and its own previous one. deps == NULL stands for "all that
- * is here", which is what a local writer has seen. */
+/* What the writer of an operation had seen: others' stamps, and its own previous one. deps == NULL
+ * stands for "all that is here", which is what a local writer has seen. */
 struct seen {
     const struct context *deps;
-    stamp_t prev; /* names the writing actor, also when it wrote nothing before: stamp_make(0, 0, actor) */
+    stamp_t prev; /* names the writing actor, also when it wrote nothing before: stamp_make(0, 0,
+                     actor) */
 };
 
 static inline bool seen_covers(const struct seen *s, stamp_t dot)

@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 /*
- * A stamp: ms:41 | seq:13 | actor:10, milliseconds since 2020-01-01 UTC. Unique, totally ordered by one integer
- * comparison, names its writer. 0 is "before everything".
+ * A stamp: ms:41 | seq:13 | actor:10, milliseconds since 2020-01-01 UTC. Unique, totally ordered by
+ * one integer comparison, names its writer. 0 is "before everything".
  */
 typedef uint64_t stamp_t;
 
@@ -20,29 +20,21 @@ static inline stamp_t stamp_make(uint64_t ms, uint32_t seq, uint32_t actor)
     return ms << 23 | (uint64_t)seq << 10 | actor;
 }
 
-static inline uint32_t stamp_actor(stamp_t s)
-{
-    return (uint32_t)(s & 1023u);
-}
+static inline uint32_t stamp_actor(stamp_t s) { return (uint32_t)(s & 1023u); }
 
-static inline uint64_t stamp_ms(stamp_t s)
-{
-    return s >> 23;
-}
+/* Before everything its actor wrote (or 0, which names no actor). */
+static inline bool stamp_is_zero(stamp_t s) { return s >> 10 == 0; }
 
-static inline uint32_t stamp_seq(stamp_t s)
-{
-    return (uint32_t)(s >> 10) & 8191u;
-}
+static inline uint64_t stamp_ms(stamp_t s) { return s >> 23; }
 
-static inline int64_t stamp_wall_ms(stamp_t s)
-{
-    return (int64_t)stamp_ms(s) + STAMP_EPOCH_MS;
-}
+static inline uint32_t stamp_seq(stamp_t s) { return (uint32_t)(s >> 10) & 8191u; }
+
+static inline int64_t stamp_wall_ms(stamp_t s) { return (int64_t)stamp_ms(s) + STAMP_EPOCH_MS; }
 
 /*
- * Actors are numbered region + 64 * incarnation mod 16: a region that loses its memory goes on as its next incarnation.
- * Regions are 1..63 (0 is never used), so 16 incarnations of one region can be told apart at a time.
+ * Actors are numbered region + 64 * incarnation mod 16: a region that loses its memory goes on as
+ * its next incarnation. Regions are 1..63 (0 is never used), so 16 incarnations of one region can
+ * be told apart at a time.
  */
 #define REGION_MAX 63u
 #define INCARNATIONS 16u
@@ -52,13 +44,10 @@ static inline uint32_t actor_make(uint32_t region, uint32_t incarnation)
     return region | (incarnation % INCARNATIONS) << 6;
 }
 
-static inline uint32_t actor_region(uint32_t actor)
-{
-    return actor & 63u;
-}
+static inline uint32_t actor_region(uint32_t actor) { return actor & 63u; }
 
-/* Hybrid logical clock (Kulkarni et al. 2014): a new stamp is greater than the wall clock's millisecond, than every stamp
- * issued and than every stamp seen. One per shard. */
+/* Hybrid logical clock (Kulkarni et al. 2014): a new stamp is greater than the wall clock's
+ * millisecond, than every stamp issued and than every stamp seen. One per shard. */
 struct clock {
     uint64_t ms;
     uint32_t seq;
