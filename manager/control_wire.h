@@ -97,4 +97,31 @@ bool plane_stats_decode(struct bytes in, struct plane_stats *s);
 void control_answer_encode(struct buf *out, bool ok, const char *text, struct bytes body);
 bool control_answer_decode(struct bytes in, bool *ok, char *text, size_t text_size, struct bytes *body);
 
+/* Small bodies, each one MessagePack value (control_hello.c). CONTROL_DB_DROP and CONTROL_DB_FLUSH carry a uid alone;
+ * CONTROL_STATS and CONTROL_STOP nothing. */
+#define CONTROL_TOKEN_MAX 64u
+#define CONTROL_DBS_MAX 4096u
+struct control_hello {
+    uint32_t protocol;
+    char token[CONTROL_TOKEN_MAX + 1];
+};
+struct control_welcome { /* body of the answer to CONTROL_HELLO */
+    uint32_t protocol;
+    uint32_t pid, workers;
+    uint32_t uids_count;
+    uint32_t *uids; /* databases the plane has; owned: mem_free */
+};
+struct control_link {
+    uint32_t uid, region;
+    bool paused;
+};
+void control_hello_encode(struct buf *out, const struct control_hello *h);
+bool control_hello_decode(struct bytes in, struct control_hello *h);
+void control_welcome_encode(struct buf *out, const struct control_welcome *w);
+bool control_welcome_decode(struct bytes in, struct control_welcome *w); /* false: nothing owned */
+void control_uid_encode(struct buf *out, uint32_t uid);
+bool control_uid_decode(struct bytes in, uint32_t *uid);
+void control_link_encode(struct buf *out, const struct control_link *l);
+bool control_link_decode(struct bytes in, struct control_link *l);
+
 #endif
