@@ -50,6 +50,9 @@ void table_replace(struct table *t, uint64_t hash, const void *old, void *item);
 void table_put(struct table *t, uint64_t hash, void *item);
 /* Takes the item out and returns it; NULL when absent. Shrinks lazily (bounded work). */
 void *table_take(struct table *t, uint64_t hash, struct bytes name);
+/* Takes out the item of that hash that is `old`, which must be present and is compared as an
+ * address only: it may be freed already. */
+void table_remove(struct table *t, uint64_t hash, const void *old);
 /* Any item with exactly this hash, or NULL. */
 void *table_get_hash(const struct table *t, uint64_t hash);
 

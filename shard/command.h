@@ -6,16 +6,27 @@
 #include "shard/reply.h"
 
 /*
- * The one command table: every command with its arity, flags, keys, documentation and function. COMMAND, COMMAND DOCS,
- * routing and checks all read it. Rows live with the commands: shard/cmd_<group>.c each export a table, command.c joins them.
+ * The one command table: every command with its arity, flags, keys, documentation and function.
+ * COMMAND, COMMAND DOCS, routing and checks all read it. Rows live with the commands:
+ * shard/cmd_<group>.c each export a table, command.c joins them.
  */
 enum command_where {
     AT_SHARD,   /* all keys on one shard; runs there */
-    AT_SESSION, /* proxy: AUTH, HELLO, CLIENT, MULTI, ... (`run` is NULL here; proxy/ has its function by name) */
-    AT_EACH,    /* runs on every shard of the database; the proxy merges the replies as `merge` says */
-    AT_SPLIT,   /* keys may live on several shards: the proxy splits by shard and merges (MGET, MSET, DEL, EXISTS ...) */
+    AT_SESSION, /* proxy: AUTH, HELLO, CLIENT, MULTI, ... (`run` is NULL here; proxy/ has its
+                   function by name) */
+    AT_EACH, /* runs on every shard of the database; the proxy merges the replies as `merge` says */
+    AT_SPLIT, /* keys may live on several shards: the proxy splits by shard and merges (MGET, MSET,
+                 DEL, EXISTS ...) */
 };
-enum command_merge { MERGE_NONE, MERGE_SUM, MERGE_OK, MERGE_CONCAT, MERGE_BY_KEY, MERGE_SCAN, MERGE_ANY };
+enum command_merge {
+    MERGE_NONE,
+    MERGE_SUM,
+    MERGE_OK,
+    MERGE_CONCAT,
+    MERGE_BY_KEY,
+    MERGE_SCAN,
+    MERGE_ANY
+};
 
 enum command_flag {
     CMD_WRITE = 1,
@@ -39,8 +50,8 @@ struct command {
     int first_key, last_key, key_step; /* Redis'; last_key < 0 counts from the end; 0,0,0 none */
     uint8_t where, merge;
     void (*run)(struct call *c);
-    /* Keys that the three numbers cannot say (numkeys): writes argument indexes to `at`, returns how many (0: syntax is
-     * left for `run` to refuse). NULL: use the numbers. */
+    /* Keys that the three numbers cannot say (numkeys): writes argument indexes to `at`, returns
+     * how many (0: syntax is left for `run` to refuse). NULL: use the numbers. */
     unsigned (*keys)(uint32_t argc, const struct bytes *argv, uint32_t *at, unsigned max);
     const char *group; /* "string", "hash", ... as COMMAND DOCS */
     const char *since;
@@ -56,7 +67,7 @@ const struct command *const *command_all(unsigned *n);
 /* True when argc fits the arity. */
 bool command_arity_ok(const struct command *cmd, uint32_t argc);
 /* Indexes of the key arguments, at most max; returns how many. */
-unsigned command_keys(const struct command *cmd, uint32_t argc, const struct bytes *argv, uint32_t *at,
-                      unsigned max);
+unsigned command_keys(const struct command *cmd, uint32_t argc, const struct bytes *argv,
+                      uint32_t *at, unsigned max);
 
 #endif

@@ -5,14 +5,18 @@
 #include "shard/shard.h"
 
 /*
- * What command functions (shard/cmd_*.c) use: finding keys, and the one way to change them. A command computes what it
- * does from what it reads, then expresses the effect in operations through key_op(). Nothing else touches values.
+ * What command functions (shard/cmd_*.c) use: finding keys, and the one way to change them. A
+ * command computes what it does from what it reads, then expresses the effect in operations through
+ * key_op(). Nothing else touches values.
  */
 struct key {
     struct bytes name;
     uint32_t partition;
     uint64_t hash;
-    struct cell *cell; /* NULL: absent or past its deadline. Moves with every key_op on this key */
+    struct cell *cell; /* what is shown; NULL: absent or past its deadline. Moves with every key_op
+                          on this key */
+    struct cell *held; /* what the keyspace holds: `cell`, or a key that shows nothing (only a
+                          deadline is left) */
 };
 
 /* Finds argv[i] for reading: counts hits and misses, hides what has expired. */
@@ -21,27 +25,42 @@ void key_read(struct call *c, struct bytes name, struct key *out);
 void key_write(struct call *c, struct bytes name, struct key *out);
 /* True when absent or of that type; otherwise replies WRONGTYPE and returns false. */
 bool key_is(struct call *c, const struct key *k, enum type type);
-/* Stamps, applies and logs one operation on the key: sets op->key, stamp and FRESH; picks EXTEND/ABSORB for increments;
- * keeps digest, expiry index, watchers, statistics; updates k->cell. */
+/* Stamps, applies and logs one operation on the key: sets op->key, stamp and FRESH; picks
+ * EXTEND/ABSORB for increments; keeps digest, expiry index, watchers, statistics; updates k->cell.
+ */
 void key_op(struct call *c, struct key *k, struct op *op);
 /* Short forms. */
 void key_set(struct call *c, struct key *k, struct bytes val, bool keep_ttl);
 void key_del(struct call *c, struct key *k);
 void key_expire(struct call *c, struct key *k, int64_t at_ms);
-void key_elem(struct call *c, struct key *k, enum op_kind kind, struct bytes elem, struct bytes val);
-void key_elem_real(struct call *c, struct key *k, enum op_kind kind, struct bytes elem, long double real);
-/* Rewrites all of `from` (visible type only, with deadline) under `to`, which is replaced: RENAME, COPY. */
+void key_elem(struct call *c, struct key *k, enum op_kind kind, struct bytes elem,
+              struct bytes val);
+void key_elem_real(struct call *c, struct key *k, enum op_kind kind, struct bytes elem,
+                   long double real);
+/* Rewrites all of `from` (visible type only, with deadline) under `to`, which is replaced: RENAME,
+ * COPY. */
 void key_copy(struct call *c, const struct key *from, struct key *to);
-/* For LINS: a new position between two neighbours (list ends: empty) of key k for the next operation's stamp. */
-void key_position(struct call *c, const struct key *k, struct bytes left, struct bytes right, struct buf *out);
+/* For LINS: appends a new position between two neighbours (list ends: empty) of key k for the next
+ * operation's stamp. False: too deep (position_between): answer an error. */
+bool key_position(struct call *c, const struct key *k, struct bytes left, struct bytes right,
+                  struct buf *out);
 struct rng *call_rng(struct call *c);
+/* Cursors of SCAN, HSCAN ...: a table's cursor without its low bits, so that clients which keep
+ * numbers as doubles (below 2^53) return it unharmed. cursor_arg replies "ERR invalid cursor" and
+ * returns false when it is no number. */
+#define CURSOR_BITS 53u
+bool cursor_arg(struct call *c, struct bytes arg, uint64_t *table_cursor);
+void cursor_reply(struct call *c, uint64_t table_cursor); /* as a bulk string */
 /* Argument parsing with Redis' errors; false when an error was replied. */
 bool arg_i64(struct call *c, struct bytes arg, int64_t *out);
 bool arg_double(struct call *c, struct bytes arg, double *out);
+/* Whether `s` matches a pattern of KEYS (shard/glob.c): * ? [a-z] [^x] \\c. Time at most |pattern|
+ * * |s|. */
+bool glob_match(struct bytes pattern, struct bytes s);
 
 /* The tables that command.c joins; each ends with a row whose name is NULL. */
-extern const struct command cmd_string_table[], cmd_generic_table[], cmd_expire_table[], cmd_hash_table[],
-    cmd_set_table[], cmd_zset_table[], cmd_list_table[], cmd_hll_table[], cmd_server_table[],
-    cmd_session_table[];
+extern const struct command cmd_string_table[], cmd_generic_table[], cmd_expire_table[],
+    cmd_hash_table[], cmd_set_table[], cmd_zset_table[], cmd_list_table[], cmd_hll_table[],
+    cmd_server_table[], cmd_session_table[];
 
 #endif

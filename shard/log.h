@@ -5,8 +5,9 @@
 #include "crdt/op.h"
 
 /*
- * A frame: a run of operations of one actor in one partition between which that partition saw no foreign operation. It is
- * the atomic unit everywhere: shipped whole, applied whole, relayed whole; no context ever points into its middle.
+ * A frame: a run of operations of one actor in one partition between which that partition saw no
+ * foreign operation. It is the atomic unit everywhere: shipped whole, applied whole, relayed whole;
+ * no context ever points into its middle.
  */
 struct frame {
     uint32_t partition;
@@ -17,13 +18,15 @@ struct frame {
     int64_t wall_ms;     /* writer's wall clock when it was closed: for lag in milliseconds */
     const stamp_t *deps; /* the writer's context for other actors, sorted by actor; borrowed */
     uint32_t deps_count;
-    struct bytes ops; /* op_encode'd one after the other; the first relative to `first` - 1, each next to the one before */
+    struct bytes ops; /* op_encode'd one after the other; the first relative to `first` - 1, each
+                         next to the one before */
 };
 #define FRAME_ATOMIC 1 /* a transaction */
 
 /*
- * The memory ring of a shard's log: every closed frame, own and foreign, in the order applied. Positions only grow; the
- * oldest frames go when the ring is full, and `floor` then tells from which context on a reader can still be served.
+ * The memory ring of a shard's log: every closed frame, own and foreign, in the order applied.
+ * Positions only grow; the oldest frames go when the ring is full, and `floor` then tells from
+ * which context on a reader can still be served.
  */
 struct log; /* opaque */
 
@@ -32,12 +35,15 @@ void log_free(struct log *l);
 void log_append(struct log *l, const struct frame *f); /* copies */
 uint64_t log_begin(const struct log *l);               /* position of the oldest frame held */
 uint64_t log_end(const struct log *l);                 /* position after the newest */
-/* Reads the frame at *pos (>= log_begin) and moves *pos behind it; false at the end. The frame borrows the ring: valid
- * until the next log_append. A *pos that fell out of the ring is moved up to log_begin. */
+/* Reads the frame at *pos (>= log_begin) and moves *pos behind it; false at the end. The frame
+ * borrows the ring: valid until the next log_append. A *pos that fell out of the ring is moved up
+ * to log_begin. */
 bool log_read(const struct log *l, uint64_t *pos, struct frame *out);
 /* For each actor the last stamp of this partition that is no longer in the ring. */
 const struct context *log_floor(const struct log *l, uint32_t partition);
-/* Forgets everything held and raises the partition's floor to `vv` (after a state transfer was joined). */
+/* Raises the partition's floor to `vv`: operations up to there came as a state, not as frames (a
+ * join), so the ring cannot serve them. Actors that are not in `vv` keep their floor: their frames
+ * are still here. */
 void log_cut(struct log *l, uint32_t partition, const struct context *vv);
 size_t log_bytes(const struct log *l);
 

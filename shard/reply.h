@@ -4,7 +4,8 @@
 
 #include "base/buf.h"
 
-/* Writes RESP2 or RESP3 into a buffer. https://redis.io/docs/latest/develop/reference/protocol-spec/ */
+/* Writes RESP2 or RESP3 into a buffer.
+ * https://redis.io/docs/latest/develop/reference/protocol-spec/ */
 struct reply {
     struct buf *out; /* kept */
     uint8_t resp;    /* 2 or 3 */

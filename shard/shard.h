@@ -8,9 +8,9 @@
 #include "shard/log.h"
 
 /*
- * A shard: the single-threaded owner of some partitions of one database in one region. It executes commands on its
- * keyspace, turns writes into operations (stamped, applied and logged in one go), applies foreign frames, compacts,
- * expires. It knows nothing of connections, sessions and links.
+ * A shard: the single-threaded owner of some partitions of one database in one region. It executes
+ * commands on its keyspace, turns writes into operations (stamped, applied and logged in one go),
+ * applies foreign frames, compacts, expires. It knows nothing of connections, sessions and links.
  */
 struct shard; /* opaque outside shard/ */
 
@@ -18,14 +18,15 @@ struct shard_opts {
     uint32_t id;
     uint32_t region; /* 1..63 */
     uint32_t actor;
-    uint32_t partitions;                /* of the database, power of two */
-    uint32_t first_partition, count;    /* owned: a contiguous range */
+    uint32_t partitions;             /* of the database, power of two */
+    uint32_t first_partition, count; /* owned: a contiguous range */
     struct hash_key hash_key;
     uint64_t seed;
-    bool geo;              /* has peers: keep a log and digests */
-    size_t log_bytes_max;  /* repl_backlog; 0: 64 MiB */
-    size_t memory_max;     /* 0: none. Beyond it CMD_DENYOOM commands answer -OOM */
-    void (*touched)(void *arg, uint64_t session); /* a key that session WATCHes was changed; may be NULL */
+    bool geo;             /* has peers: keep a log and digests */
+    size_t log_bytes_max; /* repl_backlog; 0: 64 MiB */
+    size_t memory_max;    /* 0: none. Beyond it CMD_DENYOOM commands answer -OOM */
+    void (*touched)(void *arg,
+                    uint64_t session); /* a key that session WATCHes was changed; may be NULL */
     void *arg;
 };
 
@@ -46,9 +47,9 @@ struct call {
     const struct bytes *argv;
     struct reply *reply;
     struct moment now;
-    uint64_t session;  /* who calls: names it for WATCH */
-    bool in_exec;      /* inside EXEC */
-    bool hashed;       /* key_slot, key_hash of argv[first_key] are already known */
+    uint64_t session; /* who calls: names it for WATCH */
+    bool in_exec;     /* inside EXEC */
+    bool hashed;      /* key_slot, key_hash of argv[first_key] are already known */
     uint32_t key_slot;
     uint64_t key_hash;
 };
@@ -56,66 +57,86 @@ struct call {
 /* Runs it: checks OOM and staleness, then the command's function. Keys must all belong here. */
 void shard_execute(struct shard *s, struct call *c);
 uint64_t shard_hash(const struct shard *s, struct bytes key);
-/* Two steps to bring a key's cache lines near before shard_execute: call the first for a whole pipeline, then the second. */
+/* Two steps to bring a key's cache lines near before shard_execute: call the first for a whole
+ * pipeline, then the second. */
 void shard_prefetch(const struct shard *s, uint32_t slot, uint64_t hash);
 void shard_prefetch_item(const struct shard *s, uint32_t slot, uint64_t hash);
-/* A transaction: frames are closed before, and flagged atomic; between begin and end no frame closes. */
+/* A transaction: frames are closed before, and flagged atomic; between begin and end no frame
+ * closes. */
 void shard_atomic_begin(struct shard *s, struct moment now);
 void shard_atomic_end(struct shard *s);
 void shard_watch(struct shard *s, uint64_t session, struct bytes key, struct moment now);
-/* True when a key watched by the session changed (or expired) since; forgets the session's watches. */
+/* True when a key watched by the session changed (or expired) since; forgets the session's watches.
+ */
 bool shard_unwatch(struct shard *s, uint64_t session, struct moment now);
+
+/*
+ * SCAN (AT_EACH, MERGE_SCAN): its cursor is partition:14 | upper bits of the table's cursor:39,
+ * below 2^53, with the database's number of the partition. The proxy sends it to the shard that
+ * owns partition cursor >> SCAN_PARTITION_SHIFT. A cursor before a shard's first partition starts
+ * there; a shard that is through answers 0, which the proxy replaces by the next shard's first
+ * partition unless it was the last.
+ */
+#define SCAN_PARTITION_SHIFT 39u
 
 /* ------------------------------------------------------------ replication */
 
 enum take {
     TAKE_DONE,    /* applied; the context has grown */
     TAKE_COVERED, /* was here already */
-    TAKE_WAITS,   /* its causes (prev or deps) are not here yet: try again when the context has grown */
-    TAKE_BAD,     /* malformed: nothing was applied */
+    TAKE_WAITS, /* its causes (prev or deps) are not here yet: try again when the context has grown
+                 */
+    TAKE_BAD,   /* malformed: nothing was applied */
 };
-/* Applies a foreign frame, whole or not at all. `now` also bounds clocks: the caller has checked the drift. */
+/* Applies a foreign frame, whole or not at all. `now` also bounds clocks: the caller has checked
+ * the drift. */
 enum take shard_take(struct shard *s, const struct frame *f, struct moment now);
 const struct context *shard_context(const struct shard *s, uint32_t partition);
 struct hash128 shard_digest(const struct shard *s, uint32_t partition);
-/* Closes all open frames so that log readers see every write made so far. Cheap when nothing was written. */
+/* Closes all open frames so that log readers see every write made so far. Cheap when nothing was
+ * written. */
 void shard_close_frames(struct shard *s, struct moment now);
 struct log *shard_log(struct shard *s);
-/* Lets compaction rely on this context for the partition; forgetting happens now and in shard_tick. */
-void shard_stable(struct shard *s, uint32_t partition, const struct context *stable, struct moment now);
+/* Lets compaction rely on this context for the partition; forgetting happens now and in shard_tick.
+ */
+void shard_stable(struct shard *s, uint32_t partition, const struct context *stable,
+                  struct moment now);
 /* Data that still await compaction (siblings, segments, bare deadlines). */
 size_t shard_unsettled(const struct shard *s);
 /* Single-region database becomes geo-distributed or back; digests are made then. */
 void shard_set_geo(struct shard *s, bool geo);
 /* A new life after lost memory or a changed number. */
 void shard_set_actor(struct shard *s, uint32_t actor);
-/* Client writes are refused with -STALE... while a region that lost its memory has not caught up. Reads go on. */
+/* Client writes are refused with -STALE... while a region that lost its memory has not caught up.
+ * Reads go on. */
 void shard_set_stale(struct shard *s, bool stale);
 bool shard_is_stale(const struct shard *s);
-/* Which actors' regions are reachable: the deletion of an expired key is issued by the region that set its deadline, by any other once that one
- * is unreachable for 30 s. Bit r = region r. */
+/* Which actors' regions are reachable: the deletion of an expired key is issued by the region that
+ * set its deadline, by any other once that one is unreachable for 30 s. Bit r = region r. */
 void shard_set_reachable(struct shard *s, uint64_t regions);
 
 /*
- * State transfer out: a consistent copy of one partition as of the context at begin. Keys about to change are serialised
- * first, so the caller can take slices at leisure. Several may run at a time.
+ * State transfer out: a consistent copy of one partition as of the context at begin. Keys about to
+ * change are serialised first, so the caller can take slices at leisure. Several may run at a time.
  */
 struct transfer;
 struct transfer *transfer_begin(struct shard *s, uint32_t partition, struct moment now);
 const struct context *transfer_context(const struct transfer *t);
-/* Appends whole key states (a uint32 length each, then value_encode) until `bytes` are reached; false when nothing is left. */
+/* Appends whole key states (a uint32 length each, then value_encode) until `bytes` are reached;
+ * false when nothing is left. */
 bool transfer_next(struct transfer *t, struct buf *out, size_t bytes);
 size_t transfer_buffered(const struct transfer *t); /* bytes serialised early and not yet taken */
 void transfer_end(struct transfer *t);              /* done or abandoned */
-/* State transfer in: joins a complete partition state (as transfer_next wrote it) with its context. False: malformed,
- * nothing was changed. */
-bool shard_join(struct shard *s, uint32_t partition, struct bytes state, const struct context *theirs,
-                struct moment now);
+/* State transfer in: joins a complete partition state (as transfer_next wrote it) with its context.
+ * False: malformed, nothing was changed. */
+bool shard_join(struct shard *s, uint32_t partition, struct bytes state,
+                const struct context *theirs, struct moment now);
 
 /* ------------------------------------------------------------ upkeep */
 
-/* Background work in slices of at most about a millisecond: expiry, compaction, lazy freeing. Returns true when more is
- * waiting. Call it on a timer (10 times a second) and again while it says so. */
+/* Background work in slices of at most about a millisecond: expiry, compaction, lazy freeing.
+ * Returns true when more is waiting. Call it on a timer (10 times a second) and again while it says
+ * so. */
 bool shard_tick(struct shard *s, struct moment now);
 
 struct shard_stats {
