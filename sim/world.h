@@ -67,6 +67,8 @@ uint64_t world_now_us(const struct world *w);
 void world_run(struct world *w, uint64_t until_us);
 /* Runs the next event if it is due by then; false (and now = until) when there was none. */
 bool world_step(struct world *w, uint64_t until_us);
+/* Sends what was appended to connections outside of any step. */
+void world_flush(struct world *w);
 uint64_t world_hash(const struct world *w);   /* of the whole history so far */
 uint64_t world_events(const struct world *w); /* delivered so far */
 /* The last events, oldest first, a line each. */
