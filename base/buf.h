@@ -5,8 +5,9 @@
 #include "base/bytes.h"
 
 /*
- * A growing run of bytes with a read end: bytes are appended at the tail and consumed from the head.
- * Zero-initialised is a valid empty buffer. Appending never fails; callers check their limits before.
+ * A growing run of bytes with a read end: bytes are appended at the tail and consumed from the
+ * head. Zero-initialised is a valid empty buffer. Appending never fails; callers check their limits
+ * before.
  */
 struct buf {
     uint8_t *p;  /* owned */
@@ -15,15 +16,12 @@ struct buf {
     size_t cap;
 };
 
-void buf_deinit(struct buf *b);                     /* frees; leaves a valid empty buffer */
-void buf_grow(struct buf *b, size_t room);          /* makes room for at least that many more bytes */
-void buf_consume(struct buf *b, size_t n);          /* n <= buf_len */
+void buf_deinit(struct buf *b);            /* frees; leaves a valid empty buffer */
+void buf_grow(struct buf *b, size_t room); /* makes room for at least that many more bytes */
+void buf_consume(struct buf *b, size_t n); /* n <= buf_len */
 void buf_putf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-static inline size_t buf_len(const struct buf *b)
-{
-    return b->tail - b->head;
-}
+static inline size_t buf_len(const struct buf *b) { return b->tail - b->head; }
 
 static inline struct bytes buf_bytes(const struct buf *b)
 {
@@ -38,10 +36,7 @@ static inline uint8_t *buf_reserve(struct buf *b, size_t room)
     return b->p + b->tail;
 }
 
-static inline void buf_added(struct buf *b, size_t n)
-{
-    b->tail += n;
-}
+static inline void buf_added(struct buf *b, size_t n) { b->tail += n; }
 
 static inline void buf_put(struct buf *b, const void *p, size_t n)
 {
@@ -51,15 +46,9 @@ static inline void buf_put(struct buf *b, const void *p, size_t n)
     b->tail += n;
 }
 
-static inline void buf_put_bytes(struct buf *b, struct bytes s)
-{
-    buf_put(b, s.p, s.n);
-}
+static inline void buf_put_bytes(struct buf *b, struct bytes s) { buf_put(b, s.p, s.n); }
 
-static inline void buf_put_str(struct buf *b, const char *s)
-{
-    buf_put(b, s, strlen(s));
-}
+static inline void buf_put_str(struct buf *b, const char *s) { buf_put(b, s, strlen(s)); }
 
 static inline void buf_put_u8(struct buf *b, uint8_t v)
 {
@@ -67,9 +56,6 @@ static inline void buf_put_u8(struct buf *b, uint8_t v)
     b->tail++;
 }
 
-static inline void buf_clear(struct buf *b)
-{
-    b->head = b->tail = 0;
-}
+static inline void buf_clear(struct buf *b) { b->head = b->tail = 0; }
 
 #endif

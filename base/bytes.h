@@ -18,20 +18,14 @@ static inline struct bytes bytes_of(const void *p, size_t n)
     return (struct bytes){.p = p, .n = n};
 }
 
-static inline struct bytes bytes_str(const char *s)
-{
-    return bytes_of(s, strlen(s));
-}
+static inline struct bytes bytes_str(const char *s) { return bytes_of(s, strlen(s)); }
 
 static inline bool bytes_eq(struct bytes a, struct bytes b)
 {
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
-static inline bool bytes_is(struct bytes a, const char *s)
-{
-    return bytes_eq(a, bytes_str(s));
-}
+static inline bool bytes_is(struct bytes a, const char *s) { return bytes_eq(a, bytes_str(s)); }
 
 /* memcmp order, a prefix first: -1, 0 or 1. */
 static inline int bytes_cmp(struct bytes a, struct bytes b)
@@ -68,10 +62,7 @@ static inline uint64_t load_u64(const void *p)
     return v;
 }
 
-static inline void store_u64(void *p, uint64_t v)
-{
-    memcpy(p, &v, sizeof v);
-}
+static inline void store_u64(void *p, uint64_t v) { memcpy(p, &v, sizeof v); }
 
 static inline double load_double(const void *p)
 {
@@ -80,9 +71,6 @@ static inline double load_double(const void *p)
     return v;
 }
 
-static inline void store_double(void *p, double v)
-{
-    memcpy(p, &v, sizeof v);
-}
+static inline void store_double(void *p, double v) { memcpy(p, &v, sizeof v); }
 
 #endif

@@ -12,12 +12,6 @@ static const char *const texts[] = {
 #undef X
 };
 
-const char *err_name(enum err e)
-{
-    return (unsigned)e < ERR_COUNT ? names[e] : "UNKNOWN";
-}
+const char *err_name(enum err e) { return (unsigned)e < ERR_COUNT ? names[e] : "UNKNOWN"; }
 
-const char *err_text(enum err e)
-{
-    return (unsigned)e < ERR_COUNT ? texts[e] : "unknown error";
-}
+const char *err_text(enum err e) { return (unsigned)e < ERR_COUNT ? texts[e] : "unknown error"; }

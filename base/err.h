@@ -3,7 +3,8 @@
 #define MERIDIAN_BASE_ERR_H
 
 /*
- * What can fail, with the sentence an operator reads. Text is made once, at the edge that shows it, and says what to do.
+ * What can fail, with the sentence an operator reads. Text is made once, at the edge that shows it,
+ * and says what to do.
  */
 #define ERR_LIST(X)                                                                                \
     X(OK, "success")                                                                               \

@@ -15,8 +15,9 @@
 #include <stdatomic.h>
 
 /*
- * Accounting: each thread adds to a stripe of its own, so that counting costs no shared cache line. A block may be freed
- * by another thread than the one that allocated it: stripes go negative, the sum stays right.
+ * Accounting: each thread adds to a stripe of its own, so that counting costs no shared cache line.
+ * A block may be freed by another thread than the one that allocated it: stripes go negative, the
+ * sum stays right.
  */
 #define STRIPES 64
 static struct {
@@ -46,7 +47,8 @@ static void *checked(void *p, size_t n)
 
 size_t mem_block_size(const void *p)
 {
-    /* A fresh block is not initialised, and only its address matters here: hide the block from the compiler's check. */
+    /* A fresh block is not initialised, and only its address matters here: hide the block from the
+     * compiler's check. */
     __asm__("" : "+r"(p));
 #ifdef MERIDIAN_JEMALLOC
     return sallocx(p, 0);
@@ -106,10 +108,7 @@ size_t mem_used(void)
     return sum < 0 ? 0 : (size_t)sum;
 }
 
-char *mem_strdup(const char *s)
-{
-    return mem_dup(s, strlen(s) + 1);
-}
+char *mem_strdup(const char *s) { return mem_dup(s, strlen(s) + 1); }
 
 void *mem_dup(const void *p, size_t n)
 {

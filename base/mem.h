@@ -5,19 +5,21 @@
 #include <stddef.h>
 
 /*
- * The allocator's one door. mem_alloc never returns NULL: every queue, frame, key and value has a limit that is checked
- * before allocating, so running out here is the end of the process (it says so on stderr and aborts).
+ * The allocator's one door. mem_alloc never returns NULL: every queue, frame, key and value has a
+ * limit that is checked before allocating, so running out here is the end of the process (it says
+ * so on stderr and aborts).
  *
- * mem_used() counts what the allocator really holds for this thread's live blocks (size class, not the request), summed
- * over all threads. The counters are per thread and relaxed: exact when the threads are quiet.
+ * mem_used() counts what the allocator really holds for this thread's live blocks (size class, not
+ * the request), summed over all threads. The counters are per thread and relaxed: exact when the
+ * threads are quiet.
  */
 void *mem_alloc(size_t n);
 void *mem_zalloc(size_t n);
 void *mem_realloc(void *p, size_t n);
-void mem_free(void *p);                 /* NULL is allowed */
-size_t mem_block_size(const void *p);   /* bytes the allocator holds for this block */
-size_t mem_class_size(size_t n);        /* what mem_alloc(n) would hold */
-size_t mem_used(void);                  /* bytes held by all live blocks of the process */
+void mem_free(void *p);               /* NULL is allowed */
+size_t mem_block_size(const void *p); /* bytes the allocator holds for this block */
+size_t mem_class_size(size_t n);      /* what mem_alloc(n) would hold */
+size_t mem_used(void);                /* bytes held by all live blocks of the process */
 char *mem_strdup(const char *s);
 void *mem_dup(const void *p, size_t n); /* NULL for n == 0 */
 

@@ -5,13 +5,15 @@
 #include "base/bytes.h"
 
 /* Numbers as Redis reads and writes them. */
-#define NUM_TEXT_MAX 400 /* the longest text num_format_* writes, a long double in %f form included */
+#define NUM_TEXT_MAX                                                                               \
+    400 /* the longest text num_format_* writes, a long double in %f form included */
 
 /* Strict: optional '-', no leading zeros or blanks, the whole range of int64 (Redis' string2ll). */
 bool num_parse_i64(struct bytes s, int64_t *out);
 size_t num_format_i64(char *out, int64_t v);
 size_t num_format_u64(char *out, uint64_t v);
-/* strtod over the whole text, no blanks, no NaN; accepts inf, +inf, -inf in any case (Redis' getDoubleFromObject). */
+/* strtod over the whole text, no blanks, no NaN; accepts inf, +inf, -inf in any case (Redis'
+ * getDoubleFromObject). */
 bool num_parse_double(struct bytes s, double *out);
 /* As Redis 7 replies a score: integers without a point, "inf"/"-inf", otherwise %.17g. */
 size_t num_format_double(char *out, double v);

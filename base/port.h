@@ -6,15 +6,17 @@
 #include "base/err.h"
 
 /*
- * The one door between machines (pure logic) and the world. Two implementations: the libuv driver (io/) and the virtual
- * world (sim/). One port belongs to one machine, which runs in one thread (in sim: all in one).
+ * The one door between machines (pure logic) and the world. Two implementations: the libuv driver
+ * (io/) and the virtual world (sim/). One port belongs to one machine, which runs in one thread (in
+ * sim: all in one).
  *
  * Rules, the same behind both doors:
  *  - nothing completes inline: a call only asks, the answer is a later event;
  *  - a machine is stepped with one event at a time and never re-entered;
  *  - event data is borrowed for the step; the machine keeps what it has not used up;
  *  - what a step appended to connections' output is sent when the step ends;
- *  - after all events of one turn of the loop, the machine gets one EV_TURN (only if there was any other event).
+ *  - after all events of one turn of the loop, the machine gets one EV_TURN (only if there was any
+ * other event).
  */
 
 /* Time, handed to every step. Pure code reads no clock. */
@@ -28,12 +30,14 @@ typedef uint64_t conn_id; /* 0 is no connection; never reused within a port's li
 struct port;
 
 enum event_kind {
-    EV_START,   /* first event of a machine's life */
-    EV_LISTEN,  /* answer to port_listen: err tells; tag, listener */
-    EV_OPEN,    /* a connection is up: accepted (listener != 0) or dialled; tag; owner NULL or as given to dial */
-    EV_DATA,    /* bytes arrived: data, borrowed */
+    EV_START,  /* first event of a machine's life */
+    EV_LISTEN, /* answer to port_listen: err tells; tag, listener */
+    EV_OPEN, /* a connection is up: accepted (listener != 0) or dialled; tag; owner NULL or as given
+                to dial */
+    EV_DATA, /* bytes arrived: data, borrowed */
     EV_DRAINED, /* output that had passed PORT_HIGH bytes has fallen below PORT_LOW */
-    EV_CLOSED,  /* the connection is gone (also a failed dial): err, detail; the id is dead now. Not after port_close */
+    EV_CLOSED,  /* the connection is gone (also a failed dial): err, detail; the id is dead now. Not
+                   after port_close */
     EV_MOVED,   /* a neighbour handed a connection over with port_move: conn, msg (taken) */
     EV_MESSAGE, /* from a neighbour: msg (taken) */
     EV_FILE,    /* a file request is done: file (taken back) */
@@ -43,28 +47,30 @@ enum event_kind {
     EV_TURN,    /* end of the loop turn */
 };
 
-/* What neighbours (workers of one process, and the manager's helpers) send each other. Allocated with mem_alloc; the
- * receiver takes it and frees it with msg_free. `kind` and payload are the machines' business. */
+/* What neighbours (workers of one process, and the manager's helpers) send each other. Allocated
+ * with mem_alloc; the receiver takes it and frees it with msg_free. `kind` and payload are the
+ * machines' business. */
 struct msg {
     struct msg *next; /* the port's */
     uint32_t kind;
-    uint32_t from;                   /* neighbour index, set by the port */
-    void (*drop)(struct msg *msg);   /* frees a message that was never delivered or is done with; NULL: mem_free */
+    uint32_t from;                 /* neighbour index, set by the port */
+    void (*drop)(struct msg *msg); /* frees a message that was never delivered or is done with;
+                                      NULL: mem_free */
 };
 
 enum file_op { FILE_READ, FILE_WRITE, FILE_REMOVE, FILE_MKDIR };
 
-/* FILE_READ: whole file into `data` (limit size_max). FILE_WRITE: written beside, synced, renamed, folder synced: after a
- * crash either the old or the new content is there. */
+/* FILE_READ: whole file into `data` (limit size_max). FILE_WRITE: written beside, synced, renamed,
+ * folder synced: after a crash either the old or the new content is there. */
 struct file_req {
     enum file_op op;
-    char *path;        /* owned by the request */
-    struct buf data;   /* owned by the request */
-    size_t size_max;   /* FILE_READ: larger answers ERR_TOO_BIG */
-    unsigned mode;     /* FILE_WRITE: permission bits, FILE_MKDIR too */
-    enum err err;      /* answer */
-    uint32_t tag;      /* the machine's */
-    void *owner;       /* the machine's */
+    char *path;      /* owned by the request */
+    struct buf data; /* owned by the request */
+    size_t size_max; /* FILE_READ: larger answers ERR_TOO_BIG */
+    unsigned mode;   /* FILE_WRITE: permission bits, FILE_MKDIR too */
+    enum err err;    /* answer */
+    uint32_t tag;    /* the machine's */
+    void *owner;     /* the machine's */
 };
 
 struct event {
@@ -85,9 +91,9 @@ struct event {
 /* TLS settings, shared by listeners and dials; made from PEM texts. */
 struct tls_opts {
     struct bytes cert_pem, key_pem; /* own identity; empty for an anonymous client */
-    struct bytes ca_pem;            /* whom to trust; empty = system store (client), nobody asked (server) */
-    bool verify_peer;               /* client: check chain and name; server: demand a client certificate */
-    const char *alpn;               /* comma separated, e.g. "h2,http/1.1"; NULL none */
+    struct bytes ca_pem; /* whom to trust; empty = system store (client), nobody asked (server) */
+    bool verify_peer;    /* client: check chain and name; server: demand a client certificate */
+    const char *alpn;    /* comma separated, e.g. "h2,http/1.1"; NULL none */
 };
 
 struct listen_opts {
@@ -95,7 +101,7 @@ struct listen_opts {
     uint16_t port;    /* 0: any (tests); the chosen one comes in EV_LISTEN.status */
     uint32_t tls;     /* 0 none, else from port_tls */
     uint32_t tag;
-    bool shared;      /* SO_REUSEPORT: every worker listens on the same port */
+    bool shared; /* SO_REUSEPORT: every worker listens on the same port */
 };
 
 struct dial_opts {
@@ -105,38 +111,46 @@ struct dial_opts {
     const char *server_name; /* SNI and name to verify; NULL: host */
     uint32_t tag;
     struct conn_owner *owner; /* kept until EV_CLOSED or port close */
-    uint32_t timeout_ms; /* for connecting incl. the handshake; 0: 10,000 */
+    uint32_t timeout_ms;      /* for connecting incl. the handshake; 0: 10,000 */
 };
 
 #define PORT_HIGH (1u << 20)
 #define PORT_LOW (256u << 10)
 
-/* The first member of whatever is attached to a connection: the machine hands that connection's events to it. */
+/* The first member of whatever is attached to a connection: the machine hands that connection's
+ * events to it. */
 struct conn_owner {
     void (*step)(struct conn_owner *self, struct port *p, const struct event *ev);
 };
 
 struct port_ops {
-    uint32_t (*listen)(struct port *p, const struct listen_opts *o); /* listener id; answer EV_LISTEN */
+    uint32_t (*listen)(struct port *p,
+                       const struct listen_opts *o); /* listener id; answer EV_LISTEN */
     void (*unlisten)(struct port *p, uint32_t listener);
     conn_id (*dial)(struct port *p, const struct dial_opts *o); /* answer EV_OPEN or EV_CLOSED */
     struct buf *(*out)(struct port *p, conn_id c); /* append here; NULL if the connection is gone */
     size_t (*pending)(struct port *p, conn_id c);  /* bytes not yet taken by the network */
     void (*own)(struct port *p, conn_id c, struct conn_owner *kept);
     void (*pause)(struct port *p, conn_id c, bool paused); /* stops reading: back-pressure */
-    void (*close)(struct port *p, conn_id c, bool flush);  /* no event follows; flush: send what is pending first (5 s) */
-    void (*move)(struct port *p, conn_id c, uint32_t neighbour, struct msg *taken); /* EV_MOVED there */
+    void (*close)(struct port *p, conn_id c,
+                  bool flush); /* no event follows; flush: send what is pending first (5 s) */
+    void (*move)(struct port *p, conn_id c, uint32_t neighbour,
+                 struct msg *taken); /* EV_MOVED there */
     void (*post)(struct port *p, uint32_t neighbour, struct msg *taken);
     void (*file)(struct port *p, struct file_req *taken);
-    uint32_t (*tls)(struct port *p, const struct tls_opts *o, char *why, size_t why_size); /* 0: why tells */
+    uint32_t (*tls)(struct port *p, const struct tls_opts *o, char *why,
+                    size_t why_size); /* 0: why tells */
     void (*tls_free)(struct port *p, uint32_t tls);
-    int (*spawn)(struct port *p, const char *const *argv, uint32_t tag); /* pid, or -1; EV_CHILD when it ends */
+    int (*spawn)(struct port *p, const char *const *argv,
+                 uint32_t tag); /* pid, or -1; EV_CHILD when it ends */
     void (*kill)(struct port *p, int pid, int signal);
     void (*random)(struct port *p, void *out, size_t n); /* for secrets and seeds */
-    void (*log)(struct port *p, char level, const char *line); /* level E W I D; one line, no newline */
-    void (*stop)(struct port *p); /* leave the loop after this step */
+    void (*log)(struct port *p, char level,
+                const char *line); /* level E W I D; one line, no newline */
+    void (*stop)(struct port *p);  /* leave the loop after this step */
     size_t (*peer_name)(struct port *p, conn_id c, char *out, size_t size); /* "1.2.3.4:567" */
-    size_t (*alpn)(struct port *p, conn_id c, char *out, size_t size);      /* negotiated protocol, "" none */
+    size_t (*alpn)(struct port *p, conn_id c, char *out,
+                   size_t size); /* negotiated protocol, "" none */
 };
 
 struct port {
@@ -149,11 +163,13 @@ struct port {
 struct machine {
     void *self;
     void (*step)(void *self, struct port *port, const struct event *ev);
-    uint64_t (*deadline)(void *self); /* mono_us at which EV_TIMER is wanted; UINT64_MAX: never. Asked after each turn */
+    uint64_t (*deadline)(void *self); /* mono_us at which EV_TIMER is wanted; UINT64_MAX: never.
+                                         Asked after each turn */
 };
 
 /* Formats into a 1 KiB line and hands it to ops->log. */
-void port_log(struct port *p, char level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void port_log(struct port *p, char level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 void msg_free(struct msg *m);
 struct file_req *file_req_new(enum file_op op, const char *path);
 void file_req_free(struct file_req *r);

@@ -43,7 +43,8 @@ static enum resp_reply_result read_bulk(struct cursor *c, struct resp_reply *out
     return RESP_REPLY_OK;
 }
 
-static enum resp_reply_result read_items(struct cursor *c, struct resp_reply *out, int64_t n, int depth)
+static enum resp_reply_result read_items(struct cursor *c, struct resp_reply *out, int64_t n,
+                                         int depth)
 {
     if (n == -1) {
         out->type = '_';

@@ -4,7 +4,8 @@
 
 #include <stdint.h>
 
-/* Deterministic random numbers (xoshiro256**, seeded by splitmix64). Not for secrets: those come through the port. */
+/* Deterministic random numbers (xoshiro256**, seeded by splitmix64). Not for secrets: those come
+ * through the port. */
 struct rng {
     uint64_t s[4];
 };

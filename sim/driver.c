@@ -77,24 +77,29 @@ struct driver *driver_new(struct world *w, const char *name)
     struct driver *d = mem_zalloc(sizeof *d);
     d->world = w;
     d->host = world_host(w, name);
-    d->port = world_machine(w, d->host, 1, (struct machine){.self = d, .step = driver_step}, driver_drop);
+    d->port =
+        world_machine(w, d->host, 1, (struct machine){.self = d, .step = driver_step}, driver_drop);
     return d;
 }
 
-uint32_t driver_host(const struct driver *d)
-{
-    return d->host;
-}
+uint32_t driver_host(const struct driver *d) { return d->host; }
 
-struct vconn *driver_dial(struct driver *d, const char *host, uint16_t port, vconn_handler *handler, void *arg)
+struct vconn *driver_dial(struct driver *d, const char *host, uint16_t port, vconn_handler *handler,
+                          void *arg)
 {
     struct vconn *c = mem_zalloc(sizeof *c);
-    *c = (struct vconn){.owner = {vconn_step}, .driver = d, .next = d->conns, .link = &d->conns, .handler = handler, .arg = arg};
+    *c = (struct vconn){.owner = {vconn_step},
+                        .driver = d,
+                        .next = d->conns,
+                        .link = &d->conns,
+                        .handler = handler,
+                        .arg = arg};
     if (c->next != NULL)
         c->next->link = &c->next;
     d->conns = c;
     c->id = d->port->ops->dial(
-        d->port, &(struct dial_opts){.host = host, .port = port, .owner = &c->owner, .timeout_ms = 3000});
+        d->port,
+        &(struct dial_opts){.host = host, .port = port, .owner = &c->owner, .timeout_ms = 3000});
     return c;
 }
 

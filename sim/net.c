@@ -156,10 +156,7 @@ void net_flush(struct world *w)
     w->dirty_n = 0;
 }
 
-void world_flush(struct world *w)
-{
-    net_flush(w);
-}
+void world_flush(struct world *w) { net_flush(w); }
 
 /* The endpoint goes down on this side only: the machine hears it, the endpoint is gone. */
 static void end_closed(struct world *w, struct endpoint *e, enum err err, const char *detail)

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#ifndef MERIDIAN_SIM_DEPLOY_H
+#define MERIDIAN_SIM_DEPLOY_H
+
+#include "sim/driver.h"
+#include "worker/worker.h"
+
+/*
+ * A geo-distributed database in the virtual world: regions 1..n, each a host with some workers,
+ * configured through the same control channel that the manager uses. Whoever deploys plays the
+ * manager.
+ */
+#define DEPLOY_PORT 6379u
+#define DEPLOY_REGIONS_MAX 8u
+#define DEPLOY_WORKERS_MAX 4u
+
+struct deploy_opts {
+    unsigned regions;                          /* 1..DEPLOY_REGIONS_MAX */
+    const char *names[DEPLOY_REGIONS_MAX + 1]; /* host names by region number */
+    unsigned workers[DEPLOY_REGIONS_MAX + 1], shards[DEPLOY_REGIONS_MAX + 1];
+    uint32_t partitions;
+    uint64_t seed;
+    uint64_t members; /* bit r: region r belongs to the database from the start; 0: all */
+    uint64_t
+        paused; /* links held from the start: bits of every region's `paused`; own bit ignored */
+    uint64_t backlog_bytes; /* 0: the default */
+    int64_t clock_drift_max_ms;
+};
+
+struct deploy;
+struct deploy *deploy_new(struct world *w, struct driver *d, const struct deploy_opts *o);
+void deploy_free(struct deploy *d);
+
+/* Starts region r's process: with empty memory as its first life, or (after a crash) as the next
+ * incarnation. */
+void deploy_start(struct deploy *d, unsigned r);
+void deploy_crash(struct deploy *d, unsigned r, bool silent);
+bool deploy_running(const struct deploy *d, unsigned r);
+/* Region r holds (or releases) its pull from region `from`. */
+void deploy_pause(struct deploy *d, unsigned r, unsigned from, bool paused);
+/* Who belongs to the database from now on: a newer configuration for every running region. */
+void deploy_members(struct deploy *d, uint64_t members);
+uint64_t deploy_members_now(const struct deploy *d);
+/* Every request so far has been answered; false and a text when one was refused. */
+bool deploy_settled(const struct deploy *d);
+const char *deploy_error(const struct deploy *d); /* "" none */
+
+uint32_t deploy_host(const struct deploy *d, unsigned r);
+unsigned deploy_shards(const struct deploy *d, unsigned r, struct worker_shard *out, unsigned max);
+/* The shard of region r that owns a partition; NULL when the region is down. */
+struct shard *deploy_shard(const struct deploy *d, unsigned r, uint32_t partition);
+/* Nothing is under way between the running members: contexts are equal in every partition and all
+ * syncers are quiet. */
+bool deploy_converged(const struct deploy *d);
+uint32_t deploy_partitions(const struct deploy *d);
+
+#endif
