@@ -6,13 +6,15 @@
 #include "shard/shard.h"
 
 /*
- * The links between one shard and the peer regions. One syncer per shard. It pulls: for every peer region it dials the
- * peer's database endpoint and subscribes to its own partitions from its own contexts; the peer's shards that own those
- * partitions feed it (a connection per pair of shards that overlap). So each direction is a connection of its own.
+ * The links between one shard and the peer regions. One syncer per shard. It pulls: for every peer
+ * region it dials the peer's database endpoint and subscribes to its own partitions from its own
+ * contexts; the peer's shards that own those partitions feed it (a connection per pair of shards
+ * that overlap). So each direction is a connection of its own.
  *
- * A link arrives at the peer as an ordinary client connection whose first bytes are SYNCER_MAGIC instead of RESP; the
- * proxy reads the handshake (syncer_handshake), finds the shard, hands the connection to that shard's worker
- * (port move) and calls syncer_accept there. See wire.h for the bytes.
+ * A link arrives at the peer as an ordinary client connection whose first bytes are SYNCER_MAGIC
+ * instead of RESP; the proxy reads the handshake (syncer_handshake), finds the shard, hands the
+ * connection to that shard's worker (port move) and calls syncer_accept there. See wire.h for the
+ * bytes.
  */
 #define SYNCER_MAGIC "\x9bMERIDIAN" /* 0x9b is never the start of RESP or an inline command */
 #define SYNCER_MAGIC_LEN 9u
@@ -27,7 +29,8 @@ struct syncer_region {
     uint16_t port;
 };
 
-/* The geo-distributed database as this region knows it; applied by version, older ones are ignored. */
+/* The geo-distributed database as this region knows it; applied by version, older ones are ignored.
+ */
 struct syncer_config {
     char guid[64];
     char secret[128]; /* shared by the regions: proves membership (HMAC over both sides' nonces) */
@@ -35,14 +38,14 @@ struct syncer_config {
     uint32_t region; /* own */
     uint32_t actor;
     uint32_t incarnation;
-    bool reborn;       /* memory was lost: earlier incarnations are retired, catch up before writing */
+    bool reborn; /* memory was lost: earlier incarnations are retired, catch up before writing */
     uint32_t partitions;
-    uint32_t tls;      /* port tls handle for dialling; 0 none */
+    uint32_t tls;                                 /* port tls handle for dialling; 0 none */
     struct syncer_region regions[REGION_MAX + 1]; /* by id; id 0 = no such member; own included */
-    uint64_t paused;   /* bit r: the link from region r is held (lab, operators) */
+    uint64_t paused;            /* bit r: the link from region r is held (lab, operators) */
     int64_t clock_drift_max_ms; /* 0: 60,000 */
-    size_t send_max;   /* bytes under way to one peer before the feed waits; 0: 4 MiB */
-    size_t wait_max;   /* bytes of frames waiting for their causes before the link waits; 0: 64 MiB */
+    size_t send_max;            /* bytes under way to one peer before the feed waits; 0: 4 MiB */
+    size_t wait_max; /* bytes of frames waiting for their causes before the link waits; 0: 64 MiB */
     uint32_t compression; /* 0 none, 1..: zstd level */
 };
 
@@ -63,7 +66,8 @@ struct handshake {
 };
 enum handshake_result { HANDSHAKE_MORE, HANDSHAKE_OK, HANDSHAKE_BAD };
 enum handshake_result syncer_handshake(struct bytes in, struct handshake *out);
-/* Appends the refusal a peer understands (unknown database, protocol, ...); the caller then closes with flush. */
+/* Appends the refusal a peer understands (unknown database, protocol, ...); the caller then closes
+ * with flush. */
 void syncer_refuse(struct buf *out, enum err why, const char *text);
 
 /* Takes over a connection; `first` are the bytes received so far, handshake included. */
@@ -75,25 +79,37 @@ void syncer_turn(struct syncer *s, struct port *port, struct moment now);
 void syncer_tick(struct syncer *s, struct port *port, struct moment now);
 uint64_t syncer_deadline(const struct syncer *s);
 
-enum link_state { LINK_DOWN, LINK_CONNECTING, LINK_HANDSHAKE, LINK_TRANSFER, LINK_UP, LINK_PAUSED, LINK_QUARANTINED, LINK_REFUSED };
+enum link_state {
+    LINK_DOWN,
+    LINK_CONNECTING,
+    LINK_HANDSHAKE,
+    LINK_TRANSFER,
+    LINK_UP,
+    LINK_PAUSED,
+    LINK_QUARANTINED,
+    LINK_REFUSED
+};
 const char *link_state_name(enum link_state s);
 
 /* What one direction-pair with a peer region looks like from here. */
 struct link_stats {
     uint32_t region;
-    enum link_state state;      /* of our pull from that region (worst of several connections) */
-    bool feeding;               /* that region pulls from us */
+    enum link_state state; /* of our pull from that region (worst of several connections) */
+    bool feeding;          /* that region pulls from us */
     uint64_t bytes_in, bytes_out, ops_in, ops_out, frames_in, frames_out;
-    uint64_t lag_ops;           /* operations of ours it has not acknowledged */
-    int64_t lag_ms;             /* age of the oldest of them; 0 when none */
-    int64_t behind_ms;          /* how long ago, by arrival, we last knew that we had all of its operations; 0 = in sync */
+    uint64_t lag_ops;  /* operations of ours it has not acknowledged */
+    int64_t lag_ms;    /* age of the oldest of them; 0 when none */
+    int64_t behind_ms; /* how long ago, by arrival, we last knew that we had all of its operations;
+                          0 = in sync */
     uint64_t reconnects, transfers_in, transfers_out, relays;
-    size_t waiting_bytes;       /* frames here that wait for causes */
-    char error[160];            /* the last error, "" none */
+    size_t waiting_bytes; /* frames here that wait for causes */
+    char error[160];      /* the last error, "" none */
 };
-unsigned syncer_stats(const struct syncer *s, struct link_stats *out, unsigned max, struct moment now);
+unsigned syncer_stats(const struct syncer *s, struct link_stats *out, unsigned max,
+                      struct moment now);
 bool syncer_caught_up(const struct syncer *s); /* may this region take writes? */
-/* Everything known from peers is here, nothing waits, all compaction is done: for tests and `lab sync`. */
+/* Everything known from peers is here, nothing waits, all compaction is done: for tests and `lab
+ * sync`. */
 bool syncer_quiet(const struct syncer *s);
 
 #endif
