@@ -84,6 +84,13 @@ void *mem_zalloc(size_t n)
     return p;
 }
 
+void *mem_lines(size_t n)
+{
+    void *p = checked(aligned_alloc(64, n * 64), n * 64);
+    account((int64_t)mem_block_size(p));
+    return memset(p, 0, n * 64);
+}
+
 void *mem_realloc(void *p, size_t n)
 {
     int64_t before = p ? (int64_t)mem_block_size(p) : 0;

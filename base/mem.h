@@ -15,6 +15,7 @@
  */
 void *mem_alloc(size_t n);
 void *mem_zalloc(size_t n);
+void *mem_lines(size_t n); /* n cache lines of 64 bytes, zeroed, on a boundary of 64 */
 void *mem_realloc(void *p, size_t n);
 void mem_free(void *p);               /* NULL is allowed */
 size_t mem_block_size(const void *p); /* bytes the allocator holds for this block */

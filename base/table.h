@@ -6,27 +6,38 @@
 #include "base/hash.h"
 
 /*
- * A hash table of pointers that never stalls: extendible hashing. The top bits of a 64-bit hash
- * choose a segment of at most 64 buckets of one cache line (7 items with 8-bit.. 16-bit tags in the
- * pointers' spare bits, and a link to an overflow bucket); a full segment splits alone. Inside a
- * segment the bucket is given by the NEXT bits of the hash, so that the whole table is ordered by
- * hash: a scan cursor is simply "all hashes below this one have been seen", which gives SCAN its
- * guarantees through every growth and split. Small tables start with one bucket and double up to 64
- * first.
+ * A hash table of pointers that never stalls: extendible hashing (Fagin et al. 1979). The top
+ * `depth` bits of a 64-bit hash choose an entry of the directory and so a segment; the bits behind
+ * the segment's own depth choose a bucket, one cache line. A full segment splits alone. The whole
+ * table is ordered by hash, bucket for bucket: a scan cursor is simply "all hashes below this one
+ * have been seen", which gives SCAN its guarantees through every growth and split.
  *
- * The table owns no item. Items carry their name; `name_of` reads it, `hash_of` is computed from it
- * with the key given at init (SipHash). Items are at most 2^48 (x86-64, AArch64 user pointers).
+ *   hash         |<- segment's depth d ->|<- bucket: 6 ->| ...
+ *                |<- d rounded down to 8 ->|  6 bits  |<- tag: 16 ->|
+ *   bucket       7 slots, packed from the front, and a link to an overflow bucket (0: none); 0 is
+ * an empty slot slot         tag:16 | item:48 entry        buckets in powers of two:3 | items:13 |
+ * address of the first bucket:42 | d:6 (items count in the first of a segment's entries only, and
+ * stick at 8191)
+ *
+ * The tag's place moves only with every eighth depth, so seven of eight splits and merges touch no
+ * item: bucket and tag tell the hash's bits as far as needed. While there is one segment it may
+ * have fewer buckets: 1, 2, 4, .. 64.
+ *
+ * The table owns no item. Items carry their name; `name_of` reads it, the hash is computed from it
+ * with the key given at init (SipHash). Items lie below 2^48 (x86-64, AArch64 user pointers).
  */
 struct table_type {
     struct bytes (*name_of)(const void *item);
 };
 
 struct table {
+    uint64_t *dir; /* owned; 2^depth entries, NULL while the table is empty */
+    size_t count;
     const struct table_type *type; /* kept */
     struct hash_key key;
-    void **dir; /* segments by the top `depth` bits */
     unsigned depth;
-    size_t count;
+    unsigned deepest; /* segments as deep as the directory */
+    size_t memory;
 };
 
 void table_init(struct table *t, const struct table_type *type, struct hash_key key);
@@ -38,17 +49,18 @@ static inline uint64_t table_hash(const struct table *t, struct bytes name)
     return hash_sip(name, t->key);
 }
 
-void table_prefetch(const struct table *t, uint64_t hash);      /* the bucket's cache line */
-void table_prefetch_item(const struct table *t, uint64_t hash); /* then the likely item's */
-/* Address of the slot's item for `name`; NULL when absent. The item is read and replaced by the two
- * calls below. */
-void *table_get(const struct table *t, uint64_t hash, struct bytes name);
+static inline void table_prefetch(const struct table *t,
+                                  uint64_t hash); /* the bucket's cache line */
+static inline void table_prefetch_item(const struct table *t,
+                                       uint64_t hash); /* then the likely item's */
+/* The item of that name; NULL when absent. */
+static inline void *table_get(const struct table *t, uint64_t hash, struct bytes name);
 /* Replaces the item of that hash that is `old` by `item` (same name, moved by a realloc). `old`
  * must be present; it is compared as an address only, so it may be freed already. */
 void table_replace(struct table *t, uint64_t hash, const void *old, void *item);
 /* Adds; the name must not be present. May split one segment (bounded work). */
 void table_put(struct table *t, uint64_t hash, void *item);
-/* Takes the item out and returns it; NULL when absent. Shrinks lazily (bounded work). */
+/* Takes the item out and returns it; NULL when absent. May merge two segments (bounded work). */
 void *table_take(struct table *t, uint64_t hash, struct bytes name);
 /* Takes out the item of that hash that is `old`, which must be present and is compared as an
  * address only: it may be freed already. */
@@ -57,16 +69,16 @@ void table_remove(struct table *t, uint64_t hash, const void *old);
 void *table_get_hash(const struct table *t, uint64_t hash);
 
 /* Visits all items of at least one whole bucket from `cursor` on, in ascending hash order by
- * bucket, until `want` or more were visited. Returns the next cursor, 0 when done. Start with 0.
- * Every item present during the whole scan is visited at least once, whatever is added, removed,
- * split or merged between calls. The callback must not change the table. */
+ * bucket, until `want` or more were visited. Returns the next cursor (below 2^48), 0 when done.
+ * Start with 0. Every item present during the whole scan is visited at least once, whatever is
+ * added, removed, split or merged between calls. The callback must not change the table. */
 uint64_t table_scan(const struct table *t, uint64_t cursor, size_t want,
                     void (*visit)(void *item, void *arg), void *arg);
 /* An item chosen by `random` (64 random bits), close to uniformly; NULL when empty. */
 void *table_random(const struct table *t, uint64_t random);
 size_t table_memory(const struct table *t); /* bytes held by the table itself */
 
-/* Plain iteration in hash order; the table must not change meanwhile. */
+/* Plain iteration in hash order of buckets; the table must not change meanwhile. */
 struct table_iter {
     const struct table *t;
     uint64_t dir;
@@ -75,5 +87,86 @@ struct table_iter {
 };
 void table_iter(struct table_iter *it, const struct table *t);
 void *table_next(struct table_iter *it); /* NULL at the end */
+
+/* ------------------------------------------------------------ the fast path: nothing below is for
+ * users */
+
+#define TABLE_SLOTS 7u
+#define TABLE_BITS_MAX 6u
+
+struct table_bucket {
+    uint64_t slot[TABLE_SLOTS];
+    struct table_bucket *link;
+};
+
+static inline unsigned table_entry_depth(uint64_t entry) { return (unsigned)(entry & 63); }
+
+static inline unsigned table_entry_bits(uint64_t entry) { return (unsigned)(entry >> 61); }
+
+static inline void *table_pointer(uint64_t slot)
+{
+    return (void *)(uintptr_t)(slot & ((UINT64_C(1) << 48) - 1));
+}
+
+static inline struct table_bucket *table_entry_buckets(uint64_t entry)
+{
+    return table_pointer(entry & ~(uint64_t)63);
+}
+
+/* The top n (0..63) bits. */
+static inline uint64_t table_top(uint64_t hash, unsigned n) { return hash >> 1 >> (63 - n); }
+
+static inline struct table_bucket *table_bucket(uint64_t entry, uint64_t hash)
+{
+    return table_entry_buckets(entry) +
+           table_top(hash << table_entry_depth(entry), table_entry_bits(entry));
+}
+
+static inline uint64_t table_tag(uint64_t entry, uint64_t hash)
+{
+    return hash << (table_entry_depth(entry) & ~7u) << TABLE_BITS_MAX >> 48;
+}
+
+/* Bit i: slot i has this tag. An empty slot has tag 0, too. No branch: where the item lies is not
+ * predictable. */
+static inline unsigned table_match(const struct table_bucket *b, uint64_t tag)
+{
+    unsigned match = 0;
+    for (unsigned i = 0; i < TABLE_SLOTS; i++)
+        match |= (unsigned)(b->slot[i] >> 48 == tag) << i;
+    return match;
+}
+
+static inline void table_prefetch(const struct table *t, uint64_t hash)
+{
+    if (t->count > 0)
+        __builtin_prefetch(table_bucket(t->dir[table_top(hash, t->depth)], hash));
+}
+
+static inline void table_prefetch_item(const struct table *t, uint64_t hash)
+{
+    if (t->count == 0)
+        return;
+    uint64_t entry = t->dir[table_top(hash, t->depth)];
+    const struct table_bucket *b = table_bucket(entry, hash);
+    unsigned match = table_match(b, table_tag(entry, hash));
+    if (match != 0)
+        __builtin_prefetch(table_pointer(b->slot[__builtin_ctz(match)]));
+}
+
+static inline void *table_get(const struct table *t, uint64_t hash, struct bytes name)
+{
+    if (t->count == 0)
+        return NULL;
+    uint64_t entry = t->dir[table_top(hash, t->depth)], tag = table_tag(entry, hash);
+    for (const struct table_bucket *b = table_bucket(entry, hash); b != NULL; b = b->link) {
+        for (unsigned match = table_match(b, tag); match != 0; match &= match - 1) {
+            void *item = table_pointer(b->slot[__builtin_ctz(match)]);
+            if (item != NULL && bytes_eq(t->type->name_of(item), name))
+                return item;
+        }
+    }
+    return NULL;
+}
 
 #endif
