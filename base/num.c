@@ -142,8 +142,7 @@ size_t num_format_double(char *out, double v)
         memcpy(out, text, n);
         return n;
     }
-    /* The same digits as %.17g gives, much faster. -0 is left to it: "-0". */
-    if (v > -4503599627370496.0 && v < 4503599627370496.0) {
+    if (v >= -4611686018427387904.0 && v <= 4611686018427387904.0) { /* Redis: LLONG_MAX / 2 */
         int64_t i = (int64_t)v;
         if ((double)i == v && (i != 0 || !signbit(v)))
             return num_format_i64(out, i);

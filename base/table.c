@@ -254,9 +254,10 @@ static void give_back(struct table *t, uint64_t hash)
 
 /* Empties slot i of `b`: the chain's last item moves there, an overflow bucket left empty is freed.
  */
-static void unplace(struct table *t, struct table_bucket *first, struct table_bucket *b, unsigned i)
+static void take_slot(struct table *t, uint64_t hash, struct table_bucket *b, unsigned i)
 {
-    struct table_bucket *last = first, *before = NULL;
+    uint64_t *entry = first_entry(t, hash);
+    struct table_bucket *last = table_bucket(*entry, hash), *before = NULL;
     while (last->link != NULL) {
         before = last;
         last = last->link;
@@ -270,28 +271,49 @@ static void unplace(struct table *t, struct table_bucket *first, struct table_bu
         before->link = NULL;
         overflow_free(t, last);
     }
+    count_item(entry, false);
+    t->count--;
+    give_back(t, hash);
 }
 
 void *table_take(struct table *t, uint64_t hash, struct bytes name)
 {
     if (t->count == 0)
         return NULL;
-    uint64_t *entry = first_entry(t, hash), tag = table_tag(*entry, hash);
-    struct table_bucket *first = table_bucket(*entry, hash);
-    for (struct table_bucket *b = first; b != NULL; b = b->link) {
+    uint64_t entry = t->dir[table_top(hash, t->depth)], tag = table_tag(entry, hash);
+    for (struct table_bucket *b = table_bucket(entry, hash); b != NULL; b = b->link) {
         for (unsigned match = table_match(b, tag); match != 0; match &= match - 1) {
             unsigned i = (unsigned)__builtin_ctz(match);
             void *item = table_pointer(b->slot[i]);
             if (item == NULL || !bytes_eq(t->type->name_of(item), name))
                 continue;
-            unplace(t, first, b, i);
-            count_item(entry, false);
-            t->count--;
-            give_back(t, hash);
+            take_slot(t, hash, b, i);
             return item;
         }
     }
     return NULL;
+}
+
+/* The slot of `old`, which is there. */
+static struct table_bucket *slot_of(const struct table *t, uint64_t hash, const void *old,
+                                    unsigned *i)
+{
+    assert(t->count > 0);
+    uint64_t entry = t->dir[table_top(hash, t->depth)];
+    uint64_t want = table_tag(entry, hash) << 48 | (uint64_t)(uintptr_t)old;
+    for (struct table_bucket *b = table_bucket(entry, hash);; b = b->link) {
+        assert(b != NULL);
+        for (*i = 0; *i < TABLE_SLOTS; ++*i)
+            if (b->slot[*i] == want)
+                return b;
+    }
+}
+
+void table_remove(struct table *t, uint64_t hash, const void *old)
+{
+    unsigned i;
+    struct table_bucket *b = slot_of(t, hash, old, &i);
+    take_slot(t, hash, b, i);
 }
 
 /* ------------------------------------------------------------ the rest */
@@ -318,17 +340,9 @@ void table_deinit(struct table *t, void (*drop)(void *item, void *arg), void *ar
 
 void table_replace(struct table *t, uint64_t hash, const void *old, void *item)
 {
-    uint64_t entry = t->dir[table_top(hash, t->depth)];
-    uint64_t want = table_tag(entry, hash) << 48 | (uint64_t)(uintptr_t)old;
-    for (struct table_bucket *b = table_bucket(entry, hash); b != NULL; b = b->link) {
-        for (unsigned i = 0; i < TABLE_SLOTS; i++) {
-            if (b->slot[i] == want) {
-                b->slot[i] = table_tag(entry, hash) << 48 | (uint64_t)(uintptr_t)item;
-                return;
-            }
-        }
-    }
-    assert(!"the item to replace is in the table");
+    unsigned i;
+    struct table_bucket *b = slot_of(t, hash, old, &i);
+    b->slot[i] = b->slot[i] >> 48 << 48 | (uint64_t)(uintptr_t)item;
 }
 
 void *table_get_hash(const struct table *t, uint64_t hash)
