@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "proxy/courier.h"
+
+#include "base/mem.h"
+#include "proxy/session.h"
+
+#include <assert.h>
+
+#define BATCH_BYTES (64u << 10) /* a batch that has grown to this is posted at once */
+#define SPARES_MAX 64u          /* batches and answers kept for reuse */
+#define SPARE_BYTES (128u << 10)
+#define NO_TICKET UINT32_MAX
+
+enum { BATCH_ASKS = COURIER_MESSAGE_FIRST, BATCH_REPLIES = COURIER_MESSAGE_LAST };
+
+/* What one worker asks another within a turn; it comes back with the replies. */
+struct batch {
+    struct msg msg; /* first */
+    struct batch *next;
+    struct buf jobs; /* records */
+    struct buf replies;
+};
+
+/* A job in a batch: this, argc struct bytes (their p counts from the record's start while it
+ * travels), the texts. */
+struct record {
+    uint32_t size; /* of the whole record, a multiple of 16 */
+    uint32_t ticket;
+    size_t reply_at, reply_len;
+    struct shard *prefetched;
+    struct job job;
+};
+
+/* Who waits for a reply. Free tickets form a list through `part`. */
+struct ticket {
+    struct answer *answer;
+    uint32_t part;
+};
+
+struct courier {
+    struct courier_opts opts;
+    struct batch **open; /* by worker; NULL nothing collected */
+    struct ticket *tickets;
+    uint32_t tickets_cap, tickets_free;
+    struct batch *spare;
+    uint32_t spares;
+    struct answer *spare_answers;
+    uint32_t spare_answers_count;
+};
+
+struct courier *courier_new(const struct courier_opts *o)
+{
+    struct courier *c = mem_zalloc(sizeof *c);
+    c->opts = *o;
+    c->open = mem_zalloc(o->workers * sizeof(struct batch *));
+    c->tickets_free = NO_TICKET;
+    return c;
+}
+
+static void batch_free(struct batch *b)
+{
+    buf_deinit(&b->jobs);
+    buf_deinit(&b->replies);
+    mem_free(b);
+}
+
+static void batch_drop(struct msg *m) { batch_free((struct batch *)m); }
+
+void courier_free(struct courier *c)
+{
+    for (uint32_t i = 0; i < c->tickets_cap; i++) {
+        struct answer *a = c->tickets[i].answer;
+        if (a != NULL && --a->missing == 0)
+            answer_free(c, a);
+    }
+    for (uint32_t i = 0; i < c->opts.workers; i++)
+        if (c->open[i] != NULL)
+            batch_free(c->open[i]);
+    for (struct batch *b = c->spare, *next; b != NULL; b = next) {
+        next = b->next;
+        batch_free(b);
+    }
+    for (struct answer *a = c->spare_answers, *next; a != NULL; a = next) {
+        next = a->next;
+        buf_deinit(&a->out);
+        mem_free(a);
+    }
+    mem_free(c->open);
+    mem_free(c->tickets);
+    mem_free(c);
+}
+
+uint32_t courier_self(const struct courier *c) { return c->opts.self; }
+
+uint32_t courier_workers(const struct courier *c) { return c->opts.workers; }
+
+/* ------------------------------------------------------------ answers */
+
+struct answer *answer_new(struct courier *c, uint32_t parts)
+{
+    struct answer *a = c->spare_answers;
+    if (a != NULL) {
+        c->spare_answers = a->next;
+        c->spare_answers_count--;
+        a->next = NULL;
+    } else {
+        a = mem_zalloc(sizeof *a);
+    }
+    a->missing = parts;
+    a->parts_count = parts;
+    if (parts > 1)
+        a->parts = mem_zalloc(parts * sizeof a->parts[0]);
+    return a;
+}
+
+void answer_free(struct courier *c, struct answer *a)
+{
+    for (uint32_t i = 0; a->parts != NULL && i < a->parts_count; i++)
+        buf_deinit(&a->parts[i]);
+    mem_free(a->parts);
+    mem_free(a->order);
+    struct buf out = a->out;
+    if (c->spare_answers_count >= SPARES_MAX || out.cap > 4096) {
+        buf_deinit(&out);
+    } else {
+        buf_clear(&out);
+    }
+    if (c->spare_answers_count >= SPARES_MAX) {
+        mem_free(a);
+        return;
+    }
+    *a = (struct answer){.next = c->spare_answers, .out = out};
+    c->spare_answers = a;
+    c->spare_answers_count++;
+}
+
+void answer_abandon(struct courier *c, struct answer *a)
+{
+    a->session = NULL;
+    if (a->missing == 0)
+        answer_free(c, a);
+}
+
+static uint32_t ticket_take(struct courier *c, struct answer *a, uint32_t part)
+{
+    if (a == NULL)
+        return NO_TICKET;
+    if (c->tickets_free == NO_TICKET) {
+        uint32_t old = c->tickets_cap;
+        c->tickets_cap = old ? old * 2 : 64;
+        c->tickets = mem_realloc(c->tickets, c->tickets_cap * sizeof c->tickets[0]);
+        for (uint32_t i = c->tickets_cap; i-- > old;) {
+            c->tickets[i] = (struct ticket){.part = c->tickets_free};
+            c->tickets_free = i;
+        }
+    }
+    uint32_t t = c->tickets_free;
+    c->tickets_free = c->tickets[t].part;
+    c->tickets[t] = (struct ticket){.answer = a, .part = part};
+    return t;
+}
+
+/* A part has arrived. The session goes on when its oldest answer is whole. */
+static void deliver(struct courier *c, struct port *port, uint32_t ticket, struct bytes reply,
+                    struct moment now)
+{
+    struct ticket t = c->tickets[ticket];
+    c->tickets[ticket] = (struct ticket){.part = c->tickets_free};
+    c->tickets_free = ticket;
+    struct answer *a = t.answer;
+    a->missing--;
+    if (a->session == NULL) {
+        if (a->missing == 0)
+            answer_free(c, a);
+        return;
+    }
+    buf_put_bytes(a->parts != NULL ? &a->parts[t.part] : &a->out, reply);
+    session_part(a->session, a, reply.n);
+    if (a->missing == 0 && a->session->head == a)
+        session_resume(a->session, port, now);
+}
+
+/* ------------------------------------------------------------ batches */
+
+static struct batch *batch_open(struct courier *c, uint32_t worker)
+{
+    struct batch *b = c->open[worker];
+    if (b != NULL)
+        return b;
+    b = c->spare;
+    if (b != NULL) {
+        c->spare = b->next;
+        c->spares--;
+    } else {
+        b = mem_zalloc(sizeof *b);
+    }
+    b->next = NULL;
+    b->msg = (struct msg){.kind = BATCH_ASKS, .drop = batch_drop};
+    c->open[worker] = b;
+    return b;
+}
+
+static void batch_done(struct courier *c, struct batch *b)
+{
+    if (c->spares >= SPARES_MAX || b->jobs.cap + b->replies.cap > SPARE_BYTES) {
+        batch_free(b);
+        return;
+    }
+    buf_clear(&b->jobs);
+    buf_clear(&b->replies);
+    b->next = c->spare;
+    c->spare = b;
+    c->spares++;
+}
+
+void courier_send(struct courier *c, struct port *port, uint32_t worker, const struct job *job,
+                  struct answer *a, uint32_t part)
+{
+    struct batch *b = batch_open(c, worker);
+    size_t head = sizeof(struct record) + job->argc * sizeof(struct bytes), size = head;
+    for (uint32_t i = 0; i < job->argc; i++)
+        size += job->argv[i].n;
+    size = (size + 15) & ~(size_t)15;
+    assert(size <= UINT32_MAX);
+    uint8_t *p = buf_reserve(&b->jobs, size);
+    struct record *r = (struct record *)(void *)p;
+    struct bytes *argv = (struct bytes *)(void *)(p + sizeof *r);
+    *r = (struct record){.size = (uint32_t)size, .ticket = ticket_take(c, a, part), .job = *job};
+    size_t at = head;
+    for (uint32_t i = 0; i < job->argc; i++) {
+        argv[i] = (struct bytes){.p = (const uint8_t *)(uintptr_t)at, .n = job->argv[i].n};
+        if (job->argv[i].n > 0)
+            memcpy(p + at, job->argv[i].p, job->argv[i].n);
+        at += job->argv[i].n;
+    }
+    buf_added(&b->jobs, size);
+    if (buf_len(&b->jobs) >= BATCH_BYTES) {
+        c->open[worker] = NULL;
+        port->ops->post(port, worker, &b->msg);
+    }
+}
+
+void courier_flush(struct courier *c, struct port *port)
+{
+    for (uint32_t i = 0; i < c->opts.workers; i++) {
+        if (c->open[i] == NULL)
+            continue;
+        struct msg *m = &c->open[i]->msg;
+        c->open[i] = NULL;
+        port->ops->post(port, i, m);
+    }
+}
+
+static struct record *record_at(struct batch *b, size_t at)
+{
+    return (struct record *)(void *)(b->jobs.p + at);
+}
+
+/* Gives the arguments their addresses and asks for their keys' cache lines. */
+static void batch_prepare(struct courier *c, struct batch *b)
+{
+    for (size_t at = 0; at < b->jobs.tail; at += record_at(b, at)->size) {
+        struct record *r = record_at(b, at);
+        struct bytes *argv = (struct bytes *)(void *)(b->jobs.p + at + sizeof *r);
+        for (uint32_t i = 0; i < r->job.argc; i++)
+            argv[i].p = b->jobs.p + at + (uintptr_t)argv[i].p;
+        r->job.argv = argv;
+        struct front *f = c->opts.front(c->opts.arg, r->job.db_uid);
+        if (f != NULL && r->job.kind == JOB_COMMAND)
+            r->prefetched =
+                front_prefetch(f, r->job.command, r->job.argc, argv, &r->job.slot, &r->job.hash);
+        r->job.hashed = r->prefetched != NULL;
+    }
+    for (size_t at = 0; at < b->jobs.tail; at += record_at(b, at)->size) {
+        struct record *r = record_at(b, at);
+        if (r->prefetched != NULL)
+            shard_prefetch_item(r->prefetched, r->job.slot, r->job.hash);
+    }
+}
+
+static void batch_run(struct courier *c, struct port *port, struct batch *b, struct moment now)
+{
+    batch_prepare(c, b);
+    for (size_t at = 0; at < b->jobs.tail; at += record_at(b, at)->size) {
+        struct record *r = record_at(b, at);
+        struct front *f = c->opts.front(c->opts.arg, r->job.db_uid);
+        r->reply_at = buf_len(&b->replies);
+        if (f != NULL)
+            front_run(f, port, &r->job, &b->replies, now);
+        else
+            buf_put_str(&b->replies, "-ERR the database has been deleted\r\n");
+        r->reply_len = buf_len(&b->replies) - r->reply_at;
+    }
+    uint32_t to = b->msg.from;
+    b->msg = (struct msg){.kind = BATCH_REPLIES, .drop = batch_drop};
+    port->ops->post(port, to, &b->msg);
+}
+
+void courier_message(struct courier *c, struct port *port, struct msg *msg, struct moment now)
+{
+    struct batch *b = (struct batch *)msg;
+    if (msg->kind == BATCH_ASKS) {
+        batch_run(c, port, b, now);
+        return;
+    }
+    for (size_t at = 0; at < b->jobs.tail; at += record_at(b, at)->size) {
+        const struct record *r = record_at(b, at);
+        if (r->ticket != NO_TICKET)
+            deliver(c, port, r->ticket, bytes_of(b->replies.p + r->reply_at, r->reply_len), now);
+    }
+    batch_done(c, b);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#ifndef MERIDIAN_PROXY_COURIER_H
+#define MERIDIAN_PROXY_COURIER_H
+
+#include "shard/shard.h"
+
+/*
+ * Carries requests to the other workers of this process and their replies back. One courier per
+ * worker, shared by its databases. What the sessions ask within one turn of the loop travels as one
+ * message per worker; that worker runs it in order and sends the same message back with the
+ * replies. So requests of one session to one shard stay in order.
+ *
+ * An `answer` is one reply a session owes its client and cannot give at once: it waits for one or
+ * more parts.
+ */
+struct courier; /* opaque */
+struct front;
+struct session;
+struct answer;
+
+enum job_kind {
+    JOB_COMMAND, /* argv on a shard */
+    JOB_EXEC,    /* argv[0]: a transaction's commands (multi.h), on a shard */
+    JOB_WATCH,   /* argv: keys */
+    JOB_UNWATCH, /* no reply wanted */
+    JOB_FIGURES, /* struct figures of that worker's side of the database */
+    JOB_CLIENTS, /* CLIENT LIST lines, argv: filters */
+    JOB_KILL,    /* argv: CLIENT KILL's filters; an integer */
+    JOB_CONFIG,  /* argv: name, value, ... */
+    JOB_RESETSTAT,
+    JOB_PAUSE, /* argv: wall clock ms until which clients wait, "all" or "write" */
+};
+
+struct job {
+    enum job_kind kind;
+    uint32_t db_uid, shard;
+    uint8_t resp;
+    uint64_t session;
+    const struct command *command;
+    uint32_t argc;
+    const struct bytes *argv; /* borrowed */
+    bool hashed;              /* slot and hash of the only key are set */
+    uint32_t slot;
+    uint64_t hash;
+};
+
+/* Writes an answer's final reply once all its parts are here. */
+typedef void answer_finish(struct front *f, struct answer *a, struct reply *r);
+
+struct answer {
+    struct answer *next;     /* the session's queue, oldest first */
+    struct session *session; /* NULL: it has gone; nobody wants this any more */
+    struct buf out;          /* the reply; with one part and no `finish` the part itself */
+    uint32_t missing;        /* parts still under way */
+    uint32_t parts_count;
+    struct buf *parts; /* owned; NULL: one part, straight into out */
+    answer_finish *finish;
+    uint32_t *order; /* owned; MERGE_BY_KEY: which part holds the reply of each key */
+    uint32_t order_count;
+    uint32_t shard; /* SCAN: where it ran */
+    uint64_t aux;   /* finish's business */
+    size_t owed;    /* what of session->owed is this answer's */
+    uint8_t resp;
+    bool mute; /* CLIENT REPLY OFF or SKIP: the reply is thrown away */
+};
+
+struct courier_opts {
+    uint32_t self, workers;
+    struct front *(*front)(void *arg, uint32_t db_uid); /* NULL: no such database here */
+    void *arg;
+};
+struct courier *courier_new(const struct courier_opts *o);
+void courier_free(struct courier *c);
+uint32_t courier_self(const struct courier *c);
+uint32_t courier_workers(const struct courier *c);
+
+/* A fresh answer with that many parts to come; one part needs no `parts`. */
+struct answer *answer_new(struct courier *c, uint32_t parts);
+/* The session is gone: frees it now, or when the last part arrives. */
+void answer_abandon(struct courier *c, struct answer *a);
+void answer_free(struct courier *c, struct answer *a);
+
+/* Sends a job; its reply becomes part `part` of the answer (a NULL: nobody waits). All of `job` is
+ * copied. */
+void courier_send(struct courier *c, struct port *port, uint32_t worker, const struct job *job,
+                  struct answer *a, uint32_t part);
+/* Posts what was collected; at the end of each turn. */
+void courier_flush(struct courier *c, struct port *port);
+
+#define COURIER_MESSAGE_FIRST 1u
+#define COURIER_MESSAGE_LAST 2u
+/* A message whose kind lies in that range: runs its jobs, or hands out their replies. Taken. */
+void courier_message(struct courier *c, struct port *port, struct msg *msg, struct moment now);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "proxy/figures.h"
+
+#include <string.h>
+
+void figures_shard_add(struct shard_stats *sum, const struct shard_stats *one)
+{
+    sum->keys += one->keys;
+    sum->expires += one->expires;
+    sum->commands += one->commands;
+    sum->writes += one->writes;
+    sum->expired += one->expired;
+    sum->hits += one->hits;
+    sum->misses += one->misses;
+    sum->frames_own += one->frames_own;
+    sum->frames_foreign += one->frames_foreign;
+    sum->ops_own += one->ops_own;
+    sum->ops_foreign += one->ops_foreign;
+    sum->joins += one->joins;
+    sum->unsettled += one->unsettled;
+    sum->compacted += one->compacted;
+    sum->conflicts.register_lost += one->conflicts.register_lost;
+    sum->conflicts.type_hidden += one->conflicts.type_hidden;
+    sum->conflicts.deadline_lost += one->conflicts.deadline_lost;
+    sum->log_bytes += one->log_bytes;
+}
+
+void figures_link_add(struct figures_link *sum, const struct figures_link *one)
+{
+    if (one->name[0] == 0)
+        return;
+    memcpy(sum->name, one->name, sizeof sum->name);
+    if (sum->state == NULL || one->rank > sum->rank) {
+        sum->state = one->state;
+        sum->rank = one->rank;
+    }
+    sum->feeding |= one->feeding;
+    sum->bytes_in += one->bytes_in;
+    sum->bytes_out += one->bytes_out;
+    sum->ops_in += one->ops_in;
+    sum->ops_out += one->ops_out;
+    sum->lag_ops += one->lag_ops;
+    sum->reconnects += one->reconnects;
+    sum->transfers_in += one->transfers_in;
+    sum->transfers_out += one->transfers_out;
+    sum->relays += one->relays;
+    if (one->lag_ms > sum->lag_ms)
+        sum->lag_ms = one->lag_ms;
+    if (one->behind_ms > sum->behind_ms)
+        sum->behind_ms = one->behind_ms;
+}
+
+void figures_add(struct figures *sum, const struct figures *one)
+{
+    sum->clients += one->clients;
+    sum->input_bytes += one->input_bytes;
+    sum->output_bytes += one->output_bytes;
+    sum->connections += one->connections;
+    sum->refused += one->refused;
+    sum->commands += one->commands;
+    sum->net_in += one->net_in;
+    sum->shards += one->shards;
+    figures_shard_add(&sum->shard, &one->shard);
+    sum->stale += one->stale;
+    sum->log_bytes += one->log_bytes;
+    if (one->stamp_max > sum->stamp_max)
+        sum->stamp_max = one->stamp_max;
+    struct hash128 d = hash128_add((struct hash128){sum->digest_lo, sum->digest_hi},
+                                   (struct hash128){one->digest_lo, one->digest_hi});
+    sum->digest_lo = d.lo;
+    sum->digest_hi = d.hi;
+    for (unsigned i = 0; i <= REGION_MAX; i++)
+        figures_link_add(&sum->links[i], &one->links[i]);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#ifndef MERIDIAN_PROXY_FIGURES_H
+#define MERIDIAN_PROXY_FIGURES_H
+
+#include "shard/shard.h"
+
+/*
+ * What INFO shows of one database: each worker fills its own share, the asking session adds them
+ * up. Plain numbers, so that they travel as they are between the workers of one process.
+ */
+struct figures_link {
+    char name[64];     /* of the region; "" = not a member */
+    const char *state; /* the worst of this database's links from that region; static text */
+    uint32_t rank;     /* how bad that is: greater is worse */
+    bool feeding;
+    uint64_t bytes_in, bytes_out, ops_in, ops_out, lag_ops, reconnects, transfers_in, transfers_out,
+        relays;
+    int64_t lag_ms, behind_ms;
+};
+
+struct figures {
+    uint64_t clients, input_bytes, output_bytes; /* sessions, and what is buffered for them */
+    uint64_t connections, refused, commands, net_in;
+    uint64_t shards;
+    struct shard_stats shard; /* sums */
+    uint64_t stale;           /* shards that refuse writes until they have caught up */
+    uint64_t log_bytes;
+    uint64_t stamp_max;            /* the newest stamp of any partition */
+    uint64_t digest_lo, digest_hi; /* sum over all partitions */
+    struct figures_link links[REGION_MAX + 1];
+};
+
+/* What is the same on every worker. */
+struct figures_db {
+    char guid[64];
+    uint64_t version;
+    uint32_t region, actor, incarnation, partitions;
+};
+
+void figures_add(struct figures *sum, const struct figures *one);
+void figures_shard_add(struct shard_stats *sum, const struct shard_stats *one);
+/* Counters add up; of states the worst, of delays the longest. */
+void figures_link_add(struct figures_link *sum, const struct figures_link *one);
+
+#endif

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "proxy/front.h"
+
+#include "base/mem.h"
+#include "proxy/multi.h"
+#include "proxy/route.h"
+
+#include <assert.h>
+
+#define CLIENTS_MAX 10000u
+#define OUT_MAX (256u << 20)
+#define BULK_MAX (512u << 20)
+#define ARGS_MAX (1024u * 1024u)
+#define QUERY_MAX (UINT64_C(1) << 30)
+
+struct front *front_new(const struct front_opts *o)
+{
+    struct front *f = mem_zalloc(sizeof *f);
+    f->db_uid = o->db_uid;
+    f->partitions = o->partitions;
+    f->courier = o->courier;
+    f->host = o->host;
+    f->shards_count = o->shards_count;
+    f->shards = mem_dup(o->shards, o->shards_count * sizeof o->shards[0]);
+    f->born = o->now;
+    rng_init(&f->rng, o->seed);
+    front_configure(f, &o->settings);
+    return f;
+}
+
+void front_configure(struct front *f, const struct front_settings *s)
+{
+    f->settings = *s;
+    if (f->settings.clients_max == 0)
+        f->settings.clients_max = CLIENTS_MAX;
+    if (f->settings.out_max == 0)
+        f->settings.out_max = OUT_MAX;
+    if (f->settings.bulk_max == 0)
+        f->settings.bulk_max = BULK_MAX;
+    f->limits = (struct resp_limits){
+        .bulk_max = f->settings.bulk_max, .args_max = ARGS_MAX, .query_max = QUERY_MAX};
+}
+
+void front_free(struct front *f, struct port *port)
+{
+    while (f->first != NULL)
+        session_close(f->first, port, true, f->born);
+    resp_args_deinit(&f->args);
+    buf_deinit(&f->scratch);
+    buf_deinit(&f->sink);
+    mem_free(f->at);
+    mem_free(f->shards);
+    mem_free(f);
+}
+
+bool front_has_password(const struct front *f) { return f->settings.password[0] != 0; }
+
+/* Clients of all workers share the limit; each worker takes its part of it, at least one. */
+static uint64_t clients_max_here(const struct front *f)
+{
+    uint64_t n = courier_workers(f->courier);
+    return (f->settings.clients_max + n - 1) / n;
+}
+
+void front_accept(struct front *f, struct port *port, conn_id conn, struct moment now)
+{
+    if (f->sessions >= clients_max_here(f)) {
+        struct buf *out = port->ops->out(port, conn);
+        if (out != NULL)
+            buf_put_str(out, "-ERR max number of clients reached\r\n");
+        port->ops->close(port, conn, true);
+        f->refused++;
+        return;
+    }
+    f->connections++;
+    struct session *s = session_new(f, conn, now);
+    port->ops->own(port, conn, &s->owner);
+}
+
+struct session *front_session(struct front *f, uint64_t id)
+{
+    struct session *s = f->first;
+    while (s != NULL && s->id != id)
+        s = s->next;
+    return s;
+}
+
+/* Sessions that are idle for too long; one that waits for an answer is not idle. */
+static void close_idle(struct front *f, struct port *port, struct moment now)
+{
+    uint64_t limit_us = f->settings.timeout_s * 1000000u;
+    for (struct session *s = f->first, *next; s != NULL; s = next) {
+        next = s->next;
+        if (s->head == NULL && now.mono_us - s->active_us > limit_us)
+            session_close(s, port, false, now);
+    }
+}
+
+void front_tick(struct front *f, struct port *port, struct moment now)
+{
+    if (f->settings.timeout_s != 0)
+        close_idle(f, port, now);
+    if (f->pause_until_ms != 0 && now.wall_ms >= f->pause_until_ms)
+        f->pause_until_ms = 0;
+    if (f->held == 0)
+        return;
+    for (struct session *s = f->first, *next; s != NULL; s = next) {
+        next = s->next;
+        if (s->held)
+            session_resume(s, port, now);
+    }
+}
+
+/* ------------------------------------------------------------ lookups */
+
+const struct command *front_command(struct front *f, struct bytes name)
+{
+    if (name.n == f->last_name_len && name.n > 0 && memcmp(name.p, f->last_name, name.n) == 0)
+        return f->last_command;
+    const struct command *c = command_find(name);
+    if (c != NULL && name.n <= sizeof f->last_name) {
+        memcpy(f->last_name, name.p, name.n);
+        f->last_name_len = name.n;
+        f->last_command = c;
+    }
+    return c;
+}
+
+uint32_t *front_indexes(struct front *f, uint32_t n)
+{
+    if (f->at_max < n) {
+        mem_free(f->at);
+        f->at_max = n + n / 2 + 16;
+        f->at = mem_alloc(f->at_max * sizeof f->at[0]);
+    }
+    return f->at;
+}
+
+struct shard *front_prefetch(struct front *f, const struct command *c, uint32_t argc,
+                             const struct bytes *argv, uint32_t *slot, uint64_t *hash)
+{
+    if (c->where != AT_SHARD || c->first_key == 0 || c->last_key != c->first_key ||
+        c->keys != NULL || argc <= (uint32_t)c->first_key)
+        return NULL;
+    struct bytes key = argv[c->first_key];
+    *slot = hash_slot(key);
+    struct shard *shard = f->shards[front_shard_of(f, *slot)].local;
+    if (shard == NULL)
+        return NULL;
+    *hash = shard_hash(shard, key);
+    shard_prefetch(shard, *slot, *hash);
+    return shard;
+}
+
+/* ------------------------------------------------------------ jobs of other workers */
+
+static void run_command(struct front *f, struct shard *shard, const struct job *job,
+                        struct reply *r, struct moment now)
+{
+    struct call c = {.shard = shard,
+                     .command = job->command,
+                     .argc = job->argc,
+                     .argv = job->argv,
+                     .reply = r,
+                     .now = now,
+                     .session = job->session,
+                     .hashed = job->hashed,
+                     .key_slot = job->slot,
+                     .key_hash = job->hash};
+    f->commands++;
+    shard_execute(shard, &c);
+}
+
+/* A request for a shard that is not here can only come from a worker that routes differently: a
+ * bug. */
+static struct shard *job_shard(const struct front *f, const struct job *job)
+{
+    assert(job->shard < f->shards_count && f->shards[job->shard].local != NULL);
+    return f->shards[job->shard].local;
+}
+
+void front_run(struct front *f, struct port *port, const struct job *job, struct buf *out,
+               struct moment now)
+{
+    struct reply r = {.out = out, .resp = job->resp};
+    switch (job->kind) {
+    case JOB_COMMAND:
+        run_command(f, job_shard(f, job), job, &r, now);
+        break;
+    case JOB_EXEC:
+        multi_run(f, job_shard(f, job), job->session, job->argv[0], &r, now);
+        break;
+    case JOB_WATCH:
+        multi_watch(job_shard(f, job), job->session, job->argc, job->argv, &r, now);
+        break;
+    case JOB_UNWATCH:
+        (void)shard_unwatch(job_shard(f, job), job->session, now);
+        break;
+    case JOB_FIGURES: {
+        struct figures figures = {0};
+        front_figures(f, &figures, now);
+        buf_put(out, &figures, sizeof figures);
+        break;
+    }
+    case JOB_CLIENTS:
+        session_lines(f, port, job->argc, job->argv, out, now);
+        break;
+    case JOB_KILL:
+        reply_int(&r, session_kill(f, port, job->argc, job->argv, job->session, now));
+        break;
+    case JOB_CONFIG:
+        config_apply(f, job->argc, job->argv);
+        reply_ok(&r);
+        break;
+    case JOB_RESETSTAT:
+        f->connections = f->refused = f->commands = f->net_in = 0;
+        reply_ok(&r);
+        break;
+    case JOB_PAUSE:
+        session_pause(f, job->argv);
+        reply_ok(&r);
+        break;
+    }
+}
+
+void front_figures(struct front *f, struct figures *out, struct moment now)
+{
+    out->clients += f->sessions;
+    for (const struct session *s = f->first; s != NULL; s = s->next)
+        out->input_bytes += buf_len(&s->in);
+    out->connections += f->connections;
+    out->refused += f->refused;
+    out->commands += f->commands;
+    out->net_in += f->net_in;
+    f->host.figures(f->host.arg, f, out, now);
+}

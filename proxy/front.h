@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#ifndef MERIDIAN_PROXY_FRONT_H
+#define MERIDIAN_PROXY_FRONT_H
+
+#include "proxy/courier.h"
+#include "proxy/figures.h"
+#include "base/resp.h"
+
+/*
+ * The client side of one database on one worker: its sessions, its settings, and where its shards
+ * are. Sessions live in session.c, their commands in cmd_*.c; a front is what they share.
+ */
+struct front_shard {
+    struct shard *local; /* NULL: on another worker */
+    uint32_t worker;
+    uint32_t first_partition, count;
+};
+
+/* What clients may see and change (CONFIG). */
+struct front_settings {
+    uint64_t clients_max; /* 0: 10,000 */
+    uint64_t memory_max;  /* shown only */
+    uint64_t out_max;     /* client-output-buffer-limit normal; 0: 256 MiB */
+    uint64_t bulk_max;    /* proto-max-bulk-len; 0: 512 MiB */
+    uint64_t timeout_s;   /* idle clients are closed after; 0: never */
+    char password[256];   /* "" none */
+    uint16_t port;
+};
+
+/* What the worker does for its fronts. */
+struct front_host {
+    void *arg;
+    /* This connection is a peer's link: taken over, with the bytes it has sent so far. */
+    void (*link)(void *arg, struct front *f, struct port *port, conn_id conn, struct bytes first,
+                 struct moment now);
+    /* Fills in shards and links of this worker. */
+    void (*figures)(void *arg, struct front *f, struct figures *out, struct moment now);
+    void (*describe)(void *arg, struct front *f, struct figures_db *out);
+};
+
+struct front_opts {
+    uint32_t db_uid, partitions;
+    uint64_t seed;
+    struct courier *courier; /* kept */
+    struct front_host host;
+    struct front_settings settings;
+    const struct front_shard *shards; /* copied */
+    uint32_t shards_count;
+    struct moment now;
+};
+
+#define BATCH_MAX 64u
+
+/* One parsed command of a batch. */
+struct request {
+    const struct command *command; /* NULL unknown */
+    const struct bytes *argv;
+    size_t first;
+    uint64_t hash;
+    uint32_t argc, slot;
+    struct shard *shard; /* one key, on this local shard: slot and hash are set */
+};
+
+struct session_command; /* session.h */
+
+struct front {
+    uint32_t db_uid, partitions;
+    struct front_settings settings;
+    struct resp_limits limits;
+    struct courier *courier;
+    struct front_host host;
+    struct front_shard *shards; /* owned */
+    uint32_t shards_count;
+    struct rng rng;
+    struct moment born;
+
+    struct session *first; /* all sessions of this worker, newest first */
+    uint32_t sessions;
+    uint64_t ids;           /* client ids given so far on this worker */
+    int64_t pause_until_ms; /* CLIENT PAUSE, wall clock; 0 none */
+    bool pause_all;
+    uint32_t held; /* sessions that hold input back: pause or output */
+    uint64_t connections, refused, commands, net_in; /* INFO stats */
+
+    /* Room used within one step, kept between steps so that commands need no allocation. */
+    struct resp_args args;
+    struct request batch[BATCH_MAX];
+    struct buf scratch, sink;
+    uint32_t *at; /* owned: argument indexes of keys */
+    uint32_t at_max;
+    const struct command *last_command; /* the last lookups, by name */
+    uint8_t last_name[32];
+    size_t last_name_len;
+    const struct session_command *last_session_command;
+};
+
+struct front *front_new(const struct front_opts *o);
+/* Closes all sessions' connections. */
+void front_free(struct front *f, struct port *port);
+/* Password, limits. Sessions that are authenticated stay so. */
+void front_configure(struct front *f, const struct front_settings *s);
+/* A client connected: a new session owns the connection. */
+void front_accept(struct front *f, struct port *port, conn_id conn, struct moment now);
+/* About ten times a second: idle clients, pauses that end. */
+void front_tick(struct front *f, struct port *port, struct moment now);
+bool front_has_password(const struct front *f);
+struct session *front_session(struct front *f, uint64_t id); /* NULL: none on this worker */
+/* This worker's share of INFO. */
+void front_figures(struct front *f, struct figures *out, struct moment now);
+
+/* Which shard (an index) owns the key's slot. */
+static inline uint32_t front_shard_of(const struct front *f, unsigned slot)
+{
+    if (f->shards_count == 1)
+        return 0;
+    uint32_t p = slot_partition(slot, f->partitions);
+    uint32_t i = (uint32_t)(((uint64_t)p * f->shards_count) / f->partitions);
+    /* Integer division may put the border one off: shard i owns [i*P/n, (i+1)*P/n). */
+    while (p < f->shards[i].first_partition)
+        i--;
+    while (p >= f->shards[i].first_partition + f->shards[i].count)
+        i++;
+    return i;
+}
+
+/* Command lookup that remembers the last name. */
+const struct command *front_command(struct front *f, struct bytes name);
+/* A command with one key on a local shard: its shard, slot and hash, with the first cache line
+ * asked for. NULL: not so simple. */
+struct shard *front_prefetch(struct front *f, const struct command *c, uint32_t argc,
+                             const struct bytes *argv, uint32_t *slot, uint64_t *hash);
+/* Room for n argument indexes. */
+uint32_t *front_indexes(struct front *f, uint32_t n);
+
+/* Runs a job of another worker's session here: appends the reply. */
+void front_run(struct front *f, struct port *port, const struct job *job, struct buf *out,
+               struct moment now);
+
+#endif

@@ -1,0 +1,502 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "proxy/session.h"
+
+#include "base/mem.h"
+#include "proxy/multi.h"
+#include "proxy/route.h"
+
+#include <stdio.h>
+
+#define LINK_MAGIC 0x9bu /* the first byte of a peer's link: never RESP, never a command */
+#define RESUME_MIN 2048u /* shorter unfinished commands are read again from their start */
+
+/* A long command under way, with the arguments read so far. */
+struct partial {
+    struct resp resp;
+    struct resp_args args;
+};
+
+static void session_step(struct conn_owner *owner, struct port *port, const struct event *ev);
+
+struct session *session_new(struct front *f, conn_id conn, struct moment now)
+{
+    struct session *s = mem_zalloc(sizeof *s);
+    s->owner.step = session_step;
+    s->front = f;
+    s->conn = conn;
+    s->id = f->ids++ * courier_workers(f->courier) + courier_self(f->courier) + 1;
+    s->born_us = s->active_us = now.mono_us;
+    s->resp = 2;
+    s->watching = -1;
+    s->authenticated = !front_has_password(f);
+    s->next = f->first;
+    if (f->first != NULL)
+        f->first->prev = s;
+    f->first = s;
+    f->sessions++;
+    return s;
+}
+
+static void partial_free(struct session *s)
+{
+    if (s->partial == NULL)
+        return;
+    resp_args_deinit(&s->partial->args);
+    mem_free(s->partial);
+    s->partial = NULL;
+}
+
+void session_free(struct session *s, struct port *port, struct moment now)
+{
+    struct front *f = s->front;
+    multi_discard(s);
+    multi_unwatch(s, port, now);
+    while (s->head != NULL) {
+        struct answer *a = s->head;
+        s->head = a->next;
+        answer_abandon(f->courier, a);
+    }
+    if (s->prev != NULL)
+        s->prev->next = s->next;
+    else
+        f->first = s->next;
+    if (s->next != NULL)
+        s->next->prev = s->prev;
+    f->sessions--;
+    f->held -= s->held;
+    partial_free(s);
+    buf_deinit(&s->in);
+    mem_free(s->name);
+    mem_free(s->lib_name);
+    mem_free(s->lib_version);
+    mem_free(s);
+}
+
+void session_close(struct session *s, struct port *port, bool flush, struct moment now)
+{
+    port->ops->close(port, s->conn, flush);
+    session_free(s, port, now);
+}
+
+/* ------------------------------------------------------------ replies in order */
+
+static void push(struct session *s, struct answer *a)
+{
+    a->session = s;
+    if (s->tail != NULL)
+        s->tail->next = a;
+    else
+        s->head = a;
+    s->tail = a;
+    s->answers++;
+}
+
+struct buf *session_out(struct session *s, struct port *port)
+{
+    struct front *f = s->front;
+    if (s->tail == NULL) {
+        struct buf *out = port->ops->out(port, s->conn);
+        if (out != NULL)
+            return out;
+        buf_clear(&f->sink);
+        return &f->sink;
+    }
+    if (s->tail->parts_count > 0)
+        push(s, answer_new(f->courier, 0));
+    return &s->tail->out;
+}
+
+void session_wait(struct session *s, struct answer *a)
+{
+    if (s->tail != NULL && s->tail->parts_count == 0)
+        session_part(s, s->tail, buf_len(&s->tail->out));
+    a->mute = s->reply_mode == REPLY_OFF || s->reply_mode == REPLY_SKIP;
+    a->resp = s->resp;
+    push(s, a);
+}
+
+void session_part(struct session *s, struct answer *a, size_t bytes)
+{
+    a->owed += bytes;
+    s->owed += bytes;
+}
+
+void session_answers(struct session *s, struct port *port)
+{
+    struct front *f = s->front;
+    while (s->head != NULL && s->head->missing == 0) {
+        struct answer *a = s->head;
+        s->head = a->next;
+        if (s->head == NULL)
+            s->tail = NULL;
+        s->answers--;
+        s->owed -= a->owed;
+        struct buf *out = port->ops->out(port, s->conn);
+        if (out != NULL && !a->mute) {
+            struct reply r = {.out = out, .resp = a->resp};
+            if (a->finish != NULL)
+                a->finish(f, a, &r);
+            else
+                buf_put_bytes(out, buf_bytes(&a->out));
+        }
+        answer_free(f->courier, a);
+    }
+}
+
+/* ------------------------------------------------------------ running commands */
+
+static void reply_unknown(struct ask *a)
+{
+    char args[160];
+    size_t n = 0;
+    for (uint32_t i = 1; i < a->argc && n < 128; i++) {
+        size_t len = a->argv[i].n < 128 - n ? a->argv[i].n : 128 - n;
+        n += (size_t)snprintf(args + n, sizeof args - n, "'%.*s' ", (int)len,
+                              (const char *)a->argv[i].p);
+    }
+    args[n] = 0;
+    reply_errorf(&a->reply, "ERR unknown command '%.*s', with args beginning with: %s",
+                 (int)(a->argv[0].n < 128 ? a->argv[0].n : 128), (const char *)a->argv[0].p, args);
+}
+
+/* True when the command may run; else the error is replied and a transaction made dirty. */
+static bool may_run(struct ask *a)
+{
+    struct session *s = a->session;
+    if (a->command == NULL &&
+        (bytes_is_nocase(a->argv[0], "post") || bytes_is_nocase(a->argv[0], "host:"))) {
+        /* A browser tricked into talking to us (cross-protocol scripting): hang up, as Redis does.
+         */
+        port_log(a->port, 'W', "a client sent HTTP to the database port: closed");
+        s->closing = true;
+        return false;
+    }
+    if (!s->authenticated && (a->command == NULL || !(a->command->flags & CMD_NO_AUTH)))
+        reply_error(&a->reply, "NOAUTH Authentication required.");
+    else if (a->command == NULL)
+        reply_unknown(a);
+    else if (!command_arity_ok(a->command, a->argc))
+        reply_wrong_arguments(a, a->command->name);
+    else
+        return true;
+    multi_dirty(s);
+    return false;
+}
+
+void session_dispatch(struct ask *a)
+{
+    struct session *s = a->session;
+    if (!may_run(a))
+        return;
+    s->last_command = a->command;
+    if (a->command->where != AT_SESSION) {
+        if (s->multi != NULL)
+            multi_queue(a);
+        else
+            route_run(a);
+        return;
+    }
+    const struct session_command *c = session_command_find(a->command->name);
+    if (c == NULL) {
+        reply_errorf(&a->reply, "ERR command '%s' is not supported", a->command->name);
+        multi_dirty(s);
+    } else if (s->multi != NULL && !(c->flags & SESSION_AT_ONCE)) {
+        multi_queue(a);
+    } else {
+        s->front->commands++;
+        c->run(a);
+    }
+}
+
+/* The general way of a command. */
+static void run_slowly(struct session *s, struct port *port, const struct request *q,
+                       struct moment now)
+{
+    struct ask a = {.front = s->front,
+                    .session = s,
+                    .port = port,
+                    .now = now,
+                    .command = q->command,
+                    .argc = q->argc,
+                    .argv = q->argv,
+                    .reply = {.out = session_out(s, port), .resp = s->resp}};
+    struct buf *out = a.reply.out;
+    size_t before = buf_len(out);
+    if (s->reply_mode == REPLY_SKIP_NEXT)
+        s->reply_mode = REPLY_SKIP;
+    session_dispatch(&a);
+    if (s->reply_mode == REPLY_OFF || s->reply_mode == REPLY_SKIP)
+        out->tail = out->head + before;
+    if (s->reply_mode == REPLY_SKIP)
+        s->reply_mode = REPLY_ON;
+}
+
+/* A command with one key here, nothing special about the session: straight to the shard. */
+static void run_quickly(struct session *s, const struct request *q, struct reply *r,
+                        struct moment now)
+{
+    struct call c = {.shard = q->shard,
+                     .command = q->command,
+                     .argc = q->argc,
+                     .argv = q->argv,
+                     .reply = r,
+                     .now = now,
+                     .session = s->id,
+                     .hashed = true,
+                     .key_slot = q->slot,
+                     .key_hash = q->hash};
+    s->last_command = q->command;
+    s->front->commands++;
+    shard_execute(q->shard, &c);
+}
+
+static bool is_plain(const struct session *s)
+{
+    return s->authenticated && s->multi == NULL && s->reply_mode == REPLY_ON;
+}
+
+/* Looks the commands up and starts fetching the memory that they will touch: first all buckets,
+ * then all items. */
+static void prepare(struct front *f, struct request *batch, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        struct request *q = &batch[i];
+        q->command = front_command(f, q->argv[0]);
+        q->shard = NULL;
+        if (q->command != NULL && command_arity_ok(q->command, q->argc))
+            q->shard = front_prefetch(f, q->command, q->argc, q->argv, &q->slot, &q->hash);
+    }
+    if (n == 1)
+        return;
+    for (unsigned i = 0; i < n; i++)
+        if (batch[i].shard != NULL)
+            shard_prefetch_item(batch[i].shard, batch[i].slot, batch[i].hash);
+}
+
+/* CLIENT PAUSE: may this command run now? CLIENT itself always may, so that UNPAUSE works. */
+static bool is_paused(const struct front *f, const struct command *c, struct moment now)
+{
+    if (f->pause_until_ms == 0 || now.wall_ms >= f->pause_until_ms || c == NULL)
+        return false;
+    if (strcmp(c->name, "client") == 0)
+        return false;
+    return f->pause_all || (c->flags & CMD_WRITE) || strcmp(c->name, "exec") == 0;
+}
+
+/* Runs the batch in order; returns how many ran before the session closed or had to wait. */
+static unsigned run_batch(struct session *s, struct port *port, struct request *batch, unsigned n,
+                          struct moment now)
+{
+    struct front *f = s->front;
+    prepare(f, batch, n);
+    struct reply r = {.out = session_out(s, port), .resp = s->resp};
+    bool plain = is_plain(s);
+    for (unsigned i = 0; i < n; i++) {
+        if (f->pause_until_ms != 0 && is_paused(f, batch[i].command, now))
+            return i;
+        if (plain && batch[i].shard != NULL) {
+            run_quickly(s, &batch[i], &r, now);
+            continue;
+        }
+        run_slowly(s, port, &batch[i], now);
+        if (s->closing)
+            return i + 1;
+        plain = is_plain(s);
+        r = (struct reply){.out = session_out(s, port), .resp = s->resp};
+    }
+    return n;
+}
+
+/* ------------------------------------------------------------ input */
+
+/* True while the client must wait: it does not read, too many answers are under way, or CLIENT
+ * PAUSE ALL. */
+static bool must_wait(const struct session *s, struct port *port)
+{
+    return s->answers >= ANSWERS_MAX || s->owed > PORT_HIGH ||
+           (s->tail != NULL && buf_len(&s->tail->out) > PORT_HIGH) ||
+           port->ops->pending(port, s->conn) > PORT_HIGH;
+}
+
+static void set_held(struct session *s, struct port *port, bool held)
+{
+    if (s->held == held)
+        return;
+    s->held = held;
+    if (held)
+        s->front->held++;
+    else
+        s->front->held--;
+    port->ops->pause(port, s->conn, held);
+}
+
+static void protocol_error(struct session *s, struct port *port, const char *why)
+{
+    struct reply r = {.out = session_out(s, port), .resp = s->resp};
+    reply_errorf(&r, "ERR %s", why);
+    s->closing = true;
+}
+
+/* Goes on with a long command. Returns the bytes used: all of the command when it ran. */
+static size_t continue_partial(struct session *s, struct port *port, struct bytes in,
+                               const struct resp_limits *limits, struct moment now)
+{
+    struct partial *p = s->partial;
+    switch (resp_parse(&p->resp, in, limits, &p->args)) {
+    case RESP_MORE:
+        return 0;
+    case RESP_BAD:
+        protocol_error(s, port, p->resp.why);
+        return 0;
+    case RESP_DONE:
+        break;
+    }
+    struct request q = {.argv = p->args.at, .argc = p->resp.argc};
+    size_t used = p->resp.used;
+    if (run_batch(s, port, &q, 1, now) == 0) {
+        set_held(s, port, true);
+        used = 0;
+    }
+    partial_free(s);
+    return used;
+}
+
+static void keep_partial(struct session *s, struct resp *r, struct resp_args *args)
+{
+    if (r->used < RESUME_MIN)
+        return;
+    struct partial *p = mem_zalloc(sizeof *p);
+    p->args.n = p->args.cap = args->n - r->first;
+    p->args.at = mem_dup(args->at + r->first, p->args.n * sizeof args->at[0]);
+    p->resp = *r;
+    p->resp.first = 0;
+    s->partial = p;
+}
+
+/* Reads and runs up to BATCH_MAX commands. Returns the bytes used; 0: nothing more can be done with
+ * this input. */
+static size_t run_input(struct session *s, struct port *port, struct bytes in, struct moment now)
+{
+    struct front *f = s->front;
+    struct resp_limits limits = f->limits;
+    limits.unauthenticated = !s->authenticated;
+    if (s->partial != NULL)
+        return continue_partial(s, port, in, &limits, now);
+    size_t ends[BATCH_MAX], at = 0;
+    unsigned n = 0, max = s->authenticated ? BATCH_MAX : 1;
+    enum resp_result result = RESP_DONE;
+    struct resp r = {0};
+    resp_args_clear(&f->args);
+    while (n < max && at < in.n) {
+        r = (struct resp){0};
+        result = resp_parse(&r, bytes_of(in.p + at, in.n - at), &limits, &f->args);
+        if (result != RESP_DONE)
+            break;
+        at += r.used;
+        if (r.argc == 0)
+            continue;
+        f->batch[n].first = r.first;
+        f->batch[n].argc = r.argc;
+        ends[n++] = at;
+    }
+    if (n == 0 && result == RESP_MORE)
+        keep_partial(s, &r, &f->args);
+    for (unsigned i = 0; i < n; i++)
+        f->batch[i].argv = f->args.at + f->batch[i].first;
+    unsigned ran = n > 0 ? run_batch(s, port, f->batch, n, now) : 0;
+    if (ran < n) {
+        set_held(s, port, !s->closing);
+        return ran > 0 ? ends[ran - 1] : 0;
+    }
+    if (result == RESP_BAD && !s->closing)
+        protocol_error(s, port, r.why);
+    return at;
+}
+
+/* Runs what the input holds. Returns the bytes used. */
+static size_t run_all(struct session *s, struct port *port, struct bytes in, struct moment now)
+{
+    size_t used = 0;
+    while (used < in.n && !s->closing && !s->held) {
+        size_t n = run_input(s, port, bytes_of(in.p + used, in.n - used), now);
+        if (n == 0)
+            break;
+        used += n;
+        if (must_wait(s, port))
+            set_held(s, port, true);
+    }
+    return used;
+}
+
+/* What has to happen after commands ran: close, or keep within the limits. May free the session. */
+static void settle(struct session *s, struct port *port, struct moment now)
+{
+    if (port->ops->pending(port, s->conn) > s->front->settings.out_max) {
+        port_log(port, 'W', "client %llu does not read its replies: closed at the output limit",
+                 (unsigned long long)s->id);
+        session_close(s, port, false, now);
+    } else if (s->closing && s->head == NULL) {
+        session_close(s, port, true, now);
+    }
+}
+
+static void drop_used(struct session *s, size_t used)
+{
+    buf_consume(&s->in, used);
+    if (buf_len(&s->in) == 0)
+        buf_deinit(&s->in);
+}
+
+void session_resume(struct session *s, struct port *port, struct moment now)
+{
+    session_answers(s, port);
+    if (s->held && !must_wait(s, port))
+        set_held(s, port, false);
+    if (!s->held && !s->closing && buf_len(&s->in) > 0)
+        drop_used(s, run_all(s, port, buf_bytes(&s->in), now));
+    settle(s, port, now);
+}
+
+static void take_data(struct session *s, struct port *port, struct bytes data, struct moment now)
+{
+    struct front *f = s->front;
+    f->net_in += data.n;
+    s->active_us = now.mono_us;
+    if (s->closing || data.n == 0)
+        return;
+    if (!s->spoken && data.p[0] == LINK_MAGIC) {
+        conn_id conn = s->conn;
+        session_free(s, port, now);
+        f->host.link(f->host.arg, f, port, conn, data, now);
+        return;
+    }
+    s->spoken = true;
+    if (s->held || buf_len(&s->in) > 0) {
+        buf_put_bytes(&s->in, data);
+        if (!s->held)
+            drop_used(s, run_all(s, port, buf_bytes(&s->in), now));
+    } else {
+        size_t used = run_all(s, port, data, now);
+        if (used < data.n && !s->closing)
+            buf_put(&s->in, data.p + used, data.n - used);
+    }
+    settle(s, port, now);
+}
+
+static void session_step(struct conn_owner *owner, struct port *port, const struct event *ev)
+{
+    struct session *s = (struct session *)owner;
+    switch (ev->kind) {
+    case EV_DATA:
+        take_data(s, port, ev->data, ev->now);
+        break;
+    case EV_DRAINED:
+        session_resume(s, port, ev->now);
+        break;
+    case EV_CLOSED:
+        session_free(s, port, ev->now);
+        break;
+    default:
+        break;
+    }
+}

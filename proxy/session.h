@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#ifndef MERIDIAN_PROXY_SESSION_H
+#define MERIDIAN_PROXY_SESSION_H
+
+#include "proxy/front.h"
+
+/*
+ * One client's connection: reads commands, runs them or passes them on, and answers in the order
+ * they came.
+ *
+ * Replies go straight into the connection's output. Once a command waits for another worker, it and
+ * all later ones answer through the queue of `answers`. While too much waits (ANSWERS_MAX, output
+ * above PORT_HIGH, CLIENT PAUSE) the session holds its input back and stops reading. An idle
+ * session holds no buffer.
+ */
+#define ANSWERS_MAX 1024u
+
+enum reply_mode {
+    REPLY_ON,
+    REPLY_OFF,
+    REPLY_SKIP_NEXT, /* CLIENT REPLY SKIP was said */
+    REPLY_SKIP,      /* this is the command that it meant */
+};
+
+struct partial; /* session.c: a long command that has not arrived whole */
+struct multi;   /* multi.h */
+
+struct session {
+    struct conn_owner owner; /* first: the connection's events come here */
+    struct front *front;
+    struct session *prev, *next;
+    conn_id conn;
+    uint64_t id;
+    uint64_t born_us, active_us;
+    struct buf in; /* input that waits: an unfinished command, or held back */
+    struct partial *partial;
+    struct answer *head, *tail;
+    uint32_t answers;
+    size_t owed; /* bytes of answers that wait behind an older one */
+    uint8_t resp;
+    uint8_t reply_mode;
+    bool authenticated;
+    bool closing; /* close when what is owed has been written; reads nothing more */
+    bool held;    /* reading is paused */
+    bool spoken;  /* has sent something: a link's magic can only come first */
+    bool no_evict, no_touch;
+    int32_t watching;    /* index of the shard on which keys are WATCHed, -1 none */
+    struct multi *multi; /* NULL: not in MULTI */
+    const struct command *last_command;
+    char *name, *lib_name, *lib_version; /* owned; NULL none */
+};
+
+/* One command being answered by the session. */
+struct ask {
+    struct front *front;
+    struct session *session;
+    struct port *port;
+    struct moment now;
+    const struct command *command;
+    uint32_t argc;
+    const struct bytes *argv;
+    struct reply reply;
+};
+
+struct session *session_new(struct front *f, conn_id conn, struct moment now);
+/* Frees; what is under way for it is abandoned, its watches are forgotten. Does not touch the
+ * connection. */
+void session_free(struct session *s, struct port *port, struct moment now);
+/* Closes the connection and frees. */
+void session_close(struct session *s, struct port *port, bool flush, struct moment now);
+/* Continues after answers arrived or a hold ended: writes what is complete, runs held input. May
+ * free the session. */
+void session_resume(struct session *s, struct port *port, struct moment now);
+/* Runs one parsed command: checks, MULTI, where. */
+void session_dispatch(struct ask *a);
+/* Queues an answer behind the others; from now on replies go behind it. */
+void session_wait(struct session *s, struct answer *a);
+/* Writes the answers that are whole, oldest first. */
+void session_answers(struct session *s, struct port *port);
+/* A part has arrived for this answer, of so many bytes. */
+void session_part(struct session *s, struct answer *a, size_t bytes);
+/* Where the next reply is written: the connection's output, or behind the answers that wait. */
+struct buf *session_out(struct session *s, struct port *port);
+
+/* ---- commands that the session answers itself (cmd_*.c) */
+struct session_command {
+    const char *name;
+    void (*run)(struct ask *a);
+    uint8_t flags;
+};
+enum {
+    SESSION_ALONE = 1,   /* asks the other workers: not inside MULTI when there are any */
+    SESSION_AT_ONCE = 2, /* inside MULTI too it runs when it comes: EXEC, DISCARD, RESET ... */
+};
+const struct session_command *session_command_find(const char *name);
+extern const struct session_command cmd_connection_commands[], cmd_client_commands[],
+    cmd_command_commands[], cmd_config_commands[], cmd_info_commands[], cmd_multi_commands[];
+
+/* Texts several of them need. */
+void reply_wrong_arguments(struct ask *a, const char *command);
+void reply_unknown_subcommand(struct ask *a);
+void session_describe(struct session *s, struct port *port, struct buf *out, struct moment now);
+void session_lines(struct front *f, struct port *port, uint32_t argc, const struct bytes *argv,
+                   struct buf *out, struct moment now);
+int64_t session_kill(struct front *f, struct port *port, uint32_t argc, const struct bytes *argv,
+                     uint64_t asker, struct moment now);
+/* argv: until when (wall clock ms), "all" or "write". */
+void session_pause(struct front *f, const struct bytes *argv);
+void config_apply(struct front *f, uint32_t argc, const struct bytes *argv);
+
+#endif
