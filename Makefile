@@ -79,6 +79,14 @@ $(OBJ)/%.o: %.c
 	@echo "  CC    $<"
 	@$(CC) $(CPPFLAGS) $(PKG_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# The index of all commands by name, made from the tables in shard/cmd_*.c.
+cmd_src := $(wildcard shard/cmd_*.c)
+$(OUT)/gen/command_index.h: shard/command_index.awk $(cmd_src)
+	@mkdir -p $(@D)
+	@awk -f shard/command_index.awk $(cmd_src) > $@.new && mv $@.new $@
+$(OBJ)/shard/command.o: $(OUT)/gen/command_index.h
+$(OBJ)/shard/command.o: CPPFLAGS += -I$(OUT)/gen
+
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 
 # ------------------------------------------------------------------ tests

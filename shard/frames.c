@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "shard/inside.h"
+
+#include "base/mem.h"
+
+#define OPEN_KEPT_MAX 4096u /* larger buffers of closed frames are given back */
+#define OPS_KEPT_MAX 4096u
+
+/* ------------------------------------------------------------ own frames */
+
+static void frame_open(struct shard *s, struct part *p, stamp_t first, stamp_t prev)
+{
+    struct open_frame *f = &p->open;
+    if (f->deps_cap < p->vv.n) {
+        f->deps_cap = p->vv.n;
+        f->deps = mem_realloc(f->deps, f->deps_cap * sizeof *f->deps);
+    }
+    f->deps_count = 0;
+    for (unsigned i = 0; i < p->vv.n; i++)
+        if (stamp_actor(p->vv.at[i]) != s->clock.actor)
+            f->deps[f->deps_count++] = p->vv.at[i];
+    f->prev = prev;
+    f->first = first;
+    f->last = first - 1;
+    p->open_at = s->open_count;
+    s->open[s->open_count++] = p->number - s->first;
+}
+
+void frame_write(struct shard *s, struct part *p, const struct op *op, stamp_t prev)
+{
+    struct open_frame *f = &p->open;
+    if (f->count == 0)
+        frame_open(s, p, op->stamp, prev);
+    op_encode(&f->ops, op, f->last);
+    f->last = op->stamp;
+    f->count++;
+    if (buf_len(&f->ops) > FRAME_OPS_MAX)
+        s->open_big = true;
+}
+
+void frame_close(struct shard *s, struct part *p, int64_t wall_ms)
+{
+    struct open_frame *f = &p->open;
+    if (f->count == 0)
+        return;
+    assert(!s->atomic);
+    struct frame frame = {.partition = p->number,
+                          .ops_count = f->count,
+                          .flags = s->closing_atomic ? FRAME_ATOMIC : 0,
+                          .prev = f->prev,
+                          .first = f->first,
+                          .last = f->last,
+                          .wall_ms = wall_ms,
+                          .deps = f->deps,
+                          .deps_count = f->deps_count,
+                          .ops = buf_bytes(&f->ops)};
+    log_append(s->log, &frame);
+    p->closed = f->last;
+    f->count = 0;
+    if (f->ops.cap > OPEN_KEPT_MAX)
+        buf_deinit(&f->ops);
+    else
+        buf_clear(&f->ops);
+    uint32_t moved = s->open[--s->open_count];
+    s->open[p->open_at] = moved;
+    s->parts[moved].open_at = p->open_at;
+    s->stats.frames_own++;
+}
+
+void frame_close_big(struct shard *s, int64_t wall_ms)
+{
+    for (uint32_t i = s->open_count; i-- > 0;)
+        if (buf_len(&s->parts[s->open[i]].open.ops) > FRAME_OPS_MAX)
+            frame_close(s, &s->parts[s->open[i]], wall_ms);
+    s->open_big = false;
+}
+
+void shard_close_frames(struct shard *s, struct moment now)
+{
+    while (s->open_count > 0)
+        frame_close(s, &s->parts[s->open[s->open_count - 1]], now.wall_ms);
+    s->open_big = false;
+}
+
+void shard_atomic_begin(struct shard *s, struct moment now)
+{
+    shard_close_frames(s, now);
+    s->atomic = true;
+}
+
+void shard_atomic_end(struct shard *s)
+{
+    s->atomic = false;
+    s->closing_atomic = true;
+    shard_close_frames(s, (struct moment){.wall_ms = s->wall_ms, .mono_us = s->mono_us});
+    s->closing_atomic = false;
+}
+
+/* ------------------------------------------------------------ foreign frames */
+
+static bool frame_sound(const struct shard *s, const struct frame *f)
+{
+    uint32_t actor = stamp_actor(f->last);
+    if (f->partition < s->first || f->partition - s->first >= s->count || f->ops_count == 0 ||
+        stamp_actor(f->first) != actor || stamp_actor(f->prev) != actor || f->prev >= f->first ||
+        f->first > f->last || f->deps_count > STAMP_ACTOR_MAX + 1)
+        return false;
+    for (uint32_t i = 0; i < f->deps_count; i++)
+        if (stamp_actor(f->deps[i]) == actor ||
+            (i > 0 && stamp_actor(f->deps[i - 1]) >= stamp_actor(f->deps[i])))
+            return false;
+    return true;
+}
+
+/* Reads all operations into s->ops, so that nothing is changed when one of them is malformed. */
+static bool read_ops(struct shard *s, const struct frame *f, size_t *count)
+{
+    struct mp m = mp_read(f->ops);
+    stamp_t base = f->first - 1;
+    size_t n = 0;
+    for (; m.p < m.end; n++) {
+        if (n == s->ops_cap) {
+            s->ops_cap = s->ops_cap ? s->ops_cap * 2 : 64;
+            s->ops = mem_realloc(s->ops, s->ops_cap * sizeof *s->ops);
+        }
+        struct op *op = &s->ops[n];
+        if (!op_decode(&m, op, base) || stamp_actor(op->stamp) != stamp_actor(f->first))
+            return false;
+        if (op->kind != OP_FLUSH &&
+            slot_partition(hash_slot(op->key), s->partitions) != f->partition)
+            return false;
+        base = op->stamp;
+    }
+    *count = n;
+    return mp_done(&m) && n == f->ops_count && s->ops[0].stamp == f->first && base == f->last;
+}
+
+static void collect(void *item, void *arg)
+{
+    struct buf *items = arg;
+    buf_put(items, &item, sizeof item);
+}
+
+/* OP_FLUSH from elsewhere: what it had not seen stays. */
+static void take_flush(struct shard *s, struct part *p, const struct seen *seen)
+{
+    bool all = true;
+    for (unsigned i = 0; i < p->vv.n && all; i++)
+        all = stamp_actor(p->vv.at[i]) == stamp_actor(seen->prev) || seen_covers(seen, p->vv.at[i]);
+    if (all) {
+        change_clear(s, p);
+        return;
+    }
+    struct buf items = {0};
+    for (uint64_t cursor = 0; (cursor = table_scan(&p->keys, cursor, SIZE_MAX, collect, &items));)
+        continue;
+    for (size_t at = 0; at < buf_len(&items); at += sizeof(void *)) {
+        struct cell *held;
+        memcpy(&held, items.p + at, sizeof held);
+        uint64_t hash = table_hash(&p->keys, cell_name(held));
+        struct change change;
+        struct applied applied;
+        if (s->watches != NULL)
+            watches_changed(s, hash, cell_name(held));
+        change_begin(s, &change, p, hash, held);
+        change_end(s, &change, value_remove(held, seen, &p->vv, &s->around, &applied));
+    }
+    buf_deinit(&items);
+}
+
+static void take_op(struct shard *s, struct part *p, const struct op *op, const struct seen *seen)
+{
+    context_raise(&p->vv, op->stamp);
+    if (op->kind == OP_FLUSH) {
+        take_flush(s, p, seen);
+        return;
+    }
+    struct change change;
+    struct applied applied;
+    uint64_t hash = table_hash(&p->keys, op->key);
+    change_begin(s, &change, p, hash, table_get(&p->keys, hash, op->key));
+    struct cell *now = value_apply(change.held, op, seen, &p->vv, &s->around, &applied);
+    change_end(s, &change, now);
+    if (s->watches != NULL && applied.changed)
+        watches_changed(s, hash, op->key);
+}
+
+static void prefetch_ops(const struct part *p, const struct op *ops, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (ops[i].kind != OP_FLUSH)
+            table_prefetch(&p->keys, table_hash(&p->keys, ops[i].key));
+}
+
+enum take shard_take(struct shard *s, const struct frame *f, struct moment now)
+{
+    size_t n;
+    shard_note_time(s, now);
+    if (!frame_sound(s, f))
+        return TAKE_BAD;
+    struct part *p = shard_part(s, f->partition);
+    struct context deps = {.n = (uint16_t)f->deps_count};
+    union {
+        const stamp_t *in;
+        stamp_t *out;
+    } borrowed = {.in = f->deps};
+    deps.at = borrowed.out;
+    if (context_covers(&p->vv, f->last))
+        return TAKE_COVERED;
+#ifndef MUTANT_apply_before_causes
+    if (!context_covers(&p->vv, f->prev) || !context_le(&deps, &p->vv))
+        return TAKE_WAITS;
+#endif
+    if (!read_ops(s, f, &n))
+        return TAKE_BAD;
+    frame_close(s, p, now.wall_ms);
+    prefetch_ops(p, s->ops, n < 64 ? n : 64);
+    struct seen seen = {.deps = &deps, .prev = f->prev};
+    for (size_t i = 0; i < n; i++) {
+        if (!context_covers(&p->vv, s->ops[i].stamp)) /* a frame cut differently by another log */
+            take_op(s, p, &s->ops[i], &seen);
+        seen.prev = s->ops[i].stamp;
+    }
+    if (stamp_actor(f->last) == s->clock.actor)
+        p->own = p->closed = f->last; /* our own from before a restart */
+    clock_seen(&s->clock, f->last);
+    log_append(s->log, f);
+    s->stats.frames_foreign++;
+    s->stats.ops_foreign += n;
+    if (s->ops_cap > OPS_KEPT_MAX) {
+        mem_free(s->ops);
+        s->ops = NULL;
+        s->ops_cap = 0;
+    }
+    return TAKE_DONE;
+}

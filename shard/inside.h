@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#ifndef MERIDIAN_SHARD_INSIDE_H
+#define MERIDIAN_SHARD_INSIDE_H
+
+#include "base/heap.h"
+#include "base/rng.h"
+#include "crdt/position.h"
+#include "shard/keys.h"
+
+#include <assert.h>
+
+/*
+ * struct shard and its parts, for the files of this folder that are not commands. Commands use
+ * shard/keys.h only.
+ */
+
+/* ------------------------------------------------------------ unsettled data (settle.c) */
+
+/* A first-in first-out queue of (key, type, element, stamp): what compaction must look at once the
+ * stamp is stable. An entry whose datum has gone meanwhile is harmless. */
+struct settle_block;
+struct settle {
+    struct settle_block *first, *last; /* owned */
+    size_t n;
+};
+struct settle_entry {
+    struct bytes key, elem;
+    stamp_t newest;
+    uint8_t type;
+};
+void settle_deinit(struct settle *q);
+void settle_push(struct settle *q, const struct settle_entry *e); /* copies */
+/* The oldest entry, borrowed until it is popped; false when empty. */
+bool settle_peek(const struct settle *q, struct settle_entry *out);
+void settle_pop(struct settle *q);
+
+/* ------------------------------------------------------------ partitions */
+
+/* The frame being written: own operations since it was opened. Closed before anything foreign
+ * enters the partition, so its first operation's causes are those of all. */
+struct open_frame {
+    struct buf ops;
+    stamp_t prev, first, last;
+    stamp_t *deps; /* owned; the context of the other actors when it was opened */
+    uint32_t deps_count, deps_cap;
+    uint32_t count; /* operations; 0: not open */
+};
+
+struct part {
+    struct table keys;
+    struct context vv;
+    struct context stable;
+    struct hash128 digest;
+    struct open_frame open;
+    stamp_t own; /* vv's entry of our actor; stamp_make(0, 0, actor) when it wrote nothing */
+    stamp_t
+        closed; /* last stamp of our last closed frame: segments above it may still be extended */
+    struct settle unsettled;
+    uint32_t number;    /* in the database */
+    uint32_t open_at;   /* where in shard.open, while a frame is open */
+    uint32_t transfers; /* under way from `keys` */
+    size_t bare;        /* keys that show nothing: only a deadline is left */
+    size_t expires;     /* keys that show a deadline */
+};
+
+/* ------------------------------------------------------------ expiry (expiry.c) */
+
+/* Deadlines to come: (when << 14 | partition, key's hash, the deadline's dot). An entry whose dot
+ * is no longer the key's visible deadline is stale; when stale ones prevail, the heap is swept, a
+ * slice at a time, into a fresh one. */
+struct expiry {
+    struct heap now, sweep; /* both are in use while a sweep lasts */
+    size_t live;            /* keys that show a deadline */
+};
+
+/* ------------------------------------------------------------ lazy freeing (garbage.c) */
+
+struct garbage {
+    struct garbage *next;
+    struct table keys;
+    uint64_t cursor;
+    unsigned holds;    /* transfers that still read it */
+    struct cell *cell; /* a removed collection, or NULL */
+};
+
+struct watches;
+
+#define UNREACHABLE_US UINT64_C(30000000)
+#define FRAME_OPS_MAX (256u << 10)
+
+struct shard {
+    uint32_t id, region, partitions, first, count;
+    struct part *parts;
+    struct clock clock;
+    struct hash_key hash_key;
+    struct surroundings around;
+    struct part *at; /* the partition being changed: for around.unsettled */
+    struct log *log;
+    uint32_t *open; /* partitions (own index) with an open frame */
+    uint32_t open_count;
+    bool geo, stale, atomic, full;
+    bool closing_atomic; /* the frames being closed are a transaction's */
+    bool open_big;       /* an open frame has passed FRAME_OPS_MAX */
+    size_t memory_max;
+    uint64_t memory_asked; /* calls since `full` was computed */
+    struct expiry expiry;
+    struct watches *watches; /* NULL: nobody watches */
+    struct transfer *transfers;
+    struct garbage *garbage;
+    size_t garbage_keys; /* waiting to be freed */
+    struct rng rng;
+    struct position_runs *runs;
+    struct buf name; /* scratch: a key's name that outlives its cell */
+    struct op *ops;  /* scratch of shard_take */
+    size_t ops_cap;
+    struct context scratch;
+    int64_t wall_ms;  /* of the last call that brought a moment */
+    uint64_t mono_us; /* likewise */
+    uint64_t reachable;
+    uint64_t unreachable_since[REGION_MAX + 1]; /* mono_us, where the bit is not set */
+    uint32_t tick_part;                         /* where compaction goes on */
+    struct shard_stats stats;
+    struct conflicts conflicts;
+    void (*touched)(void *arg, uint64_t session);
+    void *arg;
+};
+
+static inline void shard_note_time(struct shard *s, struct moment now)
+{
+    s->wall_ms = now.wall_ms;
+    s->mono_us = now.mono_us;
+}
+
+static inline struct part *shard_part(const struct shard *s, uint32_t partition)
+{
+    return &s->parts[partition - s->first];
+}
+
+/* ------------------------------------------------------------ changes (change.c) */
+
+/*
+ * The one place where the keyspace changes. change_begin before a cell may move or go (transfers
+ * copy it first), change_end with the cell after: table, counts, expiry index, watchers.
+ */
+struct change {
+    struct part *part;
+    uint64_t hash;
+    struct cell *held; /* before; NULL: absent. An address only once the change is made */
+    stamp_t deadline;  /* dot of the deadline that showed */
+    bool was_shown;
+};
+void change_begin(struct shard *s, struct change *c, struct part *p, uint64_t hash,
+                  struct cell *held);
+void change_end(struct shard *s, struct change *c, struct cell *now);
+/* Empties a partition of which everything is removed; the cells are freed later. */
+void change_clear(struct shard *s, struct part *p);
+/* Stamps, applies and logs one local operation; returns the key's cell now. */
+struct cell *local_op(struct shard *s, struct part *p, uint64_t hash, struct cell *held,
+                      struct op *op, int64_t wall_ms);
+/* OP_FLUSH, local. */
+void local_flush(struct shard *s, struct part *p, int64_t wall_ms);
+
+/* ------------------------------------------------------------ frames.c */
+
+/* Raises the partition's context by an own stamp and makes room in the open frame. */
+void frame_write(struct shard *s, struct part *p, const struct op *op, stamp_t prev);
+void frame_close(struct shard *s, struct part *p, int64_t wall_ms);
+void frame_close_big(struct shard *s, int64_t wall_ms);
+
+/* ------------------------------------------------------------ others */
+
+void expiry_note(struct shard *s, struct part *p, uint64_t hash, const struct cell *key);
+bool expiry_tick(struct shard *s, struct moment now);
+void expiry_deinit(struct expiry *e);
+static inline bool key_expired(const struct cell *key, int64_t wall_ms)
+{
+    return value_deadline(key) <= wall_ms;
+}
+
+void transfers_before(struct shard *s, struct part *p, uint64_t hash, const struct cell *key);
+/* The partition's table goes away: transfers go on with it. Returns how many hold it. */
+unsigned transfers_move(struct shard *s, const struct part *p, struct garbage *g);
+
+void watches_free(struct watches *w);
+void watches_changed(struct shard *s, uint64_t hash, struct bytes name); /* after the change */
+void watches_cleared(struct shard *s, const struct part *p);
+
+void garbage_cell(struct shard *s, struct cell *cell); /* taken */
+void garbage_free(struct shard *s);
+bool garbage_tick(struct shard *s, size_t budget);
+
+#define COMPACT_BUDGET 1024u /* entries looked at a slice */
+void compact_init(struct shard *s);
+bool compact_tick(struct shard *s, size_t budget);
+bool compact_part(struct shard *s, struct part *p, size_t *budget);
+
+extern const struct table_type keyspace_type;
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "shard/inside.h"
+
+#include "base/mem.h"
+
+/* State transfer in: a whole partition of another region is joined with ours. */
+
+static void drop_cell(void *item, void *arg)
+{
+    (void)arg;
+    value_free(item);
+}
+
+/* Reads what transfer_next wrote into a table of its own; false when malformed (what was read is
+ * still in it). */
+static bool read_states(const struct shard *s, const struct part *p, struct bytes state,
+                        struct table *out)
+{
+    while (state.n > 0) {
+        if (state.n < 4)
+            return false;
+        size_t n = (size_t)state.p[0] << 24 | (size_t)state.p[1] << 16 | (size_t)state.p[2] << 8 |
+                   state.p[3];
+        if (state.n - 4 < n)
+            return false;
+        struct cell *key = value_decode(bytes_of(state.p + 4, n), s->hash_key);
+        if (key == NULL)
+            return false;
+        struct bytes name = cell_name(key);
+        uint64_t hash = table_hash(out, name);
+        if (slot_partition(hash_slot(name), s->partitions) != p->number ||
+            table_get(out, hash, name) != NULL) {
+            value_free(key);
+            return false;
+        }
+        table_put(out, hash, key);
+        state = bytes_of(state.p + 4 + n, state.n - 4 - n);
+    }
+    return true;
+}
+
+struct joining {
+    struct shard *shard;
+    struct part *part;
+    struct context mine, raised; /* before; the actors whose entry grows */
+    const struct context *theirs;
+    struct table states;
+};
+
+static void join_key(struct joining *j, struct cell *held, struct cell *theirs)
+{
+    struct shard *s = j->shard;
+    struct bytes name = cell_name(held != NULL ? held : theirs);
+    struct change change;
+    struct applied applied;
+    buf_clear(&s->name);
+    buf_put_bytes(&s->name, name);
+    name = buf_bytes(&s->name);
+    uint64_t hash = table_hash(&j->part->keys, name);
+    change_begin(s, &change, j->part, hash, held);
+    struct cell *now =
+        value_join(held, &j->mine, theirs, j->theirs, &j->part->vv, &s->around, &applied);
+    change_end(s, &change, now);
+    if (s->watches != NULL && applied.changed)
+        watches_changed(s, hash, name);
+}
+
+static void collect(void *item, void *arg)
+{
+    struct buf *items = arg;
+    buf_put(items, &item, sizeof item);
+}
+
+static void collect_all(const struct table *t, struct buf *items)
+{
+    for (uint64_t cursor = 0; (cursor = table_scan(t, cursor, SIZE_MAX, collect, items));)
+        continue;
+}
+
+static struct cell *item_at(const struct buf *items, size_t at)
+{
+    struct cell *cell;
+    memcpy(&cell, items->p + at, sizeof cell);
+    return cell;
+}
+
+static void join_all(struct joining *j)
+{
+    struct buf items = {0};
+    collect_all(&j->part->keys, &items);
+    for (size_t at = 0; at < buf_len(&items); at += sizeof(void *)) {
+        struct cell *held = item_at(&items, at);
+        struct bytes name = cell_name(held);
+        uint64_t hash = table_hash(&j->states, name);
+        join_key(j, held, table_take(&j->states, hash, name));
+    }
+    buf_clear(&items);
+    collect_all(&j->states, &items);
+    for (size_t at = 0; at < buf_len(&items); at += sizeof(void *))
+        join_key(j, NULL, item_at(&items, at));
+    buf_deinit(&items);
+}
+
+bool shard_join(struct shard *s, uint32_t partition, struct bytes state,
+                const struct context *theirs, struct moment now)
+{
+    struct joining j = {.shard = s, .theirs = theirs};
+    shard_note_time(s, now);
+    if (partition < s->first || partition - s->first >= s->count)
+        return false;
+    struct part *p = j.part = shard_part(s, partition);
+    table_init(&j.states, &keyspace_type, s->hash_key);
+    if (!read_states(s, p, state, &j.states)) {
+        table_deinit(&j.states, drop_cell, NULL);
+        return false;
+    }
+    frame_close(s, p, now.wall_ms);
+    context_copy(&j.mine, &p->vv);
+    for (unsigned i = 0; i < theirs->n; i++) {
+        if (!context_covers(&p->vv, theirs->at[i]))
+            context_raise(&j.raised, theirs->at[i]);
+        clock_seen(&s->clock, theirs->at[i]);
+    }
+    context_join(&p->vv, theirs);
+    p->own = context_get(&p->vv, s->clock.actor);
+    if (p->own == 0)
+        p->own = stamp_make(0, 0, s->clock.actor);
+    p->closed = p->own;
+    join_all(&j);
+    log_cut(s->log, partition, &j.raised);
+    table_deinit(&j.states, NULL, NULL); /* its cells were taken */
+    context_deinit(&j.mine);
+    context_deinit(&j.raised);
+    s->stats.joins++;
+    return true;
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "shard/keys.h"
+
+#include "shard/inside.h"
+
+/* ------------------------------------------------------------ finding */
+
+static void locate(struct call *c, struct bytes name, struct key *out)
+{
+    struct shard *s = c->shard;
+    uint32_t slot;
+    if (c->hashed && name.p == c->argv[c->command->first_key].p) {
+        slot = c->key_slot;
+        out->hash = c->key_hash;
+    } else {
+        slot = hash_slot(name);
+        out->hash = shard_hash(s, name);
+    }
+    out->name = name;
+    out->partition = slot_partition(slot, s->partitions);
+    assert(out->partition - s->first < s->count);
+    out->cell = out->held = table_get(&shard_part(s, out->partition)->keys, out->hash, name);
+}
+
+void key_read(struct call *c, struct bytes name, struct key *out)
+{
+    locate(c, name, out);
+    if (out->held != NULL &&
+        (value_type(out->held) == TYPE_NONE || key_expired(out->held, c->now.wall_ms)))
+        out->cell = NULL;
+    if (out->cell != NULL)
+        c->shard->stats.hits++;
+    else
+        c->shard->stats.misses++;
+}
+
+void key_write(struct call *c, struct bytes name, struct key *out)
+{
+    locate(c, name, out);
+    if (out->held == NULL)
+        return;
+    if (value_type(out->held) == TYPE_NONE) {
+        out->cell = NULL;
+    } else if (key_expired(out->held, c->now.wall_ms)) {
+        key_del(c, out);
+        c->shard->stats.expired++;
+    }
+}
+
+bool key_is(struct call *c, const struct key *k, enum type type)
+{
+    if (k->cell == NULL || value_type(k->cell) == type)
+        return true;
+    reply_error(c->reply, WRONGTYPE);
+    return false;
+}
+
+struct rng *call_rng(struct call *c) { return &c->shard->rng; }
+
+/* ------------------------------------------------------------ changing */
+
+void key_op(struct call *c, struct key *k, struct op *op)
+{
+    struct shard *s = c->shard;
+    op->key = k->name;
+    k->held = local_op(s, shard_part(s, k->partition), k->hash, k->held, op, c->now.wall_ms);
+    k->cell = k->held;
+}
+
+void key_set(struct call *c, struct key *k, struct bytes val, bool keep_ttl)
+{
+    key_op(c, k, &(struct op){.kind = OP_SET, .flags = keep_ttl ? OPF_KEEPTTL : 0, .val = val});
+}
+
+void key_del(struct call *c, struct key *k) { key_op(c, k, &(struct op){.kind = OP_DEL}); }
+
+void key_expire(struct call *c, struct key *k, int64_t at_ms)
+{
+    key_op(c, k, &(struct op){.kind = OP_EXPIRE, .num = at_ms});
+}
+
+void key_elem(struct call *c, struct key *k, enum op_kind kind, struct bytes elem, struct bytes val)
+{
+    key_op(c, k, &(struct op){.kind = (uint8_t)kind, .elem = elem, .val = val});
+}
+
+void key_elem_real(struct call *c, struct key *k, enum op_kind kind, struct bytes elem,
+                   long double real)
+{
+    key_op(c, k, &(struct op){.kind = (uint8_t)kind, .elem = elem, .real = real});
+}
+
+bool key_position(struct call *c, const struct key *k, struct bytes left, struct bytes right,
+                  struct buf *out)
+{
+    struct clock next = c->shard->clock; /* the operation will get this stamp */
+    (void)k;
+    return position_between(out, left, right, clock_tick(&next, c->now.wall_ms), c->shard->runs);
+}
+
+/* ------------------------------------------------------------ copying */
+
+static void copy_list(struct call *c, const struct key *from, struct key *to)
+{
+    struct order_iter it;
+    const struct cell *elem;
+    struct shown shown;
+    struct buf last = {0}, fresh = {0};
+    order_iter(&it, from->cell, TYPE_LIST, 0);
+    while ((elem = order_next(&it)) != NULL) {
+        cell_show(elem, &shown);
+        buf_clear(&fresh);
+        key_position(c, to, buf_bytes(&last), bytes_of(NULL, 0),
+                     &fresh); /* at the end: never deep */
+        key_elem(c, to, OP_LINS, buf_bytes(&fresh), shown.text);
+        struct buf swap = last;
+        last = fresh;
+        fresh = swap;
+    }
+    buf_deinit(&last);
+    buf_deinit(&fresh);
+}
+
+static void copy_coll(struct call *c, const struct key *from, struct key *to, enum type type)
+{
+    struct coll_iter it;
+    const struct cell *elem;
+    struct shown shown;
+    coll_iter(&it, from->cell, type);
+    while ((elem = coll_next(&it)) != NULL) {
+        struct bytes name = cell_name(elem);
+        if (type == TYPE_SET) {
+            key_elem(c, to, OP_SADD, name, bytes_of(NULL, 0));
+        } else if (type == TYPE_ZSET) {
+            key_elem_real(c, to, OP_ZADD, name, (long double)cell_score(elem));
+        } else {
+            cell_show(elem, &shown);
+            key_elem(c, to, OP_HSET, name, shown.text);
+        }
+    }
+}
+
+static void copy_hll(struct call *c, const struct key *from, struct key *to)
+{
+    uint8_t ranks[HLL_REGISTERS];
+    struct buf pairs = {0};
+    if (!hll_show(from->cell, ranks))
+        return;
+    for (unsigned i = 0; i < HLL_REGISTERS; i++) {
+        if (ranks[i] == 0)
+            continue;
+        buf_put_u8(&pairs, (uint8_t)(i >> 8));
+        buf_put_u8(&pairs, (uint8_t)i);
+        buf_put_u8(&pairs, ranks[i]);
+    }
+    key_op(c, to, &(struct op){.kind = OP_PFADD, .val = buf_bytes(&pairs)});
+    buf_deinit(&pairs);
+}
+
+void key_copy(struct call *c, const struct key *from, struct key *to)
+{
+    struct shown shown;
+    int64_t deadline = value_deadline(from->cell);
+    enum type type = value_type(from->cell);
+    if (to->cell != NULL && type != TYPE_STRING) /* an assignment removes what was there itself */
+        key_del(c, to);
+    switch (type) {
+    case TYPE_STRING:
+        if (string_show(from->cell, &shown))
+            key_set(c, to, shown.text, false);
+        break;
+    case TYPE_HASH:
+    case TYPE_SET:
+    case TYPE_ZSET:
+        copy_coll(c, from, to, type);
+        break;
+    case TYPE_LIST:
+        copy_list(c, from, to);
+        break;
+    case TYPE_HLL:
+        copy_hll(c, from, to);
+        break;
+    case TYPE_NONE:
+    case TYPE_STREAM:
+    case TYPE_COUNT:
+        break;
+    }
+    if (deadline != DEADLINE_NEVER && to->cell != NULL)
+        key_expire(c, to, deadline);
+}
+
+/* ------------------------------------------------------------ arguments */
+
+bool arg_i64(struct call *c, struct bytes arg, int64_t *out)
+{
+    if (num_parse_i64(arg, out))
+        return true;
+    reply_error(c->reply, ERR_NOT_INT);
+    return false;
+}
+
+bool arg_double(struct call *c, struct bytes arg, double *out)
+{
+    if (num_parse_double(arg, out))
+        return true;
+    reply_error(c->reply, ERR_NOT_FLOAT);
+    return false;
+}
+
+#define CURSOR_SHIFT (64u - CURSOR_BITS)
+
+bool cursor_arg(struct call *c, struct bytes arg, uint64_t *table_cursor)
+{
+    int64_t v;
+    if (num_parse_i64(arg, &v) && v >= 0) {
+        *table_cursor = v < INT64_C(1) << CURSOR_BITS ? (uint64_t)v << CURSOR_SHIFT : UINT64_MAX;
+        return true;
+    }
+    reply_error(c->reply, "ERR invalid cursor");
+    return false;
+}
+
+void cursor_reply(struct call *c, uint64_t table_cursor)
+{
+    reply_bulk_i64(c->reply, (int64_t)(table_cursor >> CURSOR_SHIFT));
+}

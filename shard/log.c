@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "shard/log.h"
+
+#include "base/mem.h"
+
+/*
+ * The ring is a row of chunks, oldest first. A frame lies whole in one chunk, so readers borrow it
+ * where it is; the oldest chunk goes as a whole when the ring is full. Positions run on from chunk
+ * to chunk without gaps.
+ *
+ *   entry: struct entry | deps (8 bytes each) | ops | padding to 8
+ */
+#define CHUNK_MAX (256u << 10)
+#define CHUNK_MIN 1024u
+#define RING_CHUNKS                                                                                \
+    16u /* a small ring is cut at least so often, so that a full one forgets little at a time */
+
+struct chunk {
+    uint64_t begin; /* position of its first byte */
+    size_t used, cap;
+    uint64_t bytes[];
+};
+
+struct entry {
+    uint32_t partition, ops_count, deps_count, flags;
+    uint64_t ops_n;
+    stamp_t prev, first, last;
+    int64_t wall_ms;
+};
+
+struct log {
+    uint32_t first, count;
+    size_t bytes_max, chunk_bytes, bytes;
+    struct chunk **chunks; /* owned; [from, from + n) */
+    size_t from, n, cap;
+    struct chunk *spare; /* kept from the last one that went */
+    struct context *floor;
+};
+
+struct log *log_new(uint32_t first_partition, uint32_t partitions, size_t bytes_max)
+{
+    struct log *l = mem_zalloc(sizeof *l);
+    size_t chunk = bytes_max / RING_CHUNKS;
+    chunk = chunk < CHUNK_MIN ? CHUNK_MIN : chunk > CHUNK_MAX ? CHUNK_MAX : chunk;
+    l->first = first_partition;
+    l->count = partitions;
+    l->bytes_max = bytes_max;
+    l->chunk_bytes = chunk & ~(size_t)7;
+    l->floor = mem_zalloc(partitions * sizeof *l->floor);
+    return l;
+}
+
+void log_free(struct log *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        mem_free(l->chunks[l->from + i]);
+    for (uint32_t i = 0; i < l->count; i++)
+        context_deinit(&l->floor[i]);
+    mem_free(l->spare);
+    mem_free(l->chunks);
+    mem_free(l->floor);
+    mem_free(l);
+}
+
+static size_t entry_size(const struct entry *e)
+{
+    return (sizeof *e + e->deps_count * sizeof(stamp_t) + e->ops_n + 7) & ~(size_t)7;
+}
+
+static const struct entry *entry_at(const struct chunk *c, size_t offset)
+{
+    return (const struct entry *)(const void *)(c->bytes + offset / 8);
+}
+
+static void drop_oldest(struct log *l)
+{
+    struct chunk *c = l->chunks[l->from];
+    for (size_t at = 0; at < c->used;) {
+        const struct entry *e = entry_at(c, at);
+        context_raise(&l->floor[e->partition - l->first], e->last);
+        at += entry_size(e);
+    }
+    l->from++;
+    l->n--;
+    l->bytes -= c->cap;
+    if (l->spare == NULL && c->cap == l->chunk_bytes)
+        l->spare = c;
+    else
+        mem_free(c);
+}
+
+static struct chunk *add_chunk(struct log *l, size_t room)
+{
+    size_t cap = room > l->chunk_bytes ? room : l->chunk_bytes;
+    while (l->n > 0 && l->bytes + cap > l->bytes_max)
+        drop_oldest(l);
+    if (l->from + l->n == l->cap) {
+        if (l->from > l->cap / 2) {
+            memmove(l->chunks, l->chunks + l->from, l->n * sizeof(struct chunk *));
+            l->from = 0;
+        } else {
+            l->cap = l->cap ? l->cap * 2 : 16;
+            l->chunks = mem_realloc(l->chunks, l->cap * sizeof(struct chunk *));
+        }
+    }
+    struct chunk *c = l->spare;
+    if (c != NULL && cap == l->chunk_bytes)
+        l->spare = NULL;
+    else
+        c = mem_alloc(sizeof *c + cap);
+    c->cap = cap;
+    c->used = 0;
+    l->bytes += cap;
+    return c;
+}
+
+void log_append(struct log *l, const struct frame *f)
+{
+    struct entry e = {.partition = f->partition,
+                      .ops_count = f->ops_count,
+                      .deps_count = f->deps_count,
+                      .flags = f->flags,
+                      .ops_n = f->ops.n,
+                      .prev = f->prev,
+                      .first = f->first,
+                      .last = f->last,
+                      .wall_ms = f->wall_ms};
+    size_t size = entry_size(&e);
+    struct chunk *c = l->n ? l->chunks[l->from + l->n - 1] : NULL;
+    if (c == NULL || c->cap - c->used < size) {
+        uint64_t begin = log_end(l);
+        c = add_chunk(l, size);
+        c->begin = begin;
+        l->chunks[l->from + l->n++] = c;
+    }
+    uint8_t *at = (uint8_t *)c->bytes + c->used;
+    memcpy(at, &e, sizeof e);
+    at += sizeof e;
+    if (f->deps_count > 0)
+        memcpy(at, f->deps, f->deps_count * sizeof(stamp_t));
+    if (f->ops.n > 0)
+        memcpy(at + f->deps_count * sizeof(stamp_t), f->ops.p, f->ops.n);
+    c->used += size;
+}
+
+uint64_t log_begin(const struct log *l) { return l->n ? l->chunks[l->from]->begin : 0; }
+
+uint64_t log_end(const struct log *l)
+{
+    if (l->n == 0)
+        return 0;
+    const struct chunk *c = l->chunks[l->from + l->n - 1];
+    return c->begin + c->used;
+}
+
+/* The chunk that holds position pos, begin <= pos < end: most readers are in the newest. */
+static const struct chunk *chunk_of(const struct log *l, uint64_t pos)
+{
+    struct chunk **at = l->chunks + l->from;
+    size_t low = 0, high = l->n - 1;
+    if (pos >= at[high]->begin)
+        return at[high];
+    while (low < high) {
+        size_t mid = (low + high + 1) / 2;
+        if (at[mid]->begin <= pos)
+            low = mid;
+        else
+            high = mid - 1;
+    }
+    return at[low];
+}
+
+bool log_read(const struct log *l, uint64_t *pos, struct frame *out)
+{
+    if (*pos < log_begin(l))
+        *pos = log_begin(l);
+    if (*pos >= log_end(l))
+        return false;
+    const struct chunk *c = chunk_of(l, *pos);
+    const struct entry *e = entry_at(c, (size_t)(*pos - c->begin));
+    const stamp_t *deps = (const stamp_t *)(const void *)(e + 1);
+    *out = (struct frame){.partition = e->partition,
+                          .ops_count = e->ops_count,
+                          .flags = (uint8_t)e->flags,
+                          .prev = e->prev,
+                          .first = e->first,
+                          .last = e->last,
+                          .wall_ms = e->wall_ms,
+                          .deps = deps,
+                          .deps_count = e->deps_count,
+                          .ops = bytes_of(deps + e->deps_count, (size_t)e->ops_n)};
+    *pos += entry_size(e);
+    return true;
+}
+
+const struct context *log_floor(const struct log *l, uint32_t partition)
+{
+    return &l->floor[partition - l->first];
+}
+
+void log_cut(struct log *l, uint32_t partition, const struct context *vv)
+{
+    context_join(&l->floor[partition - l->first], vv);
+}
+
+size_t log_bytes(const struct log *l) { return l->bytes; }

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "shard/shard.h"
+
+#include "base/mem.h"
+#include "shard/inside.h"
+
+#define LOG_BYTES_DEFAULT (64u << 20)
+#define GARBAGE_BUDGET 4096u /* elements freed a tick */
+#define MEMORY_ASK_EVERY 16u /* writes between two looks at the allocator's counters */
+
+static void set_actor(struct shard *s, uint32_t actor)
+{
+    s->clock.actor = actor;
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct part *p = &s->parts[i];
+        p->own = context_get(&p->vv, actor);
+        if (p->own == 0)
+            p->own = stamp_make(0, 0, actor);
+        p->closed = p->own;
+    }
+}
+
+struct shard *shard_new(const struct shard_opts *o)
+{
+    struct shard *s = mem_zalloc(sizeof *s);
+    s->id = o->id;
+    s->region = o->region;
+    s->partitions = o->partitions;
+    s->first = o->first_partition;
+    s->count = o->count;
+    s->hash_key = o->hash_key;
+    s->memory_max = o->memory_max;
+    s->touched = o->touched;
+    s->arg = o->arg;
+    s->geo = o->geo;
+    s->reachable = UINT64_MAX;
+    s->parts = mem_zalloc(o->count * sizeof *s->parts);
+    s->open = mem_alloc(o->count * sizeof *s->open);
+    for (uint32_t i = 0; i < o->count; i++) {
+        s->parts[i].number = o->first_partition + i;
+        table_init(&s->parts[i].keys, &keyspace_type, o->hash_key);
+    }
+    s->around.hash_key = o->hash_key;
+    s->around.digest_off = !o->geo;
+    s->around.conflicts = &s->conflicts;
+    compact_init(s);
+    s->log = log_new(o->first_partition, o->count,
+                     o->log_bytes_max ? o->log_bytes_max : LOG_BYTES_DEFAULT);
+    s->runs = position_runs_new();
+    rng_init(&s->rng, o->seed);
+    set_actor(s, o->actor);
+    return s;
+}
+
+static void drop_cell(void *item, void *arg)
+{
+    (void)arg;
+    value_free(item);
+}
+
+void shard_free(struct shard *s)
+{
+    if (s == NULL)
+        return;
+    assert(s->transfers == NULL);
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct part *p = &s->parts[i];
+        table_deinit(&p->keys, drop_cell, NULL);
+        context_deinit(&p->vv);
+        context_deinit(&p->stable);
+        buf_deinit(&p->open.ops);
+        mem_free(p->open.deps);
+        settle_deinit(&p->unsettled);
+    }
+    garbage_free(s);
+    watches_free(s->watches);
+    expiry_deinit(&s->expiry);
+    position_runs_free(s->runs);
+    log_free(s->log);
+    buf_deinit(&s->name);
+    mem_free(s->ops);
+    mem_free(s->open);
+    mem_free(s->parts);
+    mem_free(s);
+}
+
+/* ------------------------------------------------------------ commands */
+
+static bool is_full(struct shard *s)
+{
+    if (s->memory_max == 0)
+        return false;
+    if (s->memory_asked++ % MEMORY_ASK_EVERY == 0)
+        s->full = mem_used() > s->memory_max;
+    return s->full;
+}
+
+void shard_execute(struct shard *s, struct call *c)
+{
+    uint32_t flags = c->command->flags;
+    c->shard = s;
+    shard_note_time(s, c->now);
+    s->stats.commands++;
+    if (flags & CMD_WRITE) {
+        if (s->stale) {
+            reply_error(c->reply, "STALE this region lost its memory and is catching up with its "
+                                  "peers; retry, or write in another region");
+            return;
+        }
+        if (flags & CMD_DENYOOM && is_full(s)) {
+            reply_error(c->reply, "OOM command not allowed when used memory > 'maxmemory'.");
+            return;
+        }
+        s->stats.writes++;
+    }
+    c->command->run(c);
+    if (s->open_big && !s->atomic)
+        frame_close_big(s, c->now.wall_ms);
+}
+
+uint64_t shard_hash(const struct shard *s, struct bytes key) { return hash_sip(key, s->hash_key); }
+
+void shard_prefetch(const struct shard *s, uint32_t slot, uint64_t hash)
+{
+    table_prefetch(&shard_part(s, slot_partition(slot, s->partitions))->keys, hash);
+}
+
+void shard_prefetch_item(const struct shard *s, uint32_t slot, uint64_t hash)
+{
+    table_prefetch_item(&shard_part(s, slot_partition(slot, s->partitions))->keys, hash);
+}
+
+/* ------------------------------------------------------------ replication */
+
+const struct context *shard_context(const struct shard *s, uint32_t partition)
+{
+    return &shard_part(s, partition)->vv;
+}
+
+struct hash128 shard_digest(const struct shard *s, uint32_t partition)
+{
+    return shard_part(s, partition)->digest;
+}
+
+struct log *shard_log(struct shard *s) { return s->log; }
+
+static void add_digest(void *item, void *arg)
+{
+    struct hash128 *sum = arg;
+    *sum = hash128_add(*sum, value_digest(item));
+}
+
+void shard_set_geo(struct shard *s, bool geo)
+{
+    if (geo == s->geo)
+        return;
+    shard_close_frames(s, (struct moment){.wall_ms = s->wall_ms, .mono_us = s->mono_us});
+    s->geo = geo;
+    s->around.digest_off = !geo;
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct part *p = &s->parts[i];
+        p->closed = p->own;
+        p->digest = (struct hash128){0};
+        if (geo) { /* nothing written so far is in the log */
+            log_cut(s->log, p->number, &p->vv);
+            for (uint64_t at = 0;
+                 (at = table_scan(&p->keys, at, SIZE_MAX, add_digest, &p->digest));)
+                continue;
+        } else { /* nobody is left who could not have seen it */
+            context_copy(&p->stable, &p->vv);
+        }
+    }
+}
+
+void shard_set_actor(struct shard *s, uint32_t actor)
+{
+    shard_close_frames(s, (struct moment){.wall_ms = s->wall_ms, .mono_us = s->mono_us});
+    set_actor(s, actor);
+}
+
+void shard_set_stale(struct shard *s, bool stale) { s->stale = stale; }
+
+bool shard_is_stale(const struct shard *s) { return s->stale; }
+
+/* ------------------------------------------------------------ upkeep */
+
+bool shard_tick(struct shard *s, struct moment now)
+{
+    shard_note_time(s, now);
+    s->memory_asked = 0;
+    bool more = expiry_tick(s, now);
+    more |= compact_tick(s, COMPACT_BUDGET);
+    more |= garbage_tick(s, GARBAGE_BUDGET);
+    if (s->open_big && !s->atomic)
+        frame_close_big(s, now.wall_ms);
+    return more;
+}
+
+void shard_stats(const struct shard *s, struct shard_stats *out)
+{
+    *out = s->stats;
+    out->keys = 0;
+    out->expires = s->expiry.live;
+    out->unsettled = shard_unsettled(s);
+    out->conflicts = s->conflicts;
+    out->log_bytes = log_bytes(s->log);
+    for (uint32_t i = 0; i < s->count; i++)
+        out->keys += s->parts[i].keys.count - s->parts[i].bare;
+}
+
+struct visitor {
+    void (*visit)(const struct cell *key, void *arg);
+    void *arg;
+};
+
+static void visit_key(void *item, void *arg)
+{
+    const struct visitor *v = arg;
+    v->visit(item, v->arg);
+}
+
+void shard_each(const struct shard *s, uint32_t partition,
+                void (*visit)(const struct cell *key, void *arg), void *arg)
+{
+    const struct part *p = shard_part(s, partition);
+    struct visitor v = {.visit = visit, .arg = arg};
+    for (uint64_t at = 0; (at = table_scan(&p->keys, at, SIZE_MAX, visit_key, &v));)
+        continue;
+}
