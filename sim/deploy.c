@@ -207,7 +207,7 @@ void deploy_pause(struct deploy *d, unsigned r, unsigned from, bool paused)
 
 void deploy_members(struct deploy *d, uint64_t members)
 {
-    uint64_t gone = d->members & ~members;
+    uint64_t before = d->members, gone = before & ~members;
     d->members = members;
     d->version++;
     for (unsigned r = 1; r <= d->opts.regions; r++) {
@@ -215,6 +215,7 @@ void deploy_members(struct deploy *d, uint64_t members)
         if (!g->greeted)
             continue;
         if (members >> r & 1) {
+            g->reborn |= !(before >> r & 1); /* it must catch up before it takes writes */
             send_config(d, r);
         } else if (gone >> r & 1) {
             struct buf body = {0};

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "base/mem.h"
+#include "base/resp_reply.h"
+#include "tests/sim/run.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void fail(struct run *r, const char *fmt, ...)
+{
+    if (r->failure[0] != 0)
+        return; /* the first finding counts */
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(r->failure, sizeof r->failure, fmt, ap);
+    va_end(ap);
+    world_note(r->world, "FAILURE: %s", r->failure);
+}
+
+struct search {
+    struct bytes name;
+    const struct cell *found;
+};
+
+static void search_visit(const struct cell *key, void *arg)
+{
+    struct search *s = arg;
+    if (bytes_eq(cell_name(key), s->name))
+        s->found = key;
+}
+
+const struct cell *peek(const struct run *r, unsigned region, const char *key)
+{
+    struct search s = {.name = bytes_str(key)};
+    uint32_t partition = slot_partition(hash_slot(s.name), deploy_partitions(r->deploy));
+    struct shard *shard = deploy_shard(r->deploy, region, partition);
+    if (shard != NULL)
+        shard_each(shard, partition, search_visit, &s);
+    return s.found;
+}
+
+static bool living(const struct run *r, unsigned g)
+{
+    return (deploy_members_now(r->deploy) >> g & 1) && deploy_running(r->deploy, g);
+}
+
+/* ---------------------------------------------------------------- ledger, counters: acknowledged
+ * writes */
+
+static bool region_has(const struct run *r, unsigned g, unsigned entry)
+{
+    char key[32], member[32];
+    snprintf(key, sizeof key, LEDGER_KEY, entry % LEDGER_KEYS);
+    snprintf(member, sizeof member, "m%u", entry);
+    return coll_find(peek(r, g, key), TYPE_SET, bytes_str(member)) != NULL;
+}
+
+static int64_t counter_at(const struct run *r, unsigned g, unsigned which)
+{
+    char key[32];
+    snprintf(key, sizeof key, "counter%u", which);
+    int64_t v = 0;
+    long double real;
+    if (string_number(peek(r, g, key), &v, &real) != NUMBER_INT)
+        return 0;
+    return v;
+}
+
+/* What only the dying region had may be lost with it (or may still arrive). */
+void check_crash(struct run *r, unsigned dying)
+{
+    for (unsigned i = 0; i < r->ledger_n; i++) {
+        bool safe = false;
+        for (unsigned g = 1; g <= r->plan.regions && !safe; g++)
+            safe = g != dying && living(r, g) && region_has(r, g, i);
+        if (!safe && r->ledger[i].fate != FATE_MAYBE &&
+            (r->ledger[i].region == dying || region_has(r, dying, i)))
+            r->ledger[i].fate = FATE_MAYBE;
+    }
+    for (unsigned k = 0; k <= r->plan.regions; k++) {
+        int64_t low = INT64_MAX, best = 0;
+        for (unsigned g = 1; g <= r->plan.regions; g++)
+            if (g != dying && living(r, g) && counter_at(r, g, k) > best)
+                best = counter_at(r, g, k);
+        low = best;
+        if (r->counters[k].low > low && (k == dying || k == 0 || counter_at(r, dying, k) > best))
+            r->counters[k].low = low;
+    }
+}
+
+static void check_ledger(struct run *r)
+{
+    for (unsigned g = 1; g <= r->plan.regions; g++) {
+        if (!living(r, g))
+            continue;
+        for (unsigned i = 0; i < r->ledger_n; i++)
+            if (r->ledger[i].fate == FATE_ACKED && !region_has(r, g, i))
+                fail(r,
+                     "lost write: ledger entry m%u, acknowledged by region %u, is not in region %u",
+                     i, r->ledger[i].region, g);
+        for (unsigned k = 0; k <= r->plan.regions; k++) {
+            int64_t v = counter_at(r, g, k);
+            if (v < r->counters[k].low || v > r->counters[k].high)
+                fail(r,
+                     "counter%u is %" PRId64 " in region %u, should be in [%" PRId64 ", %" PRId64
+                     "]",
+                     k, v, g, r->counters[k].low, r->counters[k].high);
+        }
+    }
+}
+
+/* ---------------------------------------------------------------- looks */
+
+static void check_chain(struct run *r, unsigned g)
+{
+    const struct cell *key = peek(r, g, CHAIN_KEY);
+    struct coll_iter it;
+    uint8_t have[CHAIN_MAX / 8] = {0};
+    coll_iter(&it, key, TYPE_SET);
+    for (const struct cell *c; (c = coll_next(&it)) != NULL;) {
+        unsigned n = (unsigned)strtoul((const char *)cell_name(c).p, NULL, 10);
+        if (n < CHAIN_MAX)
+            have[n / 8] |= (uint8_t)(1u << n % 8);
+    }
+    for (unsigned i = 0; i < r->chain_n; i++) {
+        if (!(have[i / 8] >> i % 8 & 1))
+            continue;
+        for (unsigned b = 0; b < CHAIN_MAX / 8; b++)
+            if (r->chain[i].deps[b] & ~have[b])
+                fail(r,
+                     "causality: region %u shows %u of the chain without all that its writer had "
+                     "seen",
+                     g, i);
+    }
+}
+
+static void check_contexts(struct run *r, unsigned g)
+{
+    uint32_t partitions = deploy_partitions(r->deploy);
+    for (uint32_t p = 0; p < partitions; p++) {
+        struct shard *s = deploy_shard(r->deploy, g, p);
+        if (s == NULL)
+            continue;
+        const struct context *now = shard_context(s, p);
+        struct context *before = &r->before[g][p];
+        if (!context_le(before, now))
+            fail(r, "region %u's context of partition %u went back", g, p);
+        context_copy(before, now);
+    }
+}
+
+static void check_digests(struct run *r)
+{
+    uint32_t partitions = deploy_partitions(r->deploy);
+    for (uint32_t p = 0; p < partitions; p++)
+        for (unsigned a = 1; a <= r->plan.regions; a++)
+            for (unsigned b = a + 1; b <= r->plan.regions; b++) {
+                struct shard *x = living(r, a) ? deploy_shard(r->deploy, a, p) : NULL;
+                struct shard *y = living(r, b) ? deploy_shard(r->deploy, b, p) : NULL;
+                if (x != NULL && y != NULL &&
+                    context_eq(shard_context(x, p), shard_context(y, p)) &&
+                    !hash128_eq(shard_digest(x, p), shard_digest(y, p)))
+                    fail(r,
+                         "divergence: regions %u and %u have equal contexts and different content "
+                         "in partition %u",
+                         a, b, p);
+            }
+}
+
+static void check_queues(struct run *r, unsigned g)
+{
+    struct worker_shard s[64];
+    unsigned n = deploy_shards(r->deploy, g, s, 64);
+    for (unsigned i = 0; i < n; i++) {
+        struct shard_stats st;
+        shard_stats(s[i].shard, &st);
+        if (st.log_bytes > (4u << 20))
+            fail(r, "region %u's log holds %zu bytes", g, st.log_bytes);
+        struct link_stats links[REGION_MAX + 1];
+        unsigned m = s[i].syncer
+                         ? syncer_stats(s[i].syncer, links, REGION_MAX + 1,
+                                        (struct moment){.mono_us = world_now_us(r->world),
+                                                        .wall_ms = world_wall_ms(
+                                                            r->world, deploy_host(r->deploy, g))})
+                         : 0;
+        for (unsigned k = 0; k < m; k++)
+            if (links[k].waiting_bytes > (65u << 20))
+                fail(r, "region %u keeps %zu bytes waiting for their causes", g,
+                     links[k].waiting_bytes);
+    }
+}
+
+void check_look(struct run *r)
+{
+    check_digests(r);
+    for (unsigned g = 1; g <= r->plan.regions; g++) {
+        if (!living(r, g))
+            continue;
+        check_chain(r, g);
+        check_contexts(r, g);
+        check_queues(r, g);
+    }
+}
+
+/* ---------------------------------------------------------------- the end */
+
+struct sum {
+    struct hash128 digest;
+};
+
+static void sum_visit(const struct cell *key, void *arg)
+{
+    struct sum *s = arg;
+    s->digest = hash128_add(s->digest, value_digest(key));
+}
+
+/* The digest that every write adjusted is the one that counting anew gives. */
+static void check_recount(struct run *r, unsigned g)
+{
+    for (uint32_t p = 0; p < deploy_partitions(r->deploy); p++) {
+        struct shard *s = deploy_shard(r->deploy, g, p);
+        struct sum sum = {{0, 0}};
+        if (s == NULL)
+            continue;
+        shard_each(s, p, sum_visit, &sum);
+        if (!hash128_eq(sum.digest, shard_digest(s, p)))
+            fail(r, "region %u's digest of partition %u is not that of its content", g, p);
+    }
+}
+
+static void check_settled(struct run *r, unsigned g)
+{
+    struct worker_shard s[64];
+    unsigned n = deploy_shards(r->deploy, g, s, 64);
+    for (unsigned i = 0; i < n; i++)
+        if (shard_unsettled(s[i].shard) > 0)
+            fail(r, "region %u still has %zu data that wait for compaction", g,
+                 shard_unsettled(s[i].shard));
+}
+
+/* ---- values as a client reads them */
+
+struct reader {
+    struct buf text;
+    bool done, failed;
+};
+
+static void reader_event(struct vconn *c, enum vconn_event what, struct buf *in, void *arg)
+{
+    (void)c;
+    struct reader *rd = arg;
+    struct resp_reply reply;
+    size_t used;
+    if (what == VCONN_CLOSED)
+        rd->done = rd->failed = true;
+    if (what != VCONN_DATA || resp_reply_read(buf_bytes(in), &reply, &used) != RESP_REPLY_OK)
+        return;
+    resp_reply_print(&rd->text, &reply);
+    buf_put_u8(&rd->text, '\n');
+    rd->done = true;
+    resp_reply_deinit(&reply);
+    buf_consume(in, used);
+}
+
+static void read_line(struct run *r, struct vconn *c, struct reader *rd, unsigned n,
+                      const char *const *words)
+{
+    struct bytes argv[8];
+    for (unsigned i = 0; i < n; i++)
+        argv[i] = bytes_str(words[i]);
+    struct buf out = {0};
+    resp_request_put(&out, n, argv);
+    rd->done = false;
+    vconn_send(c, buf_bytes(&out));
+    buf_deinit(&out);
+    uint64_t until = world_now_us(r->world) + 5000000;
+    while (!rd->done && world_step(r->world, until))
+        continue;
+    rd->failed |= !rd->done;
+}
+
+/* Reads every free key in every way; what has no order is read sorted by being asked member by
+ * member. */
+static void read_all(struct run *r, unsigned g, struct reader *rd)
+{
+    char host[8], key[32];
+    snprintf(host, sizeof host, "r%u", g);
+    struct vconn *c = driver_dial(r->driver, host, DEPLOY_PORT, reader_event, rd);
+    for (unsigned k = 0; k < r->plan.keys && !rd->failed; k++) {
+        snprintf(key, sizeof key, "{%u}k", k);
+        read_line(r, c, rd, 2, (const char *const[]){"TYPE", key});
+        read_line(r, c, rd, 2, (const char *const[]){"GET", key});
+        read_line(r, c, rd, 6, (const char *const[]){"HMGET", key, "w", "x", "y", "z"});
+        read_line(r, c, rd, 6, (const char *const[]){"SMISMEMBER", key, "w", "x", "y", "z"});
+        read_line(r, c, rd, 5, (const char *const[]){"ZRANGE", key, "0", "-1", "WITHSCORES"});
+        read_line(r, c, rd, 4, (const char *const[]){"LRANGE", key, "0", "-1"});
+        read_line(r, c, rd, 2, (const char *const[]){"PFCOUNT", key});
+        read_line(r, c, rd, 2, (const char *const[]){"PEXPIRETIME", key});
+    }
+    if (!rd->failed)
+        vconn_close(c);
+}
+
+static void check_reads(struct run *r)
+{
+    unsigned first = 0;
+    struct reader want = {0};
+    for (unsigned g = 1; g <= r->plan.regions; g++) {
+        if (!living(r, g))
+            continue;
+        struct reader got = {0};
+        read_all(r, g, first ? &got : &want);
+        if (first && (got.failed || !bytes_eq(buf_bytes(&got.text), buf_bytes(&want.text))))
+            fail(r, "regions %u and %u answer reads differently%s", first, g,
+                 got.failed ? " (no answer)" : "");
+        if (!first && want.failed)
+            fail(r, "region %u does not answer reads", g);
+        if (!first)
+            first = g;
+        buf_deinit(&got.text);
+    }
+    buf_deinit(&want.text);
+}
+
+void check_end(struct run *r)
+{
+    check_look(r);
+    check_ledger(r);
+    check_reads(r);
+    for (unsigned g = 1; g <= r->plan.regions; g++) {
+        if (!living(r, g))
+            continue;
+        check_recount(r, g);
+        check_settled(r, g);
+    }
+}

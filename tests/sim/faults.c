@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "tests/sim/run.h"
+
+/*
+ * Faults: each run draws which kinds it has (swarm testing), then events at intervals. Never more
+ * than the design promises to survive: one region that has not lost its memory stays alive.
+ */
+void faults_draw(struct run *r)
+{
+    struct plan *p = &r->plan;
+    struct rng *g = &r->rng;
+    p->regions = 2 + (unsigned)rng_below(g, 4);
+    p->clients = 1 + (unsigned)rng_below(g, 3);
+    p->keys = 1 + (unsigned)rng_below(g, KEYS_MAX);
+    do
+        p->kinds = (uint32_t)rng_next(g) & (uint32_t)rng_next(g);
+    while (__builtin_popcount(p->kinds) < 3);
+    if (rng_below(g, 3) == 0)
+        p->kinds = UINT32_MAX;
+    p->think_us = 2000u << rng_below(g, 6);
+    p->cuts = rng_below(g, 2);
+    p->one_way = p->cuts && rng_below(g, 2);
+    p->resets = rng_below(g, 2);
+    p->slow = rng_below(g, 3) == 0;
+    p->crashes = rng_below(g, 2);
+    p->silent = rng_below(g, 2);
+    p->skew = rng_below(g, 2);
+    p->wild_skew = p->skew && rng_below(g, 4) == 0;
+    p->membership = p->regions > 2 && rng_below(g, 4) == 0;
+    p->fault_every_us = 50000u << rng_below(g, 5);
+    p->fault_until_us = 3000000u + rng_below(g, 7000000);
+}
+
+static unsigned any_region(struct run *r)
+{
+    return 1 + (unsigned)rng_below(&r->rng, r->plan.regions);
+}
+
+static bool is_member(const struct run *r, unsigned region)
+{
+    return deploy_members_now(r->deploy) >> region & 1;
+}
+
+/* A region that lives, belongs and has all it needs: after losing all others, nothing that they
+ * acknowledged and it received is lost. */
+static unsigned whole_regions(const struct run *r, unsigned but)
+{
+    unsigned n = 0;
+    for (unsigned g = 1; g <= r->plan.regions; g++) {
+        struct worker_shard s[64];
+        bool whole = g != but && is_member(r, g) && deploy_running(r->deploy, g);
+        unsigned count = whole ? deploy_shards(r->deploy, g, s, 64) : 0;
+        whole &= count > 0;
+        for (unsigned i = 0; i < count; i++)
+            whole &= !shard_is_stale(s[i].shard);
+        n += whole;
+    }
+    return n;
+}
+
+static void fault_link(struct run *r, bool both)
+{
+    unsigned a = any_region(r), b = any_region(r);
+    if (a == b)
+        return;
+    uint32_t x = deploy_host(r->deploy, a), y = deploy_host(r->deploy, b);
+    struct world_link l = world_link_get(r->world, x, y);
+    bool heal = l.cut || rng_below(&r->rng, 2);
+    l.cut = !heal && r->plan.cuts;
+    if (r->plan.slow) {
+        l.latency_us = 100u << rng_below(&r->rng, 10);
+        l.jitter_us = l.latency_us / 2;
+        l.bytes_per_s = rng_below(&r->rng, 3) ? 0 : 20000u << rng_below(&r->rng, 6);
+    }
+    world_note(r->world, "fault: link %u -> %u %s latency %u us, %u B/s", a, b,
+               l.cut ? "cut" : "up", l.latency_us, (unsigned)l.bytes_per_s);
+    world_link(r->world, x, y, l);
+    if (both) {
+        struct world_link back = world_link_get(r->world, y, x);
+        back.cut = l.cut;
+        world_link(r->world, y, x, back);
+    }
+}
+
+static void fault_crash(struct run *r)
+{
+    unsigned g = any_region(r);
+    if (!deploy_running(r->deploy, g) || !is_member(r, g) || whole_regions(r, g) == 0)
+        return;
+    check_crash(r, g);
+    workload_forget(r, g);
+    deploy_crash(r->deploy, g, r->plan.silent && rng_below(&r->rng, 2));
+    r->lost_memory = true;
+    r->restart_us[g] = world_now_us(r->world) + 10000 + rng_below(&r->rng, 3000000);
+}
+
+static void fault_clock(struct run *r)
+{
+    unsigned g = any_region(r);
+    int64_t ms = (int64_t)rng_below(&r->rng, 8000) - 4000;
+    if (r->plan.wild_skew && rng_below(&r->rng, 3) == 0)
+        ms *= 40;
+    world_note(r->world, "fault: clock of %u by %d ms", g, (int)ms);
+    world_clock_shift(r->world, deploy_host(r->deploy, g), ms);
+    r->shift_ms[g] += ms;
+}
+
+/* A region joins that was not there before, or leaves for good. */
+static void fault_members(struct run *r)
+{
+    unsigned g = any_region(r);
+    uint64_t now = deploy_members_now(r->deploy), bit = UINT64_C(1) << g;
+    if (r->removed & bit)
+        return;
+    if (!(now & bit)) {
+        world_note(r->world, "fault: region %u joins", g);
+        deploy_members(r->deploy, now | bit);
+        return;
+    }
+    if (whole_regions(r, g) == 0 || __builtin_popcountll(now) < 3 || rng_below(&r->rng, 4) != 0)
+        return;
+    world_note(r->world, "fault: region %u is removed", g);
+    check_crash(r, g);
+    workload_forget(r, g);
+    r->lost_memory = true;
+    r->removed |= bit;
+    deploy_members(r->deploy, now & ~bit);
+}
+
+static void restarts(struct run *r)
+{
+    for (unsigned g = 1; g <= r->plan.regions; g++) {
+        if (r->restart_us[g] == 0 || world_now_us(r->world) < r->restart_us[g])
+            continue;
+        r->restart_us[g] = 0;
+        world_note(r->world, "region %u restarts", g);
+        deploy_start(r->deploy, g);
+    }
+}
+
+void faults_tick(struct run *r)
+{
+    restarts(r);
+    if (rng_below(&r->rng, r->plan.fault_every_us) > 5000) /* called every 5 ms */
+        return;
+    switch (rng_below(&r->rng, 6)) {
+    case 0:
+        if (r->plan.cuts || r->plan.slow)
+            fault_link(r, !r->plan.one_way || rng_below(&r->rng, 2));
+        break;
+    case 1:
+        if (r->plan.resets)
+            world_reset(r->world, deploy_host(r->deploy, any_region(r)),
+                        deploy_host(r->deploy, any_region(r)));
+        break;
+    case 2:
+        if (r->plan.crashes)
+            fault_crash(r);
+        break;
+    case 3:
+        if (r->plan.skew)
+            fault_clock(r);
+        break;
+    case 4:
+        if (r->plan.membership)
+            fault_members(r);
+        break;
+    default:
+        break;
+    }
+}
+
+/* The faults are over: links whole, clocks right, everybody up. */
+void faults_end(struct run *r)
+{
+    world_note(r->world, "the faults are over");
+    for (unsigned a = 1; a <= r->plan.regions; a++) {
+        for (unsigned b = 1; b <= r->plan.regions; b++)
+            if (a != b)
+                world_link(r->world, deploy_host(r->deploy, a), deploy_host(r->deploy, b),
+                           (struct world_link){.latency_us = 1000});
+        world_clock_shift(r->world, deploy_host(r->deploy, a), -r->shift_ms[a]);
+        r->shift_ms[a] = 0;
+        if (!deploy_running(r->deploy, a)) {
+            r->restart_us[a] = 0;
+            deploy_start(r->deploy, a);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "tests/sim/run.h"
+
+#include "base/mem.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* sim --first SEED --seeds N [--verbose] [--twice]: runs simulations; stops at the first finding
+ * and prints its seed. */
+struct args {
+    uint64_t first, seeds;
+    bool verbose, twice, quiet;
+};
+
+static int usage(void)
+{
+    fprintf(stderr, "usage: sim [--first SEED] [--seeds N] [--verbose] [--twice] [--quiet]\n"
+                    "  --twice    runs each seed twice and compares the histories' hashes\n");
+    return 2;
+}
+
+static bool parse(int argc, char **argv, struct args *a)
+{
+    *a = (struct args){.first = 1, .seeds = 100};
+    for (int i = 1; i < argc; i++) {
+        uint64_t *n = strcmp(argv[i], "--first") == 0   ? &a->first
+                      : strcmp(argv[i], "--seeds") == 0 ? &a->seeds
+                                                        : NULL;
+        if (n != NULL) {
+            char *end = NULL;
+            *n = i + 1 < argc ? strtoull(argv[++i], &end, 10) : 0;
+            if (end == NULL || *end != 0)
+                return false;
+        } else if (strcmp(argv[i], "--verbose") == 0) {
+            a->verbose = true;
+        } else if (strcmp(argv[i], "--twice") == 0) {
+            a->twice = true;
+        } else if (strcmp(argv[i], "--quiet") == 0) {
+            a->quiet = true;
+        } else {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool same_again(uint64_t seed, struct bytes first)
+{
+    struct buf again = {0};
+    run_seed(seed, false, &again);
+    bool same = bytes_eq(buf_bytes(&again), first);
+    buf_deinit(&again);
+    return same;
+}
+
+int main(int argc, char **argv)
+{
+    struct args a;
+    if (!parse(argc, argv, &a))
+        return usage();
+    for (uint64_t seed = a.first; seed < a.first + a.seeds; seed++) {
+        struct buf report = {0};
+        bool ok = run_seed(seed, a.verbose, &report);
+        if (ok && a.twice && !same_again(seed, buf_bytes(&report))) {
+            buf_putf(&report, "FINDING: seed %" PRIu64 " gives another history when run again\n",
+                     seed);
+            ok = false;
+        }
+        if (!ok || a.verbose || !a.quiet)
+            fwrite(buf_bytes(&report).p, 1, buf_len(&report), stdout);
+        fflush(stdout);
+        buf_deinit(&report);
+        if (!ok) {
+            printf("\nseed %" PRIu64 " failed: make replay SEED=%" PRIu64 "\n", seed, seed);
+            return 1;
+        }
+    }
+    printf("%" PRIu64 " simulations, no finding\n", a.seeds);
+    return 0;
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "tests/sim/run.h"
+
+#include "base/mem.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define TICK_US 5000u
+#define LOOK_US 100000u
+#define QUIET_MAX_US 60000000u /* convergence bound after the faults */
+#define QUIET_WILD_MAX_US                                                                          \
+    600000000u /* ... when stamps far ahead of the clocks must be waited for */
+
+static void build(struct run *r, bool verbose)
+{
+    static const char *const names[] = {"r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8"};
+    struct rng *g = &r->rng;
+    r->world = world_new(&(struct world_opts){.seed = rng_next(g),
+                                              .latency_us = 200u << rng_below(g, 8),
+                                              .jitter_us = 100u << rng_below(g, 8),
+                                              .split = rng_below(g, 2),
+                                              .trace = verbose ? 20000 : 400});
+    r->driver = driver_new(r->world, "outside");
+    struct deploy_opts o = {.regions = r->plan.regions,
+                            .partitions = 1u << rng_below(g, 4),
+                            .seed = rng_next(g),
+                            .backlog_bytes = rng_below(g, 3) ? 1u << 20 : 16384};
+    for (unsigned i = 1; i <= o.regions; i++) {
+        o.names[i] = names[i];
+        o.workers[i] = 1 + (unsigned)rng_below(g, 2);
+        o.shards[i] = 1 + (unsigned)rng_below(g, 3);
+        if (o.shards[i] > o.partitions)
+            o.shards[i] = o.partitions;
+    }
+    o.members = ((UINT64_C(1) << o.regions) - 1) << 1;
+    if (r->plan.membership)
+        o.members &= ~(UINT64_C(1) << o.regions); /* one may join later */
+    r->deploy = deploy_new(r->world, r->driver, &o);
+    for (unsigned i = 1; i <= o.regions; i++) {
+        r->before[i] = mem_zalloc(o.partitions * sizeof(struct context));
+        deploy_start(r->deploy, i);
+        for (unsigned c = 0; c < r->plan.clients; c++)
+            r->clients[i][c] = (struct client){.run = r, .region = i, .number = c};
+    }
+}
+
+static void clear_before(struct run *r, unsigned g)
+{
+    for (uint32_t p = 0; p < deploy_partitions(r->deploy); p++)
+        context_deinit(&r->before[g][p]);
+}
+
+static void tear_down(struct run *r)
+{
+    for (unsigned g = 1; g <= r->plan.regions; g++) {
+        workload_forget(r, g);
+        clear_before(r, g);
+        mem_free(r->before[g]);
+    }
+    deploy_free(r->deploy);
+    world_free(r->world);
+}
+
+/* A region that is down has forgotten: its contexts start anew. */
+static void forget_dead(struct run *r)
+{
+    for (unsigned g = 1; g <= r->plan.regions; g++)
+        if (!deploy_running(r->deploy, g) || !(deploy_members_now(r->deploy) >> g & 1))
+            clear_before(r, g);
+}
+
+static void advance(struct run *r, uint64_t *next_look)
+{
+    world_run(r->world, world_now_us(r->world) + TICK_US);
+    forget_dead(r);
+    if (world_now_us(r->world) < *next_look)
+        return;
+    *next_look = world_now_us(r->world) + LOOK_US;
+    check_look(r);
+    if (deploy_error(r->deploy)[0] != 0)
+        fail(r, "configuration: %s", deploy_error(r->deploy));
+}
+
+/* Nothing under way, nothing left to forget. */
+static bool all_quiet(struct run *r)
+{
+    if (!deploy_settled(r->deploy) || !deploy_converged(r->deploy))
+        return false;
+    for (unsigned g = 1; g <= r->plan.regions; g++) {
+        struct worker_shard s[64];
+        unsigned n =
+            deploy_members_now(r->deploy) >> g & 1 ? deploy_shards(r->deploy, g, s, 64) : 0;
+        for (unsigned i = 0; i < n; i++)
+            if (shard_unsettled(s[i].shard) > 0 || shard_is_stale(s[i].shard))
+                return false;
+    }
+    return true;
+}
+
+static void say_why_not_quiet(struct run *r, struct buf *out)
+{
+    for (unsigned g = 1; g <= r->plan.regions; g++) {
+        struct worker_shard s[64];
+        unsigned n = deploy_shards(r->deploy, g, s, 64);
+        for (unsigned i = 0; i < n; i++) {
+            buf_putf(out, "  region %u shard %u: %s%zu unsettled, syncer %s; contexts", g, i,
+                     shard_is_stale(s[i].shard) ? "stale, " : "", shard_unsettled(s[i].shard),
+                     s[i].syncer && syncer_quiet(s[i].syncer) ? "quiet" : "busy");
+            for (uint32_t p = s[i].first_partition; p < s[i].first_partition + s[i].count; p++) {
+                const struct context *c = shard_context(s[i].shard, p);
+                buf_putf(out, " %u:[", p);
+                for (unsigned k = 0; k < c->n; k++)
+                    buf_putf(out, "%s%u@%" PRIu64, k ? " " : "", stamp_actor(c->at[k]),
+                             c->at[k] >> 10 & 0xffffffff);
+                buf_putf(out, "]");
+            }
+            buf_putf(out, "\n");
+            struct link_stats links[REGION_MAX + 1];
+            struct moment now = {.mono_us = world_now_us(r->world),
+                                 .wall_ms = world_wall_ms(r->world, deploy_host(r->deploy, g))};
+            unsigned m = s[i].syncer ? syncer_stats(s[i].syncer, links, REGION_MAX + 1, now) : 0;
+            for (unsigned k = 0; k < m; k++)
+                buf_putf(out,
+                         "    from region %u: %s, waiting %zu bytes, transfers %" PRIu64
+                         ", relays %" PRIu64 " %s\n",
+                         links[k].region, link_state_name(links[k].state), links[k].waiting_bytes,
+                         links[k].transfers_in, links[k].relays, links[k].error);
+        }
+    }
+}
+
+static void play(struct run *r)
+{
+    uint64_t next_look = 0, start = world_now_us(r->world);
+    for (unsigned i = 0; i < 400 && !deploy_settled(r->deploy); i++)
+        world_run(r->world, world_now_us(r->world) + TICK_US);
+    while (world_now_us(r->world) < start + r->plan.fault_until_us && r->failure[0] == 0) {
+        faults_tick(r);
+        workload_tick(r);
+        advance(r, &next_look);
+    }
+    faults_end(r);
+    r->calm = true;
+    uint64_t until =
+        world_now_us(r->world) + (r->plan.wild_skew ? QUIET_WILD_MAX_US : QUIET_MAX_US);
+    bool quiet = false;
+    while (!quiet && world_now_us(r->world) < until && r->failure[0] == 0) {
+        workload_tick(r);
+        advance(r, &next_look);
+        quiet = workload_idle(r) && all_quiet(r);
+    }
+    if (r->failure[0] == 0 && !quiet)
+        fail(r, "not quiet %u s after the faults ended",
+             (unsigned)((r->plan.wild_skew ? QUIET_WILD_MAX_US : QUIET_MAX_US) / 1000000));
+    if (r->failure[0] == 0)
+        check_end(r);
+}
+
+static void describe(const struct run *r, struct buf *out)
+{
+    const struct plan *p = &r->plan;
+    buf_putf(out,
+             "seed %" PRIu64
+             ": %u regions, %u clients each, %u keys, kinds %08x, faults:%s%s%s%s%s%s%s%s\n",
+             r->seed, p->regions, p->clients, p->keys, p->kinds, p->cuts ? " cuts" : "",
+             p->one_way ? " one-way" : "", p->resets ? " resets" : "", p->slow ? " slow" : "",
+             p->crashes ? " crashes" : "", p->skew ? " skew" : "", p->wild_skew ? " wild" : "",
+             p->membership ? " membership" : "");
+    for (unsigned g = 1; g <= p->regions; g++) {
+        struct worker_shard s[64];
+        buf_putf(out, "  region %u: %s, %u shards\n", g,
+                 deploy_running(r->deploy, g) ? "up" : "down", deploy_shards(r->deploy, g, s, 64));
+    }
+}
+
+bool run_seed(uint64_t seed, bool verbose, struct buf *report)
+{
+    struct run *r = mem_zalloc(sizeof *r);
+    r->seed = seed;
+    rng_init(&r->rng, seed);
+    faults_draw(r);
+    build(r, verbose);
+    play(r);
+    bool ok = r->failure[0] == 0;
+    if (!ok || verbose) {
+        if (!ok)
+            buf_putf(report, "FINDING: %s\n", r->failure);
+        describe(r, report);
+        say_why_not_quiet(r, report);
+        buf_putf(report, "last events (virtual seconds, host.worker, event):\n");
+        world_trace(r->world, report);
+    }
+    buf_putf(report,
+             "seed %" PRIu64 "  hash %016" PRIx64 "  %" PRIu64 " events  %.1f s virtual  %" PRIu64
+             " commands  %" PRIu64 " acknowledged\n",
+             seed, world_hash(r->world), world_events(r->world),
+             (double)world_now_us(r->world) / 1e6, r->commands, r->acked);
+    tear_down(r);
+    mem_free(r);
+    return ok;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#ifndef MERIDIAN_TESTS_SIM_RUN_H
+#define MERIDIAN_TESTS_SIM_RUN_H
+
+#include "sim/deploy.h"
+
+/*
+ * One simulation: a deployment drawn from the seed, clients that write to it, faults drawn per run
+ * (swarm testing), and checkers. After the faults stop, everything must converge within a bound.
+ *
+ * What is promised and checked:
+ *  1. no acknowledged write that any living region had received is lost           (ledger)
+ *  2. equal contexts give equal digests, at every look; equal values at the end   (digests, final
+ * reads)
+ *  3. nothing is visible before its causes, within a partition                    (chain)
+ *  4. counters equal the acknowledged increments                                  (counters)
+ *  5. contexts only grow within one life                                          (contexts)
+ *  6. queues stay within their bounds                                             (queues)
+ *  7. after the faults all regions converge, and nothing waits for compaction     (quiet)
+ */
+#define CLIENTS_MAX 4u
+#define LEDGER_MAX 4096u
+#define CHAIN_MAX 256u
+#define KEYS_MAX 12u
+
+enum fate { FATE_ASKED, FATE_ACKED, FATE_MAYBE }; /* MAYBE: only dead regions had it */
+
+struct ledger_entry {
+    unsigned region;
+    enum fate fate;
+};
+
+struct chain_entry {
+    uint8_t deps[CHAIN_MAX / 8]; /* which others its writer had read */
+};
+
+struct client {
+    struct run *run;
+    unsigned region, number;
+    struct vconn *conn;
+    bool waiting;
+    uint64_t sent_us, next_us;
+    unsigned replies_wanted;
+    void (*on_reply)(struct client *c, const struct resp_reply *r);
+    int64_t subject; /* ledger or chain index, or increment */
+    struct chain_entry seen;
+};
+
+struct counter {
+    int64_t low, high; /* what its value may be */
+};
+
+struct plan { /* drawn per run */
+    unsigned regions, clients, keys;
+    uint32_t kinds; /* which commands */
+    uint32_t think_us;
+    bool cuts, one_way, resets, slow, crashes, silent, skew, wild_skew, membership, relay_only;
+    uint32_t fault_every_us;
+    uint64_t fault_until_us;
+};
+
+struct run {
+    uint64_t seed;
+    struct rng rng;
+    struct world *world;
+    struct driver *driver;
+    struct deploy *deploy;
+    struct plan plan;
+    struct client clients[DEPLOY_REGIONS_MAX + 1][CLIENTS_MAX];
+    struct ledger_entry ledger[LEDGER_MAX];
+    unsigned ledger_n;
+    struct chain_entry chain[CHAIN_MAX];
+    unsigned chain_n;
+    struct counter counters[DEPLOY_REGIONS_MAX + 1]; /* by region; 0: the shared one */
+    bool lost_memory; /* some region did: the shared counter is bounded only below */
+    uint64_t restart_us[DEPLOY_REGIONS_MAX + 1];
+    int64_t shift_ms[DEPLOY_REGIONS_MAX + 1];
+    uint64_t removed;                               /* regions that were members and are no more */
+    struct context *before[DEPLOY_REGIONS_MAX + 1]; /* contexts at the last look, by partition */
+    bool calm;                                      /* the faults are over: clients stop too */
+    uint64_t commands, acked;
+    char failure[512]; /* "" so far so good */
+};
+
+bool run_seed(uint64_t seed, bool verbose, struct buf *report);
+
+/* workload.c */
+void workload_tick(struct run *r);
+bool workload_idle(const struct run *r);
+void workload_forget(struct run *r, unsigned region); /* its connections died */
+/* faults.c */
+void faults_draw(struct run *r);
+void faults_tick(struct run *r);
+void faults_end(struct run *r);
+/* check.c */
+void check_look(struct run *r);                   /* at intervals */
+void check_crash(struct run *r, unsigned region); /* just before a region loses its memory */
+void check_end(struct run *r);                    /* when all is quiet */
+void fail(struct run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The key's cell as a region has it; NULL when absent or the region is down. */
+const struct cell *peek(const struct run *r, unsigned region, const char *key);
+
+/* The keys of the checked structures; one hash tag each, so that each lives in one partition. */
+#define LEDGER_KEY "{ledger}%u" /* spread over a few partitions: by index mod LEDGER_KEYS */
+#define LEDGER_KEYS 3u
+#define CHAIN_KEY "{chain}"
+
+#endif

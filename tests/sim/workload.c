@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "tests/sim/run.h"
+
+#include "base/resp_reply.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+/*
+ * Clients: each sends one request (or transaction), waits for its reply, thinks, goes on. A
+ * connection that dies leaves the outcome of its request open.
+ */
+#define GIVE_UP_US 4000000u
+
+static void client_event(struct vconn *conn, enum vconn_event what, struct buf *in, void *arg)
+{
+    struct client *c = arg;
+    (void)conn;
+    if (what == VCONN_CLOSED) {
+        c->conn = NULL;
+        c->waiting = false;
+        return;
+    }
+    struct resp_reply r;
+    size_t used;
+    while (what == VCONN_DATA && c->waiting &&
+           resp_reply_read(buf_bytes(in), &r, &used) == RESP_REPLY_OK) {
+        if (--c->replies_wanted == 0) {
+            c->waiting = false;
+            c->run->acked += r.type != '-';
+            if (c->on_reply != NULL)
+                c->on_reply(c, &r);
+        }
+        resp_reply_deinit(&r);
+        buf_consume(in, used);
+    }
+}
+
+static void send_words(struct client *c, unsigned n, const char *const *words)
+{
+    struct bytes argv[16];
+    for (unsigned i = 0; i < n; i++)
+        argv[i] = bytes_str(words[i]);
+    struct buf out = {0};
+    resp_request_put(&out, n, argv);
+    vconn_send(c->conn, buf_bytes(&out));
+    buf_deinit(&out);
+    c->replies_wanted++;
+    c->waiting = true;
+    c->sent_us = world_now_us(c->run->world);
+    c->run->commands++;
+}
+
+/* Blank-separated words; none of ours hold blanks. */
+static void send_line(struct client *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void send_line(struct client *c, const char *fmt, ...)
+{
+    char line[256];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    const char *words[16];
+    unsigned n = 0;
+    for (char *p = line; *p != 0 && n < 16;) {
+        words[n++] = p;
+        while (*p != 0 && *p != ' ')
+            p++;
+        if (*p == ' ')
+            *p++ = 0;
+    }
+    world_note(c->run->world, "client %u.%u: %s %s %s", c->region, c->number, words[0],
+               n > 1 ? words[1] : "", n > 2 ? words[2] : "");
+    send_words(c, n, words);
+}
+
+/* ---------------------------------------------------------------- checked structures */
+
+static void ledger_reply(struct client *c, const struct resp_reply *r)
+{
+    struct ledger_entry *e = &c->run->ledger[c->subject];
+    if (r->type == ':' && e->fate == FATE_ASKED)
+        e->fate = FATE_ACKED;
+}
+
+static void send_ledger(struct client *c)
+{
+    struct run *r = c->run;
+    if (r->ledger_n == LEDGER_MAX)
+        return;
+    c->subject = r->ledger_n++;
+    r->ledger[c->subject] = (struct ledger_entry){.region = c->region};
+    c->on_reply = ledger_reply;
+    send_line(c, "SADD " LEDGER_KEY " m%" PRId64, (unsigned)c->subject % LEDGER_KEYS, c->subject);
+}
+
+static void chain_add_reply(struct client *c, const struct resp_reply *r)
+{
+    (void)c,
+        (void)r; /* present or not: what is visible must have its causes, asked or acknowledged */
+}
+
+static void chain_read_reply(struct client *c, const struct resp_reply *r)
+{
+    struct run *run = c->run;
+    if (run->chain_n == CHAIN_MAX || r->type != '*' || c->conn == NULL)
+        return;
+    struct chain_entry *e = &run->chain[run->chain_n];
+    *e = (struct chain_entry){0};
+    for (size_t i = 0; i < r->n; i++) {
+        unsigned k = 0;
+        if (r->items[i].text.n < 8 && sscanf((const char *)r->items[i].text.p, "%u", &k) == 1 &&
+            k < CHAIN_MAX)
+            e->deps[k / 8] |= (uint8_t)(1u << k % 8);
+    }
+    c->on_reply = chain_add_reply;
+    send_line(c, "SADD " CHAIN_KEY " %u", run->chain_n++);
+}
+
+static void send_chain(struct client *c)
+{
+    c->on_reply = chain_read_reply;
+    send_line(c, "SMEMBERS " CHAIN_KEY);
+}
+
+static void count_reply(struct client *c, const struct resp_reply *r)
+{
+    struct counter *k = &c->run->counters[c->number % 2 ? 0 : c->region];
+    if (r->type == ':')
+        k->low += c->subject;
+    else
+        k->high -= c->subject; /* refused: it did not happen */
+}
+
+static void send_count(struct client *c)
+{
+    unsigned which = c->number % 2 ? 0 : c->region; /* the shared one, or the region's own */
+    c->subject = 1 + (int64_t)rng_below(&c->run->rng, 9);
+    c->run->counters[which].high += c->subject;
+    c->on_reply = count_reply;
+    send_line(c, "INCRBY counter%u %" PRId64, which, c->subject);
+}
+
+/* ---------------------------------------------------------------- anything goes */
+
+static const char *const free_commands[] = {
+    "SET %k %v",
+    "SET %k %n",
+    "SET %k %v PX %t",
+    "GETSET %k %v",
+    "APPEND %k %v",
+    "INCRBY %k %n",
+    "INCRBYFLOAT %k 0.5",
+    "DEL %k",
+    "DEL %k",
+    "EXPIRE %k 1",
+    "PEXPIRE %k %t",
+    "PERSIST %k",
+    "HSET %k %m %v",
+    "HINCRBY %k %m %n",
+    "HDEL %k %m",
+    "HSETNX %k %m %v",
+    "SADD %k %m",
+    "SREM %k %m",
+    "SPOP %k",
+    "SADD %k %m %m",
+    "ZADD %k %n %m",
+    "ZINCRBY %k %n %m",
+    "ZREM %k %m",
+    "ZPOPMIN %k",
+    "LPUSH %k %v",
+    "RPUSH %k %v %v",
+    "LPOP %k",
+    "RPOP %k",
+    "LSET %k 0 %v",
+    "LINSERT %k BEFORE %v %v",
+    "LREM %k 1 %v",
+    "LTRIM %k 0 3",
+    "PFADD %k %m",
+    "PFADD %k %v",
+    "RENAME %k %k",
+    "COPY %k %k REPLACE",
+    "GETDEL %k",
+    "SETRANGE %k 2 %v",
+    "LMOVE %k %k LEFT RIGHT",
+    "SUNIONSTORE %k %k %k",
+    "ZUNIONSTORE %k 2 %k %k",
+    "FLUSHALL",
+};
+#define FREE_COMMANDS (sizeof free_commands / sizeof *free_commands)
+
+static void put_free(struct run *r, char *out, size_t size, const char *form)
+{
+    size_t n = 0;
+    for (; *form != 0 && n + 16 < size; form++) {
+        if (*form != '%') {
+            out[n++] = *form;
+            continue;
+        }
+        switch (*++form) {
+        case 'k':
+            n += (size_t)snprintf(out + n, size - n, "{%u}k",
+                                  (unsigned)rng_below(&r->rng, r->plan.keys));
+            break;
+        case 'v':
+            out[n++] = (char)('p' + rng_below(&r->rng, 4));
+            break;
+        case 'm':
+            out[n++] = (char)('w' + rng_below(&r->rng, 4));
+            break;
+        case 'n':
+            n += (size_t)snprintf(out + n, size - n, "%d", (int)rng_below(&r->rng, 40) - 10);
+            break;
+        default: /* t: milliseconds */
+            n += (size_t)snprintf(out + n, size - n, "%u", 1 + (unsigned)rng_below(&r->rng, 3000));
+            break;
+        }
+    }
+    out[n] = 0;
+}
+
+static const char *draw_command(struct run *r)
+{
+    for (;;) {
+        size_t i = rng_below(&r->rng, FREE_COMMANDS);
+        if (i == FREE_COMMANDS - 1 && rng_below(&r->rng, 20) != 0)
+            continue; /* FLUSHALL rarely: it would empty the tests of interest */
+        if (r->plan.kinds >> (i % 32) & 1)
+            return free_commands[i];
+    }
+}
+
+static void send_free(struct client *c)
+{
+    char line[200];
+    c->on_reply = NULL;
+    bool multi = rng_below(&c->run->rng, 12) == 0;
+    if (multi)
+        send_line(c, "MULTI");
+    for (unsigned n = multi ? 1 + (unsigned)rng_below(&c->run->rng, 3) : 1; n > 0; n--) {
+        put_free(c->run, line, sizeof line, draw_command(c->run));
+        if (line[0] == 'F' && multi)
+            continue;
+        send_line(c, "%s", line);
+    }
+    if (multi)
+        send_line(c, "EXEC");
+}
+
+static void send_something(struct client *c)
+{
+    c->replies_wanted = 0;
+    switch (rng_below(&c->run->rng, 8)) {
+    case 0:
+        send_ledger(c);
+        break;
+    case 1:
+        send_chain(c);
+        break;
+    case 2:
+        send_count(c);
+        break;
+    default:
+        send_free(c);
+        break;
+    }
+}
+
+/* ---------------------------------------------------------------- turns */
+
+static void client_tick(struct client *c)
+{
+    struct run *r = c->run;
+    uint64_t now = world_now_us(r->world);
+    if (c->conn != NULL && c->waiting && now > c->sent_us + GIVE_UP_US) {
+        vconn_close(c->conn);
+        c->conn = NULL;
+        c->waiting = false;
+    }
+    if (r->calm || c->waiting || now < c->next_us || !deploy_running(r->deploy, c->region) ||
+        !(deploy_members_now(r->deploy) >> c->region & 1))
+        return;
+    c->next_us = now + rng_below(&r->rng, 2 * r->plan.think_us + 1);
+    if (c->conn == NULL) {
+        char name[8];
+        snprintf(name, sizeof name, "r%u", c->region);
+        c->conn = driver_dial(r->driver, name, DEPLOY_PORT, client_event, c);
+        return;
+    }
+    send_something(c);
+}
+
+void workload_tick(struct run *r)
+{
+    for (unsigned g = 1; g <= r->plan.regions; g++)
+        for (unsigned i = 0; i < r->plan.clients; i++)
+            client_tick(&r->clients[g][i]);
+}
+
+bool workload_idle(const struct run *r)
+{
+    for (unsigned g = 1; g <= r->plan.regions; g++)
+        for (unsigned i = 0; i < r->plan.clients; i++)
+            if (r->clients[g][i].waiting)
+                return false;
+    return true;
+}
+
+void workload_forget(struct run *r, unsigned region)
+{
+    for (unsigned i = 0; i < r->plan.clients; i++) {
+        struct client *c = &r->clients[region][i];
+        if (c->conn != NULL)
+            vconn_close(c->conn);
+        c->conn = NULL;
+        c->waiting = false;
+    }
+}
