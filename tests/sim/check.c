@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "base/mem.h"
-#include "base/resp_reply.h"
 #include "tests/sim/run.h"
 
 #include <inttypes.h>

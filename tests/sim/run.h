@@ -2,6 +2,7 @@
 #ifndef MERIDIAN_TESTS_SIM_RUN_H
 #define MERIDIAN_TESTS_SIM_RUN_H
 
+#include "base/resp_reply.h"
 #include "sim/deploy.h"
 
 /*

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "tests/sim/run.h"
 
-#include "base/resp_reply.h"
-
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -61,7 +59,7 @@ static void send_line(struct client *c, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
-    const char *words[16];
+    const char *words[16] = {0};
     unsigned n = 0;
     for (char *p = line; *p != 0 && n < 16;) {
         words[n++] = p;
