@@ -9,16 +9,21 @@
 /*
  * A counted B+ tree of pointers: items in the order of `cmp`, each also reachable by its rank in
  * O(log n). Sorted sets (score, member), lists (position) and streams (ID) stand on it. It owns no
- * item. Nodes are at most 32..64 wide; an append at either end is O(1) amortised in cache misses.
+ * item. Leaves hold up to 61 items, inner nodes up to 42 children; adding at either end compares
+ * once or twice a level and leaves full leaves behind.
+ *
+ * Inner nodes hold, for each child, how many items and which first item it has. They never point to
+ * an item that is no longer in the tree.
  */
 typedef int tree_cmp(const void *a, const void *b, void *arg);
 
 struct tree {
     tree_cmp *cmp;
     void *arg;
-    void *root;
+    void *root; /* NULL while the tree is empty */
     unsigned height;
     size_t count;
+    size_t memory;
 };
 
 void tree_init(struct tree *t, tree_cmp *cmp, void *arg);
@@ -27,8 +32,8 @@ void tree_deinit(struct tree *t, void (*drop)(void *item, void *arg), void *arg)
 void tree_put(struct tree *t, void *item);
 /* Takes out what compares equal to `key`; NULL when absent. */
 void *tree_take(struct tree *t, const void *key);
-/* What compares equal to `key` is now at `item` (same order, moved by a realloc). `old` is compared
- * as an address within the node that `item` orders to; it may be freed already. */
+/* What compares equal to `item` is now there (same order, moved by a realloc). `old`, which must be
+ * in the tree, is compared as an address; it may be freed already. */
 void tree_replace(struct tree *t, const void *old, void *item);
 void *tree_at(const struct tree *t, size_t rank); /* NULL when rank >= count */
 /* Rank of the first item for which below(item, arg) is false; `below` must be true for a prefix of
@@ -36,7 +41,8 @@ void *tree_at(const struct tree *t, size_t rank); /* NULL when rank >= count */
 size_t tree_partition(const struct tree *t, bool (*below)(const void *item, const void *arg),
                       const void *arg);
 
-/* Walking from a rank, either way; the tree must not change meanwhile. */
+/* Walking from a rank, either way; the tree must not change meanwhile. A rank outside is the end
+ * (both ways). */
 struct tree_iter {
     void *leaf;
     unsigned i;
