@@ -49,6 +49,20 @@ bool arg_pop_count(struct call *c, uint32_t i, int64_t *out)
     return false;
 }
 
+struct span span_of(int64_t start, int64_t stop, size_t len)
+{
+    int64_t n = (int64_t)len;
+    if (start < 0)
+        start = start < -n ? 0 : start + n;
+    if (stop < 0)
+        stop = stop < -n ? -1 : stop + n;
+    if (stop >= n)
+        stop = n - 1;
+    if (start > stop)
+        return (struct span){0, 0};
+    return (struct span){(size_t)start, (size_t)(stop - start + 1)};
+}
+
 static unsigned numkeys_from(uint32_t argc, const struct bytes *argv, uint32_t first, uint32_t *at,
                              unsigned n, unsigned max)
 {

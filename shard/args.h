@@ -21,6 +21,13 @@ bool arg_random_count(struct call *c, struct bytes arg, bool pairs, int64_t *out
 /* The rest of ZMPOP and LMPOP from argument `i` on: nothing, or COUNT and a number above 0. */
 bool arg_pop_count(struct call *c, uint32_t i, int64_t *out);
 
+/* Start and stop as LRANGE and its kin give them (negative: from the end) to a first rank and a
+ * count. */
+struct span {
+    size_t first, count;
+};
+struct span span_of(int64_t start, int64_t stop, size_t len);
+
 /* `command.keys` of "numkeys key [key ...]" from the first argument on, of the same behind a
  * destination key, ... */
 unsigned args_numkeys(uint32_t argc, const struct bytes *argv, uint32_t *at, unsigned max);

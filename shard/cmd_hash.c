@@ -282,7 +282,7 @@ static void hrandfield(struct call *c)
     int64_t count = 1;
     bool values = c->argc == 4;
     if (c->argc > 2) {
-        if (!arg_range(c, c->argv[2], -INT64_MAX, INT64_MAX, NULL, &count))
+        if (!arg_random_count(c, c->argv[2], false, &count))
             return;
         if (c->argc > 4 || (values && !bytes_is_nocase(c->argv[3], "withvalues"))) {
             reply_error(c->reply, ERR_SYNTAX);

@@ -83,20 +83,6 @@ void list_remove(struct call *c, struct key *k, size_t first, size_t count)
     names_deinit(&positions);
 }
 
-struct list_range list_range(int64_t start, int64_t stop, size_t len)
-{
-    int64_t n = (int64_t)len;
-    if (start < 0)
-        start = start < -n ? 0 : start + n;
-    if (stop < 0)
-        stop = stop < -n ? -1 : stop + n;
-    if (stop >= n)
-        stop = n - 1;
-    if (start > stop)
-        return (struct list_range){0, 0};
-    return (struct list_range){(size_t)start, (size_t)(stop - start + 1)};
-}
-
 /* The rank that an index means; false when there is none. */
 static bool rank_of(int64_t index, size_t len, size_t *out)
 {
@@ -139,7 +125,7 @@ static void lrange(struct call *c)
     int64_t start, stop;
     if (!arg_i64(c, c->argv[2], &start) || !arg_i64(c, c->argv[3], &stop) || !list_read(c, &k))
         return;
-    struct list_range range = list_range(start, stop, coll_len(k.cell, TYPE_LIST));
+    struct span range = span_of(start, stop, coll_len(k.cell, TYPE_LIST));
     reply_array(c->reply, range.count);
     if (range.count == 0)
         return;
@@ -199,7 +185,7 @@ static void ltrim(struct call *c)
     if (!arg_i64(c, c->argv[2], &start) || !arg_i64(c, c->argv[3], &stop) || !list_write(c, &k))
         return;
     size_t len = coll_len(k.cell, TYPE_LIST);
-    struct list_range keep = list_range(start, stop, len);
+    struct span keep = span_of(start, stop, len);
     size_t behind = keep.first + keep.count;
     list_remove(c, &k, behind, len - behind);
     list_remove(c, &k, 0, keep.first);

@@ -21,13 +21,6 @@ void list_pop(struct call *c, struct key *k, enum list_end end);
 void list_remove(struct call *c, struct key *k, size_t first, size_t count);
 void list_reply(struct reply *r, const struct cell *elem);
 
-/* Start and stop as LRANGE and its kin give them (negative: from the end) to a first rank and a
- * count. */
-struct list_range {
-    size_t first, count;
-};
-struct list_range list_range(int64_t start, int64_t stop, size_t len);
-
 /* cmd_list_search.c: what walks a list by value */
 void linsert(struct call *c);
 void lrem(struct call *c);
