@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Plants one bug at a time and expects the simulator to find it within MUTANT_SEEDS seeds. A bug that survives fails.
+set -u
+cd "$(dirname "$0")/../.."
+: "${MUTANT_SEEDS:=2000}"
+passed=0 failed=0
+while read -r name what; do
+    case $name in '' | '#'*) continue ;; esac
+    if ! make -s -j"$(nproc)" MUTANT="$name" "build/mutants/$name/tests/sim" >"build/mutant.$name.log" 2>&1; then
+        echo "FAIL $name does not build"; tail -n 5 "build/mutant.$name.log"
+        failed=$((failed + 1))
+        continue
+    fi
+    if timeout 600 "build/mutants/$name/tests/sim" --first 1 --seeds "$MUTANT_SEEDS" --quiet >"build/mutant.$name.log" 2>&1; then
+        echo "FAIL $name survives $MUTANT_SEEDS seeds ($what)"
+        failed=$((failed + 1))
+    else
+        status=$?
+        [ $status -ne 124 ] || { echo "FAIL $name: not found in time"; failed=$((failed + 1)); continue; }
+        echo "ok   $name ($what): $(grep -m 1 -E '^FINDING|Assertion|assert' "build/mutant.$name.log") [$(tail -n 1 "build/mutant.$name.log")]"
+        passed=$((passed + 1))
+    fi
+    rm -rf "build/mutants/$name"
+done <tests/sim/mutants.txt
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
