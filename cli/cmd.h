@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#ifndef MERIDIAN_CLI_CMD_H
+#define MERIDIAN_CLI_CMD_H
+
+/*
+ * The subcommands of `meridian`. Each takes its own argument list (argv[0] is its name) and returns
+ * the exit status: 0 done, 1 failed, 2 bad flags. Adding one is a line here and one in main.c's
+ * table.
+ */
+int cmd_node(int argc, char **argv);
+int cmd_plane(int argc, char **argv);
+
+#define MERIDIAN_VERSION "0.1.0"
+
+#endif

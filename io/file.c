@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "io/file.h"
+
+#include "base/mem.h"
+#include "io/uverr.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int read_all(struct file_req *r)
+{
+    int rc = 0, fd = open(r->path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &st) != 0)
+        rc = -errno;
+    else if (S_ISDIR(st.st_mode))
+        rc = -EISDIR;
+    else if (st.st_size > 0 && (uint64_t)st.st_size > r->size_max)
+        rc = -EFBIG;
+    else if (st.st_size > 0)
+        buf_grow(&r->data, (size_t)st.st_size + 1); /* one more to see the end without growing */
+    while (rc == 0) {
+        uint8_t *p = buf_reserve(&r->data, 4096);
+        ssize_t n = read(fd, p, r->data.cap - r->data.tail);
+        if (n == 0)
+            break;
+        if (n > 0)
+            buf_added(&r->data, (size_t)n);
+        else if (errno != EINTR)
+            rc = -errno;
+        if (buf_len(&r->data) > r->size_max)
+            rc = -EFBIG;
+    }
+    close(fd);
+    return rc;
+}
+
+static int write_synced(int fd, struct bytes s)
+{
+    while (s.n > 0) {
+        ssize_t n = write(fd, s.p, s.n);
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n > 0)
+            s = bytes_of(s.p + n, s.n - (size_t)n);
+    }
+    return fsync(fd) == 0 ? 0 : -errno;
+}
+
+/* A rename lasts only when its folder is synced. */
+static int sync_folder(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = mem_strdup(slash ? path : ".");
+    if (slash != NULL)
+        folder[slash == path ? 1 : slash - path] = 0;
+    int rc = 0, fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) != 0)
+        rc = -errno;
+    if (fd >= 0)
+        close(fd);
+    mem_free(folder);
+    return rc;
+}
+
+static int write_all(const struct file_req *r)
+{
+    size_t n = strlen(r->path);
+    char *beside = mem_alloc(n + 5);
+    memcpy(beside, r->path, n);
+    memcpy(beside + n, ".new", 5);
+    int rc = 0, fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, r->mode);
+    if (fd < 0) {
+        rc = -errno;
+    } else {
+        if (fchmod(fd, r->mode) != 0) /* an old file beside has another mode */
+            rc = -errno;
+        if (rc == 0)
+            rc = write_synced(fd, buf_bytes(&r->data));
+        if (close(fd) != 0 && rc == 0)
+            rc = -errno;
+        if (rc == 0 && rename(beside, r->path) != 0)
+            rc = -errno;
+        if (rc != 0)
+            unlink(beside);
+    }
+    if (rc == 0)
+        rc = sync_folder(r->path);
+    mem_free(beside);
+    return rc;
+}
+
+void file_run(struct file_req *r)
+{
+    int rc = -EINVAL;
+    switch (r->op) {
+    case FILE_READ:
+        rc = read_all(r);
+        break;
+    case FILE_WRITE:
+        rc = write_all(r);
+        break;
+    case FILE_REMOVE:
+        rc = remove(r->path) == 0 ? 0 : -errno;
+        break;
+    case FILE_MKDIR:
+        rc = mkdir(r->path, r->mode) == 0 ? 0 : -errno;
+        break;
+    }
+    r->err = uverr(rc);
+}
+
+struct job {
+    uv_work_t work;
+    struct loop *loop;
+    struct file_req *req;
+};
+
+static void on_work(uv_work_t *w)
+{
+    struct job *j = w->data;
+    file_run(j->req);
+}
+
+static void on_done(uv_work_t *w, int status)
+{
+    struct job *j = w->data;
+    if (status == UV_ECANCELED)
+        j->req->err = ERR_STOPPED;
+    if (j->loop->dead) {
+        file_req_free(j->req);
+    } else {
+        struct event ev = {.kind = EV_FILE, .err = j->req->err, .tag = j->req->tag, .file = j->req};
+        loop_step(j->loop, &ev);
+    }
+    mem_free(j);
+}
+
+void file_start(struct loop *l, struct file_req *taken)
+{
+    if (l->dead) {
+        file_req_free(taken);
+        return;
+    }
+    struct job *j = mem_zalloc(sizeof *j);
+    j->work.data = j;
+    j->loop = l;
+    j->req = taken;
+    uv_queue_work(&l->uv, &j->work, on_work, on_done);
+}
