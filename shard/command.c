@@ -3,13 +3,11 @@
 
 #include "shard/keys.h"
 
-/* by_name[] (sorted) and slots[] (1 + index into it, by command_hash, linear probing); see command_index.awk. */
+/* by_name[] (sorted) and slots[] (1 + index into it, by command_hash, linear probing); see
+ * command_index.awk. */
 #include "command_index.h"
 
-static uint8_t lower(uint8_t c)
-{
-    return c >= 'A' && c <= 'Z' ? (uint8_t)(c | 0x20) : c;
-}
+static uint8_t lower(uint8_t c) { return c >= 'A' && c <= 'Z' ? (uint8_t)(c | 0x20) : c; }
 
 static uint32_t command_hash(struct bytes name)
 {
@@ -25,7 +23,8 @@ const struct command *command_find(struct bytes name)
 {
     if (name.n > NAME_MAX_BYTES)
         return NULL;
-    for (uint32_t h = command_hash(name) % COMMAND_SLOTS; slots[h] != 0; h = (h + 1) % COMMAND_SLOTS) {
+    for (uint32_t h = command_hash(name) % COMMAND_SLOTS; slots[h] != 0;
+         h = (h + 1) % COMMAND_SLOTS) {
         const struct command *cmd = by_name[slots[h] - 1];
         if (bytes_is_nocase(name, cmd->name))
             return cmd;

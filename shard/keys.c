@@ -207,20 +207,15 @@ bool arg_double(struct call *c, struct bytes arg, double *out)
     return false;
 }
 
-#define CURSOR_SHIFT (64u - CURSOR_BITS)
-
-bool cursor_arg(struct call *c, struct bytes arg, uint64_t *table_cursor)
+bool cursor_arg(struct call *c, struct bytes arg, uint64_t *cursor)
 {
     int64_t v;
     if (num_parse_i64(arg, &v) && v >= 0) {
-        *table_cursor = v < INT64_C(1) << CURSOR_BITS ? (uint64_t)v << CURSOR_SHIFT : UINT64_MAX;
+        *cursor = (uint64_t)v;
         return true;
     }
     reply_error(c->reply, "ERR invalid cursor");
     return false;
 }
 
-void cursor_reply(struct call *c, uint64_t table_cursor)
-{
-    reply_bulk_i64(c->reply, (int64_t)(table_cursor >> CURSOR_SHIFT));
-}
+void cursor_reply(struct call *c, uint64_t cursor) { reply_bulk_i64(c->reply, (int64_t)cursor); }

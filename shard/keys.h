@@ -45,12 +45,11 @@ void key_copy(struct call *c, const struct key *from, struct key *to);
 bool key_position(struct call *c, const struct key *k, struct bytes left, struct bytes right,
                   struct buf *out);
 struct rng *call_rng(struct call *c);
-/* Cursors of SCAN, HSCAN ...: a table's cursor without its low bits, so that clients which keep
- * numbers as doubles (below 2^53) return it unharmed. cursor_arg replies "ERR invalid cursor" and
- * returns false when it is no number. */
-#define CURSOR_BITS 53u
-bool cursor_arg(struct call *c, struct bytes arg, uint64_t *table_cursor);
-void cursor_reply(struct call *c, uint64_t table_cursor); /* as a bulk string */
+/* Cursors of SCAN, HSCAN ...: table_scan's, below 2^53, so that clients which keep numbers as
+ * doubles return them unharmed. cursor_arg replies "ERR invalid cursor" and returns false when it
+ * is no number. */
+bool cursor_arg(struct call *c, struct bytes arg, uint64_t *cursor);
+void cursor_reply(struct call *c, uint64_t cursor); /* as a bulk string */
 /* Argument parsing with Redis' errors; false when an error was replied. */
 bool arg_i64(struct call *c, struct bytes arg, int64_t *out);
 bool arg_double(struct call *c, struct bytes arg, double *out);

@@ -17,7 +17,7 @@ struct transfer {
     struct part *part;       /* whose changes it must hear of; NULL once flushed */
     struct garbage *garbage; /* holds the flushed table */
     struct context context;
-    uint64_t cursor; /* of the table scan */
+    uint64_t cursor; /* of the table scan: the upper 48 bits of a hash */
     bool scanned;
     struct buf early;
     uint64_t *sent; /* open addressing, 0 is free */
@@ -93,7 +93,7 @@ static void put_state(struct buf *out, const struct cell *key)
 void transfers_before(struct shard *s, struct part *p, uint64_t hash, const struct cell *key)
 {
     for (struct transfer *t = s->transfers; t != NULL; t = t->next) {
-        if (t->part != p || t->scanned || hash < t->cursor || sent_has(t, hash))
+        if (t->part != p || t->scanned || hash >> 16 < t->cursor || sent_has(t, hash))
             continue;
         if (key != NULL)
             put_state(&t->early, key);
@@ -117,7 +117,9 @@ unsigned transfers_move(struct shard *s, const struct part *p, struct garbage *g
 static void copy_key(void *item, void *arg)
 {
     struct transfer *t = arg;
-    if (t->sent_n == 0 || !sent_has(t, shard_hash(t->shard, cell_name(item))))
+    uint64_t hash = shard_hash(t->shard, cell_name(item));
+    /* buckets merge: one may hold keys again that lie before the cursor */
+    if (hash >> 16 >= t->cursor && !sent_has(t, hash))
         put_state(t->out, item);
 }
 
