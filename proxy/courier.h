@@ -57,9 +57,10 @@ struct answer {
     answer_finish *finish;
     uint32_t *order; /* owned; MERGE_BY_KEY: which part holds the reply of each key */
     uint32_t order_count;
-    uint32_t shard; /* SCAN: where it ran */
-    uint64_t aux;   /* finish's business */
-    size_t owed;    /* what of session->owed is this answer's */
+    uint32_t shard;    /* SCAN: where it ran */
+    uint64_t aux;      /* finish's business */
+    struct moment now; /* when it was asked */
+    size_t owed;       /* what of session->owed is this answer's */
     uint8_t resp;
     bool mute; /* CLIENT REPLY OFF or SKIP: the reply is thrown away */
 };

@@ -77,27 +77,29 @@ void front_accept(struct front *f, struct port *port, conn_id conn, struct momen
     port->ops->own(port, conn, &s->owner);
 }
 
-struct session *front_session(struct front *f, uint64_t id)
-{
-    struct session *s = f->first;
-    while (s != NULL && s->id != id)
-        s = s->next;
-    return s;
-}
-
 /* Sessions that are idle for too long; one that waits for an answer is not idle. */
 static void close_idle(struct front *f, struct port *port, struct moment now)
 {
     uint64_t limit_us = f->settings.timeout_s * 1000000u;
     for (struct session *s = f->first, *next; s != NULL; s = next) {
         next = s->next;
-        if (s->head == NULL && now.mono_us - s->active_us > limit_us)
+        if (!s->dead && s->head == NULL && now.mono_us - s->active_us > limit_us)
             session_close(s, port, false, now);
+    }
+}
+
+static void free_dead(struct front *f, struct port *port, struct moment now)
+{
+    for (struct session *s = f->first, *next; s != NULL; s = next) {
+        next = s->next;
+        if (s->dead)
+            session_free(s, port, now);
     }
 }
 
 void front_tick(struct front *f, struct port *port, struct moment now)
 {
+    free_dead(f, port, now);
     if (f->settings.timeout_s != 0)
         close_idle(f, port, now);
     if (f->pause_until_ms != 0 && now.wall_ms >= f->pause_until_ms)
@@ -105,8 +107,8 @@ void front_tick(struct front *f, struct port *port, struct moment now)
     if (f->held == 0)
         return;
     for (struct session *s = f->first, *next; s != NULL; s = next) {
-        next = s->next;
-        if (s->held)
+        next = s->next; /* stays: a session that runs commands kills others only by marking them */
+        if (s->held && !s->dead)
             session_resume(s, port, now);
     }
 }

@@ -2,9 +2,9 @@
 #ifndef MERIDIAN_PROXY_FRONT_H
 #define MERIDIAN_PROXY_FRONT_H
 
+#include "base/resp.h"
 #include "proxy/courier.h"
 #include "proxy/figures.h"
-#include "base/resp.h"
 
 /*
  * The client side of one database on one worker: its sessions, its settings, and where its shards
@@ -35,7 +35,7 @@ struct front_host {
                  struct moment now);
     /* Fills in shards and links of this worker. */
     void (*figures)(void *arg, struct front *f, struct figures *out, struct moment now);
-    void (*describe)(void *arg, struct front *f, struct figures_db *out);
+    void (*describe)(void *arg, const struct front *f, struct figures_db *out);
 };
 
 struct front_opts {
@@ -60,8 +60,6 @@ struct request {
     uint32_t argc, slot;
     struct shard *shard; /* one key, on this local shard: slot and hash are set */
 };
-
-struct session_command; /* session.h */
 
 struct front {
     uint32_t db_uid, partitions;
@@ -91,7 +89,6 @@ struct front {
     const struct command *last_command; /* the last lookups, by name */
     uint8_t last_name[32];
     size_t last_name_len;
-    const struct session_command *last_session_command;
 };
 
 struct front *front_new(const struct front_opts *o);
@@ -104,7 +101,6 @@ void front_accept(struct front *f, struct port *port, conn_id conn, struct momen
 /* About ten times a second: idle clients, pauses that end. */
 void front_tick(struct front *f, struct port *port, struct moment now);
 bool front_has_password(const struct front *f);
-struct session *front_session(struct front *f, uint64_t id); /* NULL: none on this worker */
 /* This worker's share of INFO. */
 void front_figures(struct front *f, struct figures *out, struct moment now);
 

@@ -211,6 +211,7 @@ void route_workers(struct ask *a, enum job_kind kind, uint32_t argc, const struc
         answer->parts = mem_zalloc(sizeof answer->parts[0]);
     answer->finish = finish;
     answer->aux = aux;
+    answer->now = a->now;
     session_wait(a->session, answer);
     for (uint32_t i = 0; i < workers; i++) {
         if (i != self) {

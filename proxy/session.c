@@ -74,7 +74,8 @@ void session_free(struct session *s, struct port *port, struct moment now)
 
 void session_close(struct session *s, struct port *port, bool flush, struct moment now)
 {
-    port->ops->close(port, s->conn, flush);
+    if (!s->dead)
+        port->ops->close(port, s->conn, flush);
     session_free(s, port, now);
 }
 
@@ -449,6 +450,8 @@ static void drop_used(struct session *s, size_t used)
 
 void session_resume(struct session *s, struct port *port, struct moment now)
 {
+    if (s->dead)
+        return;
     session_answers(s, port);
     if (s->held && !must_wait(s, port))
         set_held(s, port, false);

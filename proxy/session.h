@@ -41,6 +41,7 @@ struct session {
     uint8_t reply_mode;
     bool authenticated;
     bool closing; /* close when what is owed has been written; reads nothing more */
+    bool dead;    /* CLIENT KILL by another: the connection is closed, freed at the next tick */
     bool held;    /* reading is paused */
     bool spoken;  /* has sent something: a link's magic can only come first */
     bool no_evict, no_touch;
@@ -96,9 +97,24 @@ const struct session_command *session_command_find(const char *name);
 extern const struct session_command cmd_connection_commands[], cmd_client_commands[],
     cmd_command_commands[], cmd_config_commands[], cmd_info_commands[], cmd_multi_commands[];
 
+/* CONFIG GET, CLIENT LIST ...: chosen by argv[1]. */
+struct subcommand {
+    const char *name;
+    uint32_t argc_min, argc_max;
+    void (*run)(struct ask *a);
+};
+/* Runs the one of that name; replies Redis' errors for an unknown one or wrong arguments. The table
+ * ends with NULL. */
+void run_subcommand(struct ask *a, const struct subcommand *table);
+
 /* Texts several of them need. */
 void reply_wrong_arguments(struct ask *a, const char *command);
 void reply_unknown_subcommand(struct ask *a);
+#define CLIENT_NAME_BAD "ERR Client names cannot contain spaces, newlines or special characters."
+bool client_name_ok(struct bytes name);
+/* Replaces an owned text; empty: none. */
+void client_set_text(char **text, struct bytes value);
+/* One line of CLIENT LIST. */
 void session_describe(struct session *s, struct port *port, struct buf *out, struct moment now);
 void session_lines(struct front *f, struct port *port, uint32_t argc, const struct bytes *argv,
                    struct buf *out, struct moment now);

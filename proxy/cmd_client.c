@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "base/mem.h"
+#include "base/num.h"
+#include "proxy/multi.h"
+#include "proxy/route.h"
+
+#include <stdio.h>
+
+/* CLIENT: https://redis.io/docs/latest/commands/client/ */
+
+bool client_name_ok(struct bytes name)
+{
+    for (size_t i = 0; i < name.n; i++)
+        if (name.p[i] < '!' || name.p[i] > '~')
+            return false;
+    return true;
+}
+
+void client_set_text(char **text, struct bytes value)
+{
+    mem_free(*text);
+    *text = NULL;
+    if (value.n == 0)
+        return;
+    *text = mem_alloc(value.n + 1);
+    memcpy(*text, value.p, value.n);
+    (*text)[value.n] = 0;
+}
+
+/* ------------------------------------------------------------ describing and choosing clients */
+
+void session_describe(struct session *s, struct port *port, struct buf *out, struct moment now)
+{
+    char addr[64] = "";
+    port->ops->peer_name(port, s->conn, addr, sizeof addr);
+    uint64_t queued = s->multi != NULL ? buf_len(&s->multi->queue) : 0;
+    size_t pending = port->ops->pending(port, s->conn);
+    buf_putf(out,
+             "id=%llu addr=%s laddr=:%u fd=-1 name=%s age=%llu idle=%llu flags=%s db=0 sub=0 "
+             "psub=0 ssub=0 multi=%d qbuf=%zu qbuf-free=0 argv-mem=0 multi-mem=%llu rbs=0 rbp=0 "
+             "obl=%zu oll=%u omem=%zu tot-mem=%zu events=r cmd=%s user=default redir=-1 resp=%u "
+             "lib-name=%s lib-ver=%s\n",
+             (unsigned long long)s->id, addr, s->front->settings.port, s->name ? s->name : "",
+             (unsigned long long)((now.mono_us - s->born_us) / 1000000),
+             (unsigned long long)((now.mono_us - s->active_us) / 1000000), s->multi ? "x" : "N",
+             s->multi ? (int)s->multi->count : -1, buf_len(&s->in), (unsigned long long)queued,
+             pending, s->answers, pending + s->owed, sizeof *s + s->in.cap + (size_t)queued,
+             s->last_command ? s->last_command->name : "NULL", s->resp,
+             s->lib_name ? s->lib_name : "", s->lib_version ? s->lib_version : "");
+}
+
+/* Filters of CLIENT KILL and LIST, as written by the client. */
+struct filter {
+    const struct bytes *ids; /* any of them */
+    uint32_t ids_count;
+    struct bytes addr;
+    int64_t age_min;
+    bool others_type; /* a TYPE or USER that no client of ours has */
+    bool skip_me;
+};
+
+static bool type_ok(struct bytes type, bool *none)
+{
+    if (bytes_is_nocase(type, "normal"))
+        return true;
+    *none = true;
+    return bytes_is_nocase(type, "master") || bytes_is_nocase(type, "replica") ||
+           bytes_is_nocase(type, "slave") || bytes_is_nocase(type, "pubsub");
+}
+
+/* Reads "NAME value" pairs; on error tells why. */
+static bool filter_read(struct filter *f, uint32_t argc, const struct bytes *argv, const char **why)
+{
+    int64_t number = 0;
+    *why = ERR_SYNTAX;
+    if (argc % 2 != 0)
+        return false;
+    for (uint32_t i = 0; i < argc; i += 2) {
+        struct bytes name = argv[i], value = argv[i + 1];
+        if (bytes_is_nocase(name, "id")) {
+            *why = "ERR client-id should be greater than 0";
+            if (!num_parse_i64(value, &number) || number <= 0)
+                return false;
+            f->ids = &argv[i + 1];
+            f->ids_count = 1;
+        } else if (bytes_is_nocase(name, "addr")) {
+            f->addr = value;
+        } else if (bytes_is_nocase(name, "laddr")) {
+            f->others_type |= value.n == 0;
+        } else if (bytes_is_nocase(name, "type")) {
+            *why = "ERR Unknown client type";
+            if (!type_ok(value, &f->others_type))
+                return false;
+        } else if (bytes_is_nocase(name, "user")) {
+            f->others_type |= !bytes_is(value, "default");
+        } else if (bytes_is_nocase(name, "maxage")) {
+            *why = "ERR maxage should be a positive integer";
+            if (!num_parse_i64(value, &f->age_min) || f->age_min <= 0)
+                return false;
+        } else if (bytes_is_nocase(name, "skipme")) {
+            f->skip_me = bytes_is_nocase(value, "yes");
+            if (!f->skip_me && !bytes_is_nocase(value, "no"))
+                return false;
+        } else {
+            return false;
+        }
+        *why = ERR_SYNTAX;
+    }
+    return true;
+}
+
+static bool filter_has(const struct filter *f, struct session *s, struct port *port,
+                       struct moment now)
+{
+    if (f->others_type || s->dead)
+        return false;
+    if (f->age_min > 0 && (now.mono_us - s->born_us) / 1000000 < (uint64_t)f->age_min)
+        return false;
+    if (f->addr.p != NULL) {
+        char addr[64] = "";
+        port->ops->peer_name(port, s->conn, addr, sizeof addr);
+        if (!bytes_is(f->addr, addr))
+            return false;
+    }
+    bool found = f->ids_count == 0;
+    for (uint32_t i = 0; i < f->ids_count && !found; i++) {
+        int64_t id = 0;
+        found = num_parse_i64(f->ids[i], &id) && (uint64_t)id == s->id;
+    }
+    return found;
+}
+
+/* argv: [ID id id ...] or [TYPE type] or nothing. */
+static bool list_filter(struct filter *f, uint32_t argc, const struct bytes *argv, const char **why)
+{
+    *why = ERR_SYNTAX;
+    if (argc >= 2 && bytes_is_nocase(argv[0], "id")) {
+        for (uint32_t i = 1; i < argc; i++) {
+            int64_t id = 0;
+            *why = "ERR Invalid client ID";
+            if (!num_parse_i64(argv[i], &id))
+                return false;
+        }
+        f->ids = argv + 1;
+        f->ids_count = argc - 1;
+        return true;
+    }
+    if (argc != 0 && !bytes_is_nocase(argv[0], "type"))
+        return false;
+    return filter_read(f, argc, argv, why);
+}
+
+void session_lines(struct front *f, struct port *port, uint32_t argc, const struct bytes *argv,
+                   struct buf *out, struct moment now)
+{
+    struct filter filter = {0};
+    const char *why;
+    if (!list_filter(&filter, argc, argv, &why))
+        return;
+    for (struct session *s = f->first; s != NULL; s = s->next)
+        if (filter_has(&filter, s, port, now))
+            session_describe(s, port, out, now);
+}
+
+int64_t session_kill(struct front *f, struct port *port, uint32_t argc, const struct bytes *argv,
+                     uint64_t asker, struct moment now)
+{
+    struct filter filter = {.skip_me = true};
+    const char *why;
+    int64_t n = 0;
+    if (!filter_read(&filter, argc, argv, &why))
+        return 0;
+    for (struct session *s = f->first; s != NULL; s = s->next) {
+        if ((s->id == asker && filter.skip_me) || !filter_has(&filter, s, port, now))
+            continue;
+        n++;
+        s->closing = true;
+        if (s->id == asker)
+            continue; /* it gets its reply first */
+        s->dead = true;
+        port->ops->close(port, s->conn, false);
+    }
+    return n;
+}
+
+/* ------------------------------------------------------------ subcommands */
+
+static void client_id(struct ask *a) { reply_int(&a->reply, (int64_t)a->session->id); }
+
+static void client_getname(struct ask *a)
+{
+    if (a->session->name == NULL)
+        reply_nil(&a->reply);
+    else
+        reply_bulk_str(&a->reply, a->session->name);
+}
+
+static void client_setname(struct ask *a)
+{
+    if (!client_name_ok(a->argv[2])) {
+        reply_error(&a->reply, CLIENT_NAME_BAD);
+        return;
+    }
+    client_set_text(&a->session->name, a->argv[2]);
+    reply_ok(&a->reply);
+}
+
+static void client_setinfo(struct ask *a)
+{
+    struct session *s = a->session;
+    bool version = bytes_is_nocase(a->argv[2], "lib-ver");
+    if (!version && !bytes_is_nocase(a->argv[2], "lib-name")) {
+        reply_errorf(&a->reply, "ERR Unrecognized option '%.*s'",
+                     (int)(a->argv[2].n < 128 ? a->argv[2].n : 128), (const char *)a->argv[2].p);
+        return;
+    }
+    if (!client_name_ok(a->argv[3])) {
+        reply_errorf(&a->reply, "ERR %s cannot contain spaces, newlines or special characters.",
+                     version ? "lib-ver" : "lib-name");
+        return;
+    }
+    client_set_text(version ? &s->lib_version : &s->lib_name, a->argv[3]);
+    reply_ok(&a->reply);
+}
+
+static void client_info(struct ask *a)
+{
+    struct buf text = {0};
+    session_describe(a->session, a->port, &text, a->now);
+    reply_verbatim(&a->reply, buf_bytes(&text));
+    buf_deinit(&text);
+}
+
+static void finish_list(struct front *f, struct answer *a, struct reply *r)
+{
+    (void)f;
+    struct buf text = {0};
+    for (uint32_t i = 0; i < a->parts_count; i++)
+        buf_put_bytes(&text, buf_bytes(&a->parts[i]));
+    reply_verbatim(r, buf_bytes(&text));
+    buf_deinit(&text);
+}
+
+static void client_list(struct ask *a)
+{
+    struct filter filter = {0};
+    const char *why;
+    if (!list_filter(&filter, a->argc - 2, a->argv + 2, &why))
+        reply_error(&a->reply, why);
+    else
+        route_workers(a, JOB_CLIENTS, a->argc - 2, a->argv + 2, finish_list, 0);
+}
+
+static int64_t sum_parts(const struct answer *a)
+{
+    int64_t sum = 0, v = 0;
+    for (uint32_t i = 0; i < a->parts_count; i++) {
+        struct bytes part = buf_bytes(&a->parts[i]);
+        if (part.n > 3 && num_parse_i64(bytes_of(part.p + 1, part.n - 3), &v))
+            sum += v;
+    }
+    return sum;
+}
+
+static void finish_kill(struct front *f, struct answer *a, struct reply *r)
+{
+    (void)f;
+    reply_int(r, sum_parts(a));
+}
+
+static void finish_kill_one(struct front *f, struct answer *a, struct reply *r)
+{
+    (void)f;
+    if (sum_parts(a) > 0)
+        reply_ok(r);
+    else
+        reply_error(r, "ERR No such client");
+}
+
+static void client_kill(struct ask *a)
+{
+    if (a->argc == 3) { /* the old form names an address */
+        struct bytes argv[4] = {bytes_str("addr"), a->argv[2], bytes_str("skipme"),
+                                bytes_str("no")};
+        route_workers(a, JOB_KILL, 4, argv, finish_kill_one, 0);
+        return;
+    }
+    struct filter filter = {0};
+    const char *why;
+    if (!filter_read(&filter, a->argc - 2, a->argv + 2, &why))
+        reply_error(&a->reply, why);
+    else
+        route_workers(a, JOB_KILL, a->argc - 2, a->argv + 2, finish_kill, 0);
+}
+
+static void client_no(struct ask *a)
+{
+    bool on = bytes_is_nocase(a->argv[2], "on");
+    if (!on && !bytes_is_nocase(a->argv[2], "off")) {
+        reply_error(&a->reply, ERR_SYNTAX);
+        return;
+    }
+    if (bytes_is_nocase(a->argv[1], "no-evict"))
+        a->session->no_evict = on;
+    else
+        a->session->no_touch = on;
+    reply_ok(&a->reply);
+}
+
+static void client_reply(struct ask *a)
+{
+    struct session *s = a->session;
+    if (bytes_is_nocase(a->argv[2], "on")) {
+        s->reply_mode = REPLY_ON;
+        reply_ok(&a->reply);
+    } else if (bytes_is_nocase(a->argv[2], "off")) {
+        s->reply_mode = REPLY_OFF;
+    } else if (bytes_is_nocase(a->argv[2], "skip")) {
+        if (s->reply_mode != REPLY_OFF)
+            s->reply_mode = REPLY_SKIP_NEXT;
+    } else {
+        reply_error(&a->reply, ERR_SYNTAX);
+    }
+}
+
+static void finish_ok(struct front *f, struct answer *a, struct reply *r)
+{
+    (void)f;
+    (void)a;
+    reply_ok(r);
+}
+
+void session_pause(struct front *f, const struct bytes *argv)
+{
+    int64_t until = 0;
+    (void)num_parse_i64(argv[0], &until);
+    f->pause_until_ms = until;
+    f->pause_all = bytes_is_nocase(argv[1], "all");
+}
+
+static void pause_until(struct ask *a, int64_t until, struct bytes which)
+{
+    char text[NUM_TEXT_MAX];
+    struct bytes argv[2] = {bytes_of(text, num_format_i64(text, until)), which};
+    route_workers(a, JOB_PAUSE, 2, argv, finish_ok, 0);
+}
+
+static void client_pause(struct ask *a)
+{
+    int64_t ms = 0;
+    struct bytes which = a->argc == 4 ? a->argv[3] : bytes_str("all");
+    if (!bytes_is_nocase(which, "all") && !bytes_is_nocase(which, "write"))
+        reply_error(&a->reply, "ERR CLIENT PAUSE mode must be WRITE or ALL");
+    else if (!num_parse_i64(a->argv[2], &ms) || ms > INT64_MAX - a->now.wall_ms)
+        reply_error(&a->reply, "ERR timeout is not an integer or out of range");
+    else if (ms < 0)
+        reply_error(&a->reply, "ERR timeout is negative");
+    else
+        pause_until(a, a->now.wall_ms + ms, which);
+}
+
+static void client_unpause(struct ask *a) { pause_until(a, 0, bytes_str("write")); }
+
+static void client_help(struct ask *a)
+{
+    static const char *const lines[] = {
+        "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        "GETNAME",
+        "    Return the name of the current connection.",
+        "ID",
+        "    Return the ID of the current connection.",
+        "INFO",
+        "    Return information about the current client connection.",
+        "KILL <ip:port> | <option> <value> [...]",
+        "    Kill connections: ADDR, ID, USER, TYPE, MAXAGE, SKIPME (YES|NO).",
+        "LIST [TYPE NORMAL | ID <id> ...]",
+        "    Return information about client connections.",
+        "NO-EVICT | NO-TOUCH (ON|OFF)",
+        "    Accepted for compatibility.",
+        "PAUSE <timeout> [WRITE|ALL]",
+        "    Suspend all, or just write, clients for <timeout> milliseconds.",
+        "REPLY (ON|OFF|SKIP)",
+        "    Control the replies sent to the current connection.",
+        "SETNAME <name>",
+        "    Assign the name <name> to the current connection.",
+        "SETINFO (LIB-NAME|LIB-VER) <value>",
+        "    Name the client library of the current connection.",
+        "UNPAUSE",
+        "    Stop the current client pause.",
+        "HELP",
+        "    Print this help.",
+    };
+    reply_array(&a->reply, sizeof lines / sizeof lines[0]);
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+        reply_simple(&a->reply, lines[i]);
+}
+
+static const struct subcommand client_subcommands[] = {
+    {"id", 2, 2, client_id},
+    {"getname", 2, 2, client_getname},
+    {"setname", 3, 3, client_setname},
+    {"setinfo", 4, 4, client_setinfo},
+    {"info", 2, 2, client_info},
+    {"list", 2, UINT32_MAX, client_list},
+    {"kill", 3, UINT32_MAX, client_kill},
+    {"no-evict", 3, 3, client_no},
+    {"no-touch", 3, 3, client_no},
+    {"reply", 3, 3, client_reply},
+    {"pause", 3, 4, client_pause},
+    {"unpause", 2, 2, client_unpause},
+    {"help", 2, 2, client_help},
+    {NULL, 0, 0, NULL},
+};
+
+void run_subcommand(struct ask *a, const struct subcommand *table)
+{
+    for (; table->name != NULL; table++) {
+        if (!bytes_is_nocase(a->argv[1], table->name))
+            continue;
+        if (a->argc >= table->argc_min && a->argc <= table->argc_max) {
+            table->run(a);
+            return;
+        }
+        char name[64];
+        snprintf(name, sizeof name, "%s|%s", a->command->name, table->name);
+        reply_wrong_arguments(a, name);
+        return;
+    }
+    reply_unknown_subcommand(a);
+}
+
+static void client(struct ask *a) { run_subcommand(a, client_subcommands); }
+
+const struct session_command cmd_client_commands[] = {
+    {"client", client, SESSION_ALONE},
+    {NULL, NULL, 0},
+};

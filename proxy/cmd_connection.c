@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "base/mem.h"
+#include "base/num.h"
+#include "base/version.h"
+#include "proxy/multi.h"
+
+/* Redis commands of the group "connection" and what else has nothing to do with data:
+ * https://redis.io/docs/latest/commands/?group=connection */
+
+const struct session_command *session_command_find(const char *name)
+{
+    const struct session_command *const tables[] = {cmd_connection_commands, cmd_multi_commands,
+                                                    cmd_client_commands,     cmd_config_commands,
+                                                    cmd_info_commands,       cmd_command_commands};
+    for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++)
+        for (const struct session_command *c = tables[t]; c->name != NULL; c++)
+            if (strcmp(c->name, name) == 0)
+                return c;
+    return NULL;
+}
+
+void reply_wrong_arguments(struct ask *a, const char *command)
+{
+    reply_errorf(&a->reply, "ERR wrong number of arguments for '%s' command", command);
+}
+
+void reply_unknown_subcommand(struct ask *a)
+{
+    char upper[32] = {0};
+    for (size_t i = 0; i + 1 < sizeof upper && a->command->name[i] != 0; i++)
+        upper[i] =
+            (char)(a->command->name[i] >= 'a' ? a->command->name[i] - 32 : a->command->name[i]);
+    reply_errorf(&a->reply, "ERR unknown subcommand '%.*s'. Try %s HELP.",
+                 (int)(a->argv[1].n < 128 ? a->argv[1].n : 128), (const char *)a->argv[1].p, upper);
+}
+
+static void ping(struct ask *a)
+{
+    if (a->argc > 2)
+        reply_wrong_arguments(a, "ping");
+    else if (a->argc == 2)
+        reply_bulk(&a->reply, a->argv[1]);
+    else
+        reply_simple(&a->reply, "PONG");
+}
+
+static void echo(struct ask *a) { reply_bulk(&a->reply, a->argv[1]); }
+
+static void quit(struct ask *a)
+{
+    reply_ok(&a->reply);
+    a->session->closing = true;
+}
+
+/* ------------------------------------------------------------ AUTH, HELLO */
+
+/* Takes as long for a near miss as for a far one. */
+static bool password_is(const struct front *f, struct bytes given)
+{
+    size_t n = strlen(f->settings.password);
+    unsigned differ = given.n != n;
+    for (size_t i = 0; i < given.n; i++)
+        differ |= (unsigned)(given.p[i] ^ (uint8_t)f->settings.password[i < n ? i : n]);
+    return differ == 0;
+}
+
+static bool login(struct ask *a, struct bytes user, struct bytes password)
+{
+    struct front *f = a->front;
+    if (bytes_is(user, "default") && (!front_has_password(f) || password_is(f, password))) {
+        a->session->authenticated = true;
+        return true;
+    }
+    reply_error(&a->reply, "WRONGPASS invalid username-password pair or user is disabled.");
+    return false;
+}
+
+static void auth(struct ask *a)
+{
+    if (a->argc > 3) {
+        reply_error(&a->reply, ERR_SYNTAX);
+        return;
+    }
+    if (a->argc == 2 && !front_has_password(a->front)) {
+        reply_error(&a->reply, "ERR AUTH <password> called without any password configured for "
+                               "the default user. Are you sure your configuration is correct?");
+        return;
+    }
+    if (login(a, a->argc == 3 ? a->argv[1] : bytes_str("default"), a->argv[a->argc - 1]))
+        reply_ok(&a->reply);
+}
+
+static void hello_reply(struct ask *a)
+{
+    struct reply *r = &a->reply;
+    r->resp = a->session->resp;
+    reply_map(r, 7);
+    reply_bulk_str(r, "server");
+    reply_bulk_str(r, "redis");
+    reply_bulk_str(r, "version");
+    reply_bulk_str(r, REDIS_VERSION);
+    reply_bulk_str(r, "proto");
+    reply_int(r, a->session->resp);
+    reply_bulk_str(r, "id");
+    reply_int(r, (int64_t)a->session->id);
+    reply_bulk_str(r, "mode");
+    reply_bulk_str(r, "standalone");
+    reply_bulk_str(r, "role");
+    reply_bulk_str(r, "master");
+    reply_bulk_str(r, "modules");
+    reply_array(r, 0);
+}
+
+static bool hello_options(struct ask *a, struct bytes *name)
+{
+    for (uint32_t i = 2; i < a->argc; i++) {
+        uint32_t more = a->argc - 1 - i;
+        if (bytes_is_nocase(a->argv[i], "auth") && more >= 2) {
+            if (!login(a, a->argv[i + 1], a->argv[i + 2]))
+                return false;
+            i += 2;
+        } else if (bytes_is_nocase(a->argv[i], "setname") && more >= 1) {
+            *name = a->argv[++i];
+            if (!client_name_ok(*name)) {
+                reply_error(&a->reply, CLIENT_NAME_BAD);
+                return false;
+            }
+        } else {
+            reply_errorf(&a->reply, "ERR Syntax error in HELLO option '%.*s'",
+                         (int)(a->argv[i].n < 128 ? a->argv[i].n : 128),
+                         (const char *)a->argv[i].p);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void hello(struct ask *a)
+{
+    struct session *s = a->session;
+    int64_t version = s->resp;
+    struct bytes name = {0};
+    if (a->argc > 1 && !num_parse_i64(a->argv[1], &version)) {
+        reply_error(&a->reply, "ERR Protocol version is not an integer or out of range");
+        return;
+    }
+    if (version < 2 || version > 3) {
+        reply_error(&a->reply, "NOPROTO unsupported protocol version");
+        return;
+    }
+    if (!hello_options(a, &name))
+        return;
+    if (!s->authenticated) {
+        reply_error(&a->reply,
+                    "NOAUTH HELLO must be called with the client already authenticated, otherwise "
+                    "the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the "
+                    "client and select the RESP protocol version at the same time");
+        return;
+    }
+    if (name.p != NULL)
+        client_set_text(&s->name, name);
+    s->resp = (uint8_t)version;
+    hello_reply(a);
+}
+
+static void reset(struct ask *a)
+{
+    struct session *s = a->session;
+    multi_discard(s);
+    multi_unwatch(s, a->port, a->now);
+    client_set_text(&s->name, bytes_of(NULL, 0));
+    s->authenticated = !front_has_password(a->front);
+    s->resp = 2;
+    s->reply_mode = REPLY_ON;
+    s->no_evict = s->no_touch = false;
+    reply_simple(&a->reply, "RESET");
+}
+
+/* ------------------------------------------------------------ databases by number: there is one */
+
+static bool db_index(struct ask *a, struct bytes arg, const char *bad, int64_t *out)
+{
+    if (num_parse_i64(arg, out) && *out >= INT32_MIN && *out <= INT32_MAX)
+        return true;
+    reply_error(&a->reply, bad);
+    return false;
+}
+
+static void select_db(struct ask *a)
+{
+    int64_t db = 0;
+    if (!db_index(a, a->argv[1], ERR_NOT_INT, &db))
+        return;
+    if (db != 0)
+        reply_error(&a->reply, "ERR DB index is out of range");
+    else
+        reply_ok(&a->reply);
+}
+
+static void swapdb(struct ask *a)
+{
+    int64_t one = 0, other = 0;
+    if (!db_index(a, a->argv[1], "ERR invalid first DB index", &one) ||
+        !db_index(a, a->argv[2], "ERR invalid second DB index", &other))
+        return;
+    if (one != 0 || other != 0)
+        reply_error(&a->reply, "ERR DB index is out of range");
+    else
+        reply_ok(&a->reply);
+}
+
+static void move(struct ask *a)
+{
+    int64_t db = 0;
+    if (!db_index(a, a->argv[2], ERR_NOT_INT, &db))
+        return;
+    reply_error(&a->reply, db == 0 ? "ERR source and destination objects are the same"
+                                   : "ERR DB index is out of range");
+}
+
+/* ------------------------------------------------------------ replication, as a lone master */
+
+static void role(struct ask *a)
+{
+    reply_array(&a->reply, 3);
+    reply_bulk_str(&a->reply, "master");
+    reply_int(&a->reply, 0);
+    reply_array(&a->reply, 0);
+}
+
+/* There are no local replicas: none has acknowledged, and none ever will within the timeout. */
+static void wait_replicas(struct ask *a)
+{
+    int64_t replicas = 0, timeout = 0;
+    if (!num_parse_i64(a->argv[1], &replicas))
+        reply_error(&a->reply, ERR_NOT_INT);
+    else if (!num_parse_i64(a->argv[2], &timeout))
+        reply_error(&a->reply, "ERR timeout is not an integer or out of range");
+    else if (timeout < 0)
+        reply_error(&a->reply, "ERR timeout is negative");
+    else
+        reply_int(&a->reply, 0);
+}
+
+static void lolwut(struct ask *a)
+{
+    reply_verbatim(&a->reply,
+                   bytes_str("        |        \n"
+                             "     .--+--.     \n"
+                             "   /    |    \\   \n"
+                             "  |-----+-----|  \n"
+                             "   \\    |    /   \n"
+                             "     '--+--'     \n"
+                             "        |        \n"
+                             "\nMeridian " MERIDIAN_VERSION " (Redis " REDIS_VERSION ")\n"));
+}
+
+/* Nothing is recorded: empty lists, so that tools which ask for them work. */
+static void empty_log(struct ask *a)
+{
+    if (bytes_is_nocase(a->argv[1], "reset") || bytes_is_nocase(a->argv[1], "len")) {
+        if (bytes_is_nocase(a->argv[1], "reset") && strcmp(a->command->name, "slowlog") == 0)
+            reply_ok(&a->reply);
+        else
+            reply_int(&a->reply, 0);
+    } else if (bytes_is_nocase(a->argv[1], "get") || bytes_is_nocase(a->argv[1], "latest") ||
+               bytes_is_nocase(a->argv[1], "history")) {
+        reply_array(&a->reply, 0);
+    } else {
+        reply_unknown_subcommand(a);
+    }
+}
+
+const struct session_command cmd_connection_commands[] = {
+    {"ping", ping, 0},
+    {"echo", echo, 0},
+    {"auth", auth, 0},
+    {"hello", hello, SESSION_AT_ONCE},
+    {"quit", quit, SESSION_AT_ONCE},
+    {"reset", reset, SESSION_AT_ONCE},
+    {"select", select_db, 0},
+    {"swapdb", swapdb, 0},
+    {"move", move, 0},
+    {"role", role, 0},
+    {"wait", wait_replicas, 0},
+    {"lolwut", lolwut, 0},
+    {"slowlog", empty_log, 0},
+    {"latency", empty_log, 0},
+    {NULL, NULL, 0},
+};
