@@ -204,6 +204,9 @@ GROUPS = {
     """,
 }
 
+# Sent more often than the others, so that there is something to look at.
+FILL = ("HSET", "SADD", "ZADD", "RPUSH", "LPUSH", "PFADD", "SET")
+
 UNORDERED = {"SMEMBERS", "SINTER", "SUNION", "SDIFF", "HKEYS", "HVALS", "KEYS"}
 PAIRED = {"HGETALL"}
 RANDOM = {"SPOP", "SRANDMEMBER", "HRANDFIELD", "ZRANDMEMBER", "RANDOMKEY"}
@@ -563,6 +566,7 @@ class Run:
         self.sides = [Server(options.reference), Server(options.ours)]
         lines = [(g, l.strip()) for g in options.groups for l in GROUPS[g].splitlines() if l.strip()]
         self.lines = [(g, tokenize(l)) for g, l in lines]
+        self.fill = [l for l in self.lines if l[1][0] in FILL] or self.lines
         self.passed = self.failed = self.shown = 0
         self.by_command = collections.Counter()
         self.history = collections.defaultdict(lambda: collections.deque(maxlen=options.history))
@@ -575,7 +579,7 @@ class Run:
     def command(self):
         r = self.rng
         while True:
-            group, tokens = r.choice(self.lines)
+            group, tokens = r.choice(self.lines if r.random() < 0.65 else self.fill)
             args = self.grammar.sequence(tokens)
             if args[0].upper() in ("SRANDMEMBER", "HRANDFIELD", "ZRANDMEMBER") and len(args) > 2:
                 args[2] = self.grammar.count()
