@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "shard/keys.h"
+
+/* Redis commands of the group "generic" that work on named keys:
+ * https://redis.io/docs/latest/commands/?group=generic. Those on the whole keyspace are in
+ * cmd_keyspace.c, those on deadlines in cmd_expire.c. */
+
+static void del(struct call *c)
+{
+    int64_t n = 0;
+    for (uint32_t i = 1; i < c->argc; i++) {
+        struct key k;
+        key_write(c, c->argv[i], &k);
+        if (k.cell == NULL)
+            continue;
+        key_del(c, &k);
+        n++;
+    }
+    reply_int(c->reply, n);
+}
+
+static void exists(struct call *c)
+{
+    int64_t n = 0;
+    for (uint32_t i = 1; i < c->argc; i++) {
+        struct key k;
+        key_read(c, c->argv[i], &k);
+        n += k.cell != NULL;
+    }
+    reply_int(c->reply, n);
+}
+
+static void type(struct call *c)
+{
+    struct key k;
+    key_read(c, c->argv[1], &k);
+    reply_simple(c->reply, k.cell != NULL ? type_name(value_type(k.cell)) : "none");
+}
+
+/* Moves a key unless the new name is taken and `replace` is false; false when nothing was moved. */
+static bool move_key(struct call *c, bool replace, bool *found)
+{
+    struct key from, to;
+    key_write(c, c->argv[1], &from);
+    *found = from.cell != NULL;
+    if (!*found)
+        return false;
+    if (bytes_eq(c->argv[1], c->argv[2]))
+        return replace;
+    key_write(c, c->argv[2], &to);
+    if (to.cell != NULL && !replace)
+        return false;
+    key_copy(c, &from, &to);
+    key_del(c, &from);
+    return true;
+}
+
+static void rename_key(struct call *c)
+{
+    bool found;
+    if (move_key(c, true, &found))
+        reply_ok(c->reply);
+    else
+        reply_error(c->reply, ERR_NO_KEY);
+}
+
+static void renamenx(struct call *c)
+{
+    bool found, moved = move_key(c, false, &found);
+    if (found)
+        reply_int(c->reply, moved);
+    else
+        reply_error(c->reply, ERR_NO_KEY);
+}
+
+static bool parse_copy(struct call *c, bool *replace)
+{
+    *replace = false;
+    for (uint32_t i = 3; i < c->argc; i++) {
+        int64_t db;
+        if (bytes_is_nocase(c->argv[i], "replace")) {
+            *replace = true;
+        } else if (bytes_is_nocase(c->argv[i], "db") && i + 1 < c->argc) {
+            if (!arg_i64(c, c->argv[++i], &db))
+                return false;
+            if (db != 0) { /* there is one database only */
+                reply_error(c->reply, "ERR DB index is out of range");
+                return false;
+            }
+        } else {
+            reply_error(c->reply, ERR_SYNTAX);
+            return false;
+        }
+    }
+    if (!bytes_eq(c->argv[1], c->argv[2]))
+        return true;
+    reply_error(c->reply, "ERR source and destination objects are the same");
+    return false;
+}
+
+static void copy(struct call *c)
+{
+    struct key from, to;
+    bool replace;
+    if (!parse_copy(c, &replace))
+        return;
+    key_read(c, c->argv[1], &from);
+    if (from.cell == NULL) {
+        reply_int(c->reply, 0);
+        return;
+    }
+    key_write(c, c->argv[2], &to);
+    bool copied = to.cell == NULL || replace;
+    if (copied)
+        key_copy(c, &from, &to);
+    reply_int(c->reply, copied);
+}
+
+/* ------------------------------------------------------------ OBJECT */
+
+static void object_help(struct call *c)
+{
+    static const char *const lines[] = {
+        "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        "ENCODING <key>",
+        "    Return how the value of <key> is kept in memory.",
+        "FREQ <key>",
+        "    Refused: access frequencies are not tracked.",
+        "HELP",
+        "    Print this help.",
+        "IDLETIME <key>",
+        "    Refused: access times are not tracked.",
+        "REFCOUNT <key>",
+        "    Return how many keys share the value of <key>: 1.",
+    };
+    size_t n = sizeof lines / sizeof lines[0];
+    reply_array(c->reply, n);
+    for (size_t i = 0; i < n; i++)
+        reply_simple(c->reply, lines[i]);
+}
+
+static void object(struct call *c)
+{
+    struct key k;
+    struct bytes what = c->argv[1];
+    bool encoding = bytes_is_nocase(what, "encoding"), refcount = bytes_is_nocase(what, "refcount");
+    bool freq = bytes_is_nocase(what, "freq"), idletime = bytes_is_nocase(what, "idletime");
+    bool help = bytes_is_nocase(what, "help");
+    if (!encoding && !refcount && !freq && !idletime && !help) {
+        int n = what.n < 128 ? (int)what.n : 128;
+        reply_errorf(c->reply, "ERR unknown subcommand '%.*s'. Try OBJECT HELP.", n,
+                     (const char *)what.p);
+        return;
+    }
+    if (c->argc != (help ? 2 : 3)) {
+        const char *name = encoding   ? "encoding"
+                           : refcount ? "refcount"
+                           : freq     ? "freq"
+                           : idletime ? "idletime"
+                                      : "help";
+        reply_errorf(c->reply, "ERR wrong number of arguments for 'object|%s' command", name);
+        return;
+    }
+    if (help) {
+        object_help(c);
+        return;
+    }
+    key_read(c, c->argv[2], &k);
+    if (k.cell == NULL)
+        reply_nil(c->reply);
+    else if (encoding)
+        reply_bulk_str(c->reply, value_encoding(k.cell));
+    else if (refcount)
+        reply_int(c->reply, 1); /* values are never shared */
+    else if (freq)
+        reply_error(c->reply, "ERR An LFU maxmemory policy is not selected, access frequency not "
+                              "tracked. Please note that when switching between policies at "
+                              "runtime LRU and LFU data will take some time to adjust.");
+    else
+        reply_error(c->reply, "ERR access times are not tracked, so there is no idle time");
+}
+
+#define READ (CMD_READONLY | CMD_FAST)
+
+const struct command cmd_generic_table[] = {
+    {"copy", -3, CMD_WRITE | CMD_DENYOOM, 1, 2, 1, AT_SHARD, MERGE_NONE, copy, NULL, "generic",
+     "6.2.0", "O(N) with N the number of elements", "Copies a key",
+     "source destination [DB destination-db] [REPLACE]"},
+    {"del", -2, CMD_WRITE, 1, -1, 1, AT_SPLIT, MERGE_SUM, del, NULL, "generic", "1.0.0",
+     "O(N) with N the number of keys; the memory is given back later",
+     "Deletes keys: what this region has seen of them", "key [key ...]"},
+    {"exists", -2, READ, 1, -1, 1, AT_SPLIT, MERGE_SUM, exists, NULL, "generic", "1.0.0",
+     "O(N) with N the number of keys", "Counts which of the keys exist", "key [key ...]"},
+    {"object", -2, CMD_READONLY, 2, 2, 1, AT_SHARD, MERGE_NONE, object, NULL, "generic", "2.2.3",
+     "O(1)", "Tells how a key's value is kept", "<ENCODING|FREQ|IDLETIME|REFCOUNT> key | HELP"},
+    {"rename", 3, CMD_WRITE, 1, 2, 1, AT_SHARD, MERGE_NONE, rename_key, NULL, "generic", "1.0.0",
+     "O(N) with N the number of elements", "Gives a key another name, replacing what has it",
+     "key newkey"},
+    {"renamenx", 3, CMD_WRITE | CMD_FAST, 1, 2, 1, AT_SHARD, MERGE_NONE, renamenx, NULL, "generic",
+     "1.0.0", "O(N) with N the number of elements",
+     "Gives a key another name unless that one exists in this region", "key newkey"},
+    {"touch", -2, READ, 1, -1, 1, AT_SPLIT, MERGE_SUM, exists, NULL, "generic", "3.2.1",
+     "O(N) with N the number of keys", "Counts which of the keys exist", "key [key ...]"},
+    {"type", 2, READ, 1, 1, 1, AT_SHARD, MERGE_NONE, type, NULL, "generic", "1.0.0", "O(1)",
+     "Returns the type of a key's value", "key"},
+    {"unlink", -2, CMD_WRITE | CMD_FAST, 1, -1, 1, AT_SPLIT, MERGE_SUM, del, NULL, "generic",
+     "4.0.0", "O(N) with N the number of keys; the memory is given back later",
+     "Deletes keys: what this region has seen of them", "key [key ...]"},
+    {.name = NULL},
+};
