@@ -5,23 +5,24 @@
 #include "base/mp.h"
 
 /*
- * The manager's channel to its data plane: a local stream socket to worker 0. Each message is a uint32 length (big
- * endian, of what follows) and one MessagePack array [id, kind, body...]. Requests go from the manager to the plane and
- * each gets exactly one answer with the same id.
+ * The manager's channel to its data plane: a local stream socket to worker 0. Each message is a
+ * uint32 length (big endian, of what follows) and one MessagePack array [id, kind, body...].
+ * Requests go from the manager to the plane and each gets exactly one answer with the same id.
  */
 #define CONTROL_PROTOCOL 1u
 #define CONTROL_MESSAGE_MAX (16u << 20)
 #define PLANE_REGIONS_MAX 63u
 
 enum control_kind {
-    CONTROL_HELLO = 1, /* request: protocol, token -> answer: protocol, pid, workers, database uids present */
-    CONTROL_DB_SET,    /* request: struct plane_db -> answer: ok or error text (port in use, ...) */
-    CONTROL_DB_DROP,   /* uid */
-    CONTROL_DB_FLUSH,  /* uid: removes what was seen, as FLUSHALL */
-    CONTROL_LINK,      /* uid, region, paused: holds the pull from that region */
-    CONTROL_STATS,     /* -> struct plane_stats */
-    CONTROL_STOP,      /* orderly end of the plane */
-    CONTROL_ANSWER,    /* ok: bool, text, body */
+    CONTROL_HELLO =
+        1, /* request: protocol, token -> answer: protocol, pid, workers, database uids present */
+    CONTROL_DB_SET,   /* request: struct plane_db -> answer: ok or error text (port in use, ...) */
+    CONTROL_DB_DROP,  /* uid */
+    CONTROL_DB_FLUSH, /* uid: removes what was seen, as FLUSHALL */
+    CONTROL_LINK,     /* uid, region, paused: holds the pull from that region */
+    CONTROL_STATS,    /* -> struct plane_stats */
+    CONTROL_STOP,     /* orderly end of the plane */
+    CONTROL_ANSWER,   /* ok: bool, text, body */
 };
 
 struct plane_region {
@@ -34,9 +35,9 @@ struct plane_region {
 struct plane_db {
     uint32_t uid;
     char name[64];
-    char guid[64];   /* "" for a single-region database */
+    char guid[64]; /* "" for a single-region database */
     char secret[128];
-    char host[64];   /* listen address */
+    char host[64]; /* listen address */
     uint16_t port;
     char password[256]; /* "" none */
     uint32_t partitions, shards;
@@ -57,7 +58,8 @@ struct plane_link {
     uint32_t region;
     char state[16]; /* link_state_name */
     bool feeding;
-    uint64_t bytes_in, bytes_out, ops_in, ops_out, lag_ops, reconnects, transfers_in, transfers_out, relays;
+    uint64_t bytes_in, bytes_out, ops_in, ops_out, lag_ops, reconnects, transfers_in, transfers_out,
+        relays;
     int64_t lag_ms, behind_ms;
     char error[160];
 };
@@ -79,26 +81,29 @@ struct plane_db_stats {
 
 struct plane_stats {
     uint32_t dbs_count, shards_count;
-    struct plane_db_stats *dbs;    /* owned */
-    struct plane_shard *shards;    /* owned */
+    struct plane_db_stats *dbs; /* owned */
+    struct plane_shard *shards; /* owned */
 };
 void plane_stats_deinit(struct plane_stats *s);
 
-/* Framing: appends a whole message with length; `body` was written by one of the encoders (may be empty). */
+/* Framing: appends a whole message with length; `body` was written by one of the encoders (may be
+ * empty). */
 void control_put(struct buf *out, uint64_t id, enum control_kind kind, struct bytes body);
 enum control_result { CONTROL_MORE, CONTROL_OK, CONTROL_BAD };
-/* Takes one message off the front of `in`; body points into it. *used tells how many bytes to consume afterwards. */
-enum control_result control_get(struct bytes in, uint64_t *id, enum control_kind *kind, struct bytes *body,
-                                size_t *used);
+/* Takes one message off the front of `in`; body points into it. *used tells how many bytes to
+ * consume afterwards. */
+enum control_result control_get(struct bytes in, uint64_t *id, enum control_kind *kind,
+                                struct bytes *body, size_t *used);
 void plane_db_encode(struct buf *out, const struct plane_db *db);
 bool plane_db_decode(struct bytes in, struct plane_db *db);
 void plane_stats_encode(struct buf *out, const struct plane_stats *s);
 bool plane_stats_decode(struct bytes in, struct plane_stats *s);
 void control_answer_encode(struct buf *out, bool ok, const char *text, struct bytes body);
-bool control_answer_decode(struct bytes in, bool *ok, char *text, size_t text_size, struct bytes *body);
+bool control_answer_decode(struct bytes in, bool *ok, char *text, size_t text_size,
+                           struct bytes *body);
 
-/* Small bodies, each one MessagePack value (control_hello.c). CONTROL_DB_DROP and CONTROL_DB_FLUSH carry a uid alone;
- * CONTROL_STATS and CONTROL_STOP nothing. */
+/* Small bodies, each one MessagePack value (control_hello.c). CONTROL_DB_DROP and CONTROL_DB_FLUSH
+ * carry a uid alone; CONTROL_STATS and CONTROL_STOP nothing. */
 #define CONTROL_TOKEN_MAX 64u
 #define CONTROL_DBS_MAX 4096u
 struct control_hello {

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "manager/bdb.h"
+
+#include "base/mem.h"
+#include "manager/core.h"
+
+#include <stdio.h>
+
+#define CLIENTS_MAX 10000u
+_Static_assert(BDB_PARTITIONS >= SHARDS_MAX, "each shard owns at least one partition");
+
+/* One change under way; the database is found by uid when an answer comes. */
+struct change {
+    struct manager *m;
+    uint32_t uid;
+    bool any_port;
+    struct db_config before;
+    struct done done;
+};
+
+static struct change *change_new(struct manager *m, uint32_t uid, struct done done)
+{
+    struct change *c = mem_zalloc(sizeof *c);
+    *c = (struct change){.m = m, .uid = uid, .done = done};
+    return c;
+}
+
+static void change_end(struct change *c, const struct refusal *why)
+{
+    struct done done = c->done;
+    uint32_t uid = c->uid;
+    mem_free(c);
+    done_call(done, why, uid);
+}
+
+static void saved(void *arg, const struct refusal *why, uint32_t uid)
+{
+    (void)uid;
+    change_end(arg, why);
+}
+
+static void save_change(struct change *c)
+{
+    manager_save(c->m, (struct done){.fn = saved, .arg = c});
+}
+
+/* ------------------------------------------------------------ what the plane is told */
+
+static void put_region(struct plane_db *out, uint32_t id, const char *name, const char *host,
+                       uint16_t port)
+{
+    struct plane_region *r = &out->regions[out->regions_count++];
+    *r = (struct plane_region){.id = id, .port = port};
+    snprintf(r->name, sizeof r->name, "%.63s", name);
+    snprintf(r->host, sizeof r->host, "%s", host);
+}
+
+static void describe_regions(const struct manager *m, const struct bdb *b, const struct crdb *r,
+                             struct plane_db *out)
+{
+    snprintf(out->guid, sizeof out->guid, "%s", r->config.guid);
+    snprintf(out->secret, sizeof out->secret, "%s", r->config.secret);
+    out->version = r->config.version;
+    out->link_tls = r->config.encryption;
+    if (r->status < CRDB_COMMITTED) { /* the others' endpoints are not known yet */
+        put_region(out, b->region, m->cluster.name, m->opts.advertise, b->config.port);
+        return;
+    }
+    for (uint32_t i = 0; i < r->config.instances_count; i++) {
+        const struct instance *in = &r->config.instances[i];
+        put_region(out, in->id, in->cluster, in->host, in->port);
+        if (in->id == b->region)
+            out->compression = in->compression;
+    }
+}
+
+void bdb_describe(const struct manager *m, const struct bdb *b, struct plane_db *out)
+{
+    *out = (struct plane_db){
+        .uid = b->uid,
+        .port = b->config.port,
+        .partitions = b->partitions,
+        .shards = b->config.shards_count,
+        .hash_k0 = b->hash_k0,
+        .hash_k1 = b->hash_k1,
+        .seed = b->seed,
+        .region = b->region,
+        .incarnation = b->incarnation,
+        .reborn = b->reborn,
+        .paused = b->paused,
+        .client_tls = strcmp(b->config.tls_mode, "enabled") == 0,
+        .memory_max = b->config.memory_size,
+        .backlog_bytes = b->config.crdt_repl_backlog_size,
+        .clients_max = b->config.max_connections,
+        .version = 1,
+    };
+    snprintf(out->name, sizeof out->name, "%s", b->name);
+    snprintf(out->host, sizeof out->host, "%.63s", m->opts.db_host);
+    snprintf(out->password, sizeof out->password, "%s", b->config.authentication_redis_pass);
+    const struct crdb *r = b->guid[0] ? cluster_crdb(&m->cluster, b->guid) : NULL;
+    if (r != NULL && (!r->converted || r->status >= CRDB_COMMITTED))
+        describe_regions(m, b, r, out);
+}
+
+static void send_set(struct manager *m, const struct bdb *b, plane_reply_fn *fn, void *arg)
+{
+    struct plane_db *d = mem_zalloc(sizeof *d);
+    struct buf body = {0};
+    bdb_describe(m, b, d);
+    plane_db_encode(&body, d);
+    plane_ask(m->plane, CONTROL_DB_SET, buf_bytes(&body), fn, arg);
+    buf_deinit(&body);
+    mem_free(d);
+}
+
+static void sent(void *arg, const struct refusal *why, struct bytes body)
+{
+    (void)body;
+    change_end(arg, why);
+}
+
+void bdb_send(struct manager *m, const struct bdb *b, struct done done)
+{
+    send_set(m, b, sent, change_new(m, b->uid, done));
+}
+
+/* ------------------------------------------------------------ making one */
+
+static bool port_taken(const struct manager *m, uint16_t port)
+{
+    return cluster_bdb_at(&m->cluster, port) != NULL || port == m->opts.rest_port ||
+           port == m->opts.discovery_port;
+}
+
+/* The first free port of the range from `from` on; 0: none. */
+static uint16_t free_port(const struct manager *m, uint32_t from)
+{
+    for (uint32_t p = from; p <= m->opts.port_last; p++)
+        if (p != 0 && !port_taken(m, (uint16_t)p))
+            return (uint16_t)p;
+    return 0;
+}
+
+static bool spec_valid(struct manager *m, const struct bdb_spec *s, struct refusal *why)
+{
+    if (!s->name[0])
+        return refuse(why, 400, "missing_db_name", "name: a database needs a name");
+    if (!name_valid(s->name))
+        return refuse(why, 400, "invalid_name",
+                      "name: up to 63 letters, digits and hyphens, no hyphen at either end");
+    if (cluster_bdb_named(&m->cluster, s->name) != NULL)
+        return refuse(why, 409, "name_already_exists",
+                      "name: this cluster has a database named %s: choose another name", s->name);
+    if (s->config.port != 0 && port_taken(m, s->config.port))
+        return refuse(why, 409, "port_unavailable", "port: %u is taken: choose another or none",
+                      s->config.port);
+    if (s->config.port == 0 && free_port(m, m->opts.port_first) == 0)
+        return refuse(why, 409, "port_unavailable", "no port is free from %u to %u",
+                      m->opts.port_first, m->opts.port_last);
+    uint32_t partitions = s->partitions ? s->partitions : BDB_PARTITIONS;
+    if (s->config.shards_count > partitions)
+        return refuse(why, 406, "invalid_sharding",
+                      "shards_count: at most %u, one for each partition", partitions);
+    if (m->cluster.bdbs_count == CLUSTER_BDBS_MAX)
+        return refuse(why, 406, "insufficient_resources", "a cluster has at most %u databases",
+                      CLUSTER_BDBS_MAX);
+    return true;
+}
+
+static void created(void *arg, const struct refusal *why, struct bytes body)
+{
+    struct change *c = arg;
+    struct manager *m = c->m;
+    struct bdb *b = cluster_bdb(&m->cluster, c->uid);
+    struct refusal mine;
+    uint16_t next;
+    (void)body;
+    if (b == NULL) { /* cannot be: nothing drops a pending database but this */
+        change_end(c, why);
+        return;
+    }
+    if (why == NULL) {
+        b->status = BDB_ACTIVE;
+        save_change(c);
+        return;
+    }
+    mine = *why;
+    if (why->status == 409 && c->any_port && (next = free_port(m, b->config.port + 1u)) != 0) {
+        b->config.port = next; /* somebody else on this machine has it */
+        send_set(m, b, created, c);
+        return;
+    }
+    if (why->status == 409)
+        refuse(&mine, 409, "port_unavailable", "port %u: %.300s", b->config.port, why->message);
+    cluster_drop_bdb(&m->cluster, c->uid);
+    change_end(c, &mine);
+}
+
+void bdb_create(struct manager *m, const struct bdb_spec *spec, struct done done)
+{
+    struct refusal why = {0};
+    if (!spec_valid(m, spec, &why)) {
+        done_call(done, &why, 0);
+        return;
+    }
+    struct bdb *b = cluster_add_bdb(&m->cluster);
+    struct db_config all = {.set = UINT64_MAX,
+                            .shards_count = 1,
+                            .tls_mode = "disabled",
+                            .max_connections = CLIENTS_MAX};
+    db_config_merge(&all, &spec->config);
+    struct change *c = change_new(m, b->uid, done);
+    c->any_port = all.port == 0;
+    if (all.port == 0)
+        all.port = free_port(m, m->opts.port_first);
+    b->config = all;
+    b->status = BDB_PENDING;
+    b->partitions = spec->partitions ? spec->partitions : BDB_PARTITIONS;
+    b->reborn = spec->reborn;
+    b->region = spec->region ? spec->region : 1;
+    b->created_s = b->changed_s = m->now.wall_ms / 1000;
+    snprintf(b->name, sizeof b->name, "%s", spec->name);
+    snprintf(b->guid, sizeof b->guid, "%s", spec->guid);
+    m->port->ops->random(m->port, &b->hash_k0, sizeof b->hash_k0);
+    m->port->ops->random(m->port, &b->hash_k1, sizeof b->hash_k1);
+    m->port->ops->random(m->port, &b->seed, sizeof b->seed);
+    send_set(m, b, created, c);
+}
+
+/* ------------------------------------------------------------ changing it */
+
+/* The database, when it can be changed now. */
+static struct bdb *settled(struct manager *m, uint32_t uid, struct refusal *why)
+{
+    struct bdb *b = cluster_bdb(&m->cluster, uid);
+    if (b == NULL)
+        refuse(why, 404, "db_not_found", "no database %u", uid);
+    else if (b->status != BDB_ACTIVE)
+        refuse(why, 409, "busy", "database %u is being changed: try again in a moment", uid);
+    return b != NULL && b->status == BDB_ACTIVE ? b : NULL;
+}
+
+static void updated(void *arg, const struct refusal *why, struct bytes body)
+{
+    struct change *c = arg;
+    struct bdb *b = cluster_bdb(&c->m->cluster, c->uid);
+    (void)body;
+    if (b != NULL)
+        b->status = BDB_ACTIVE;
+    if (why != NULL && b != NULL)
+        b->config = c->before;
+    if (why != NULL)
+        change_end(c, why);
+    else
+        save_change(c);
+}
+
+void bdb_update(struct manager *m, uint32_t uid, const struct db_config *change, struct done done)
+{
+    struct refusal why = {0};
+    struct bdb *b = settled(m, uid, &why);
+    struct db_config next = b != NULL ? b->config : (struct db_config){0};
+    db_config_merge(&next, change);
+    if (b != NULL && next.port != b->config.port)
+        b = NULL, refuse(&why, 406, "port_immutable", "port: cannot be changed once created");
+    if (b != NULL && next.shards_count != b->config.shards_count)
+        b = NULL,
+        refuse(&why, 406, "invalid_sharding", "shards_count: cannot be changed in this release");
+    if (b != NULL && strcmp(next.tls_mode, b->config.tls_mode) != 0)
+        b = NULL, refuse(&why, 406, "not_supported", "tls_mode: cannot be changed once created");
+    if (b == NULL) {
+        done_call(done, &why, 0);
+        return;
+    }
+    struct change *c = change_new(m, uid, done);
+    c->before = b->config;
+    next.set = UINT64_MAX;
+    b->config = next;
+    b->status = BDB_CHANGING;
+    b->changed_s = m->now.wall_ms / 1000;
+    send_set(m, b, updated, c);
+}
+
+static void deleted(void *arg, const struct refusal *why, struct bytes body)
+{
+    struct change *c = arg;
+    (void)body;
+    /* A plane that is not there is told to drop what is unknown as soon as it is (see manager.c).
+     */
+    if (why != NULL && why->status != 503)
+        port_log(c->m->port, 'W', "dropping database %u: %s", c->uid, why->message);
+    cluster_drop_bdb(&c->m->cluster, c->uid);
+    save_change(c);
+}
+
+void bdb_delete(struct manager *m, uint32_t uid, struct done done)
+{
+    struct refusal why = {0};
+    struct bdb *b = settled(m, uid, &why);
+    if (b == NULL) {
+        done_call(done, &why, 0);
+        return;
+    }
+    struct buf body = {0};
+    b->status = BDB_DELETING;
+    control_uid_encode(&body, uid);
+    plane_ask(m->plane, CONTROL_DB_DROP, buf_bytes(&body), deleted, change_new(m, uid, done));
+    buf_deinit(&body);
+}
+
+void bdb_flush(struct manager *m, uint32_t uid, struct done done)
+{
+    struct refusal why = {0};
+    struct buf body = {0};
+    if (settled(m, uid, &why) == NULL) {
+        done_call(done, &why, 0);
+        return;
+    }
+    control_uid_encode(&body, uid);
+    plane_ask(m->plane, CONTROL_DB_FLUSH, buf_bytes(&body), sent, change_new(m, uid, done));
+    buf_deinit(&body);
+}
+
+static void paused(void *arg, const struct refusal *why, struct bytes body)
+{
+    (void)body;
+    if (why != NULL)
+        change_end(arg, why);
+    else
+        save_change(arg);
+}
+
+void bdb_pause(struct manager *m, uint32_t uid, uint32_t region, bool hold, struct done done)
+{
+    struct refusal why = {0};
+    struct buf body = {0};
+    struct bdb *b = settled(m, uid, &why);
+    if (b != NULL && (region == 0 || region > INSTANCES_MAX || region == b->region))
+        b = NULL, refuse(&why, 406, "invalid_instance",
+                         "instance_id: %u is not another region's number", region);
+    if (b == NULL) {
+        done_call(done, &why, 0);
+        return;
+    }
+    uint64_t bit = (uint64_t)1 << region;
+    b->paused = hold ? b->paused | bit : b->paused & ~bit;
+    control_link_encode(&body,
+                        &(struct control_link){.uid = uid, .region = region, .paused = hold});
+    plane_ask(m->plane, CONTROL_LINK, buf_bytes(&body), paused, change_new(m, uid, done));
+    buf_deinit(&body);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#ifndef MERIDIAN_MANAGER_BDB_H
+#define MERIDIAN_MANAGER_BDB_H
+
+#include "manager/cluster.h"
+
+struct manager;
+
+#define BDB_PARTITIONS 64u /* of each new database; the same in all regions */
+
+/*
+ * The databases of this cluster: making, changing and dropping them in the cluster's state and in
+ * the data plane. A change is answered when the plane has taken it and the state file holds it.
+ */
+struct bdb_spec {
+    char name[64];
+    struct db_config config;
+    /* For an instance of a geo-distributed database; zero otherwise. */
+    char guid[40];
+    uint32_t region;
+    uint32_t partitions;
+    bool reborn;
+};
+
+/* Done's uid is the new database's. Refusals: 400, 409 name or port taken, 406, 503. */
+void bdb_create(struct manager *m, const struct bdb_spec *spec, struct done done);
+/* Applies what is set in `change`. */
+void bdb_update(struct manager *m, uint32_t uid, const struct db_config *change, struct done done);
+void bdb_delete(struct manager *m, uint32_t uid, struct done done);
+void bdb_flush(struct manager *m, uint32_t uid, struct done done);
+/* Holds or releases the pull from a region. */
+void bdb_pause(struct manager *m, uint32_t uid, uint32_t region, bool paused, struct done done);
+/* Sends the database's present configuration to the plane. */
+void bdb_send(struct manager *m, const struct bdb *b, struct done done);
+/* What the plane is told about it. */
+void bdb_describe(const struct manager *m, const struct bdb *b, struct plane_db *out);
+
+/* ------------------------------------------------------------ health, from the plane's newest
+ * statistics */
+
+enum bdb_health {
+    BDB_HEALTHY,
+    BDB_PORT_UNBOUND = 1,
+    BDB_SHARD_UNREACHABLE = 2, /* a shard is stale, or not reported */
+    BDB_LAGGING = 4,
+    BDB_NO_PLANE = 8,
+};
+/* Bits of enum bdb_health; *lag_ms (may be NULL) is the worst lag over its links, -1 when one is
+ * down. `tolerance_ms` < 0: links are not looked at. */
+unsigned bdb_health(const struct manager *m, const struct bdb *b, int64_t tolerance_ms,
+                    int64_t *lag_ms);
+
+/* One peer's links, summed over shards (worst state, greatest lag). False: no statistics. */
+struct link_summary {
+    uint32_t region;
+    char state[16];
+    bool feeding;
+    uint64_t bytes_in, bytes_out, ops_in, ops_out, lag_ops, reconnects;
+    int64_t lag_ms, behind_ms;
+    char error[160];
+};
+bool bdb_link(const struct manager *m, const struct bdb *b, uint32_t region,
+              struct link_summary *out);
+const struct plane_db_stats *bdb_stats(const struct manager *m, uint32_t uid);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#ifndef MERIDIAN_MANAGER_CLUSTER_H
+#define MERIDIAN_MANAGER_CLUSTER_H
+
+#include "manager/control_wire.h"
+#include "manager/fields.h"
+
+/*
+ * What this cluster is: its name, users, databases and geo-distributed databases, as plain data,
+ * and its form as the state file. No operation here takes time or talks to anybody.
+ */
+#define CLUSTER_BDBS_MAX 128u
+#define CLUSTER_USERS_MAX 32u
+#define CLUSTER_CRDBS_MAX 128u
+#define INSTANCES_MAX PLANE_REGIONS_MAX
+#define SHARDS_MAX 64u
+#define STATE_FORMAT 1u
+#define SLOTS_PARTITIONS_MAX 16384u
+
+struct user {
+    char name[128];
+    char salt[33], hash[65]; /* hex; PBKDF2-HMAC-SHA256 */
+    uint32_t rounds;
+};
+
+/* Settings of a database as REST names them. `set` tells which members were given (bits of
+ * db_config_fields). */
+struct db_config {
+    uint64_t set;
+    uint64_t memory_size; /* bytes, 0: no limit */
+    uint32_t shards_count;
+    uint16_t port; /* 0: any free one */
+    char authentication_redis_pass[200];
+    uint64_t max_connections;
+    uint64_t crdt_repl_backlog_size; /* 0: auto */
+    char tls_mode[16];               /* "enabled" or "disabled": TLS for clients */
+};
+extern const struct field db_config_fields[];
+
+bool db_config_read(const json_t *object, struct db_config *out, const char *what,
+                    struct refusal *why);
+json_t *db_config_write(const struct db_config *c); /* only what is set */
+/* Members set in `over` replace those of `base`. */
+void db_config_merge(struct db_config *base, const struct db_config *over);
+
+enum bdb_status { BDB_PENDING, BDB_ACTIVE, BDB_CHANGING, BDB_DELETING };
+
+/* A database of this cluster. */
+struct bdb {
+    uint32_t uid;
+    char name[64];
+    char guid[40]; /* of the geo-distributed database it is, or is becoming, an instance of; "" none
+                    */
+    enum bdb_status status;
+    struct db_config config; /* all set */
+    uint32_t partitions;
+    uint64_t hash_k0, hash_k1, seed;
+    uint32_t region, incarnation;
+    bool reborn;
+    uint64_t paused; /* bit r: pulls from region r are held */
+    int64_t created_s, changed_s;
+};
+
+/* One region of a geo-distributed database. */
+struct instance {
+    uint32_t id; /* region number, never used again */
+    char cluster[65];
+    char url[256];
+    char username[128], password[200];
+    char replication_endpoint[280]; /* host:port that peers use instead of the database's own; ""
+                                       none */
+    char host[256];                 /* where its database is reached; "" until prepared */
+    uint16_t port;
+    uint32_t compression;
+    struct db_config db_config; /* overrides */
+};
+
+/* A version of a geo-distributed database's configuration; the same in every cluster. */
+struct crdb_config {
+    char guid[40];
+    char name[64];
+    uint64_t version;
+    bool encryption, causal_consistency;
+    uint32_t partitions;
+    uint32_t next_instance_id;
+    char secret[65];
+    struct db_config default_db_config;
+    uint32_t instances_count;
+    struct instance *instances; /* owned */
+};
+
+/*
+ * One cluster's side of it:
+ *
+ *   (none) -- prepare --> POSTED -- database is there --> READY -- commit --> COMMITTED -- complete
+ * --> COMPLETED
+ *                            \--- abort, or no commit in time ---/ --> (none)          \-- newer
+ * commit --/
+ */
+enum crdb_status { CRDB_POSTED, CRDB_READY, CRDB_COMMITTED, CRDB_COMPLETED };
+
+struct crdb {
+    struct crdb_config config;
+    enum crdb_status status;
+    uint32_t instance_id; /* which of the instances is here */
+    uint32_t bdb_uid;
+    bool converted; /* the database was there before: abort leaves it */
+    bool aborted;   /* abort came while the database was being made */
+    bool has_next;  /* an update was prepared ... */
+    struct crdb_config next;
+    bool draining; /* leaving: `drain` is told when the others have everything */
+    struct done drain;
+    uint64_t prepared_us; /* ... when, or when POSTED; monotonic */
+    int64_t created_s;
+};
+
+struct cluster {
+    bool bootstrapped;
+    char name[65];
+    int64_t created_s;
+    uint32_t availability_lag_tolerance_ms;
+    uint32_t next_uid;
+    uint64_t state_id; /* grows with every change */
+    struct user users[CLUSTER_USERS_MAX];
+    uint32_t users_count;
+    struct bdb *bdbs[CLUSTER_BDBS_MAX]; /* owned, by uid */
+    uint32_t bdbs_count;
+    struct crdb *crdbs[CLUSTER_CRDBS_MAX]; /* owned, by creation */
+    uint32_t crdbs_count;
+};
+
+void cluster_deinit(struct cluster *c);
+struct bdb *cluster_bdb(const struct cluster *c, uint32_t uid);
+struct bdb *cluster_bdb_named(const struct cluster *c, const char *name);
+struct bdb *cluster_bdb_at(const struct cluster *c, uint16_t port);
+struct crdb *cluster_crdb(const struct cluster *c, const char *guid);
+struct user *cluster_user(struct cluster *c, const char *name);
+struct bdb *cluster_add_bdb(struct cluster *c); /* zeroed, with the next uid; NULL when full */
+void cluster_drop_bdb(struct cluster *c, uint32_t uid);
+struct crdb *cluster_add_crdb(struct cluster *c); /* zeroed; NULL when full */
+void cluster_drop_crdb(struct cluster *c, const char *guid);
+
+/* Is it a name for a database: letters, digits, hyphens, alphanumeric at both ends, up to 63? */
+bool name_valid(const char *name);
+
+void crdb_config_deinit(struct crdb_config *c);
+void crdb_config_copy(struct crdb_config *to, const struct crdb_config *from);
+struct instance *crdb_config_instance(const struct crdb_config *c, uint32_t id);
+struct instance *crdb_config_at(const struct crdb_config *c, const char *cluster);
+/* The whole configuration with its secrets: between clusters and in the state file. */
+json_t *crdb_config_write(const struct crdb_config *c);
+bool crdb_config_read(const json_t *object, struct crdb_config *out, struct refusal *why);
+
+/* The state file's text. Databases that are still being made are left out. */
+void cluster_dump(const struct cluster *c, struct buf *out);
+/* False: the text is no state of ours; *why tells where. `c` must be zeroed. */
+bool cluster_load(struct cluster *c, struct bytes text, struct refusal *why);
+
+#endif

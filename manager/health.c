@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "manager/core.h"
+
+#include <stdio.h>
+
+/* Worst first: what a database's link is when its shards' links differ. */
+static const char *const states[] = {"refused",   "quarantined", "down",   "connecting",
+                                     "handshake", "transfer",    "paused", "up"};
+
+static unsigned rank(const char *state)
+{
+    for (unsigned i = 0; i < sizeof states / sizeof states[0]; i++)
+        if (bytes_is_nocase(bytes_str(state), states[i]))
+            return i;
+    return 0;
+}
+
+const struct plane_db_stats *bdb_stats(const struct manager *m, uint32_t uid)
+{
+    const struct plane_stats *s = plane_stats(m->plane, NULL);
+    for (uint32_t i = 0; i < s->dbs_count; i++)
+        if (s->dbs[i].uid == uid)
+            return &s->dbs[i];
+    return NULL;
+}
+
+static void add_link(struct link_summary *sum, const struct plane_link *l)
+{
+    if (!sum->state[0] || rank(l->state) < rank(sum->state))
+        snprintf(sum->state, sizeof sum->state, "%s", l->state);
+    if (l->error[0])
+        snprintf(sum->error, sizeof sum->error, "%s", l->error);
+    sum->feeding = sum->feeding && l->feeding;
+    sum->bytes_in += l->bytes_in;
+    sum->bytes_out += l->bytes_out;
+    sum->ops_in += l->ops_in;
+    sum->ops_out += l->ops_out;
+    sum->lag_ops += l->lag_ops;
+    sum->reconnects += l->reconnects;
+    sum->lag_ms = l->lag_ms > sum->lag_ms ? l->lag_ms : sum->lag_ms;
+    sum->behind_ms = l->behind_ms > sum->behind_ms ? l->behind_ms : sum->behind_ms;
+}
+
+bool bdb_link(const struct manager *m, const struct bdb *b, uint32_t region,
+              struct link_summary *out)
+{
+    const struct plane_stats *s = plane_stats(m->plane, NULL);
+    bool any = false;
+    *out = (struct link_summary){.region = region, .feeding = true};
+    for (uint32_t i = 0; i < s->shards_count; i++) {
+        const struct plane_shard *shard = &s->shards[i];
+        for (uint32_t l = 0; shard->db_uid == b->uid && l < shard->links_count; l++)
+            if (shard->links[l].region == region) {
+                add_link(out, &shard->links[l]);
+                any = true;
+            }
+    }
+    return any;
+}
+
+static unsigned shards_health(const struct manager *m, const struct bdb *b)
+{
+    const struct plane_stats *s = plane_stats(m->plane, NULL);
+    uint32_t sound = 0;
+    for (uint32_t i = 0; i < s->shards_count; i++)
+        sound += s->shards[i].db_uid == b->uid && !s->shards[i].stale;
+    return sound < b->config.shards_count ? BDB_SHARD_UNREACHABLE : BDB_HEALTHY;
+}
+
+/* The worst of its links: how long ago it was in step with that region in either direction; -1 not
+ * connected. */
+static int64_t links_lag(const struct manager *m, const struct bdb *b)
+{
+    const struct crdb *r = b->guid[0] ? cluster_crdb(&m->cluster, b->guid) : NULL;
+    int64_t worst = 0;
+    if (r == NULL || r->status < CRDB_COMMITTED)
+        return 0;
+    for (uint32_t i = 0; i < r->config.instances_count; i++) {
+        struct link_summary l;
+        if (r->config.instances[i].id == b->region)
+            continue;
+        if (!bdb_link(m, b, r->config.instances[i].id, &l) || !l.feeding ||
+            !bytes_is_nocase(bytes_str(l.state), "up"))
+            return -1;
+        worst = l.lag_ms > worst ? l.lag_ms : worst;
+        worst = l.behind_ms > worst ? l.behind_ms : worst;
+    }
+    return worst;
+}
+
+unsigned bdb_health(const struct manager *m, const struct bdb *b, int64_t tolerance_ms,
+                    int64_t *lag_ms)
+{
+    const struct plane_db_stats *s = bdb_stats(m, b->uid);
+    if (lag_ms != NULL)
+        *lag_ms = 0;
+    if (!plane_is_ready(m->plane) || s == NULL)
+        return BDB_NO_PLANE;
+    unsigned health = (s->listening ? 0 : BDB_PORT_UNBOUND) | shards_health(m, b);
+    if (tolerance_ms >= 0) {
+        int64_t lag = links_lag(m, b);
+        if (lag < 0 || lag > tolerance_ms)
+            health |= BDB_LAGGING;
+        if (lag_ms != NULL)
+            *lag_ms = lag;
+    }
+    return health;
+}
