@@ -10,6 +10,4 @@
 int cmd_node(int argc, char **argv);
 int cmd_plane(int argc, char **argv);
 
-#define MERIDIAN_VERSION "0.1.0"
-
 #endif

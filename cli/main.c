@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "cli/cmd.h"
 
+#include "base/version.h"
+
 #include <stdio.h>
 #include <string.h>
 
