@@ -4,7 +4,9 @@
 #include "io/io.h"
 #include "io/log.h"
 
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -309,17 +311,37 @@ Test(loop, tells_why_it_cannot_listen, .timeout = 20)
     cr_assert_eq(t.count, 6);
 }
 
-/* A second process would be let in by SO_REUSEPORT. */
-Test(loop, does_not_share_a_port_with_another_process, .timeout = 20)
+static void listen_shared(struct test *t, struct port *p, const struct event *ev)
+{
+    if (ev->kind == EV_START)
+        p->ops->listen(p,
+                       &(struct listen_opts){.host = "127.0.0.1", .port = t->port, .shared = true});
+    if (ev->kind != EV_LISTEN)
+        return;
+    t->err = ev->err;
+    p->ops->stop(p);
+}
+
+/* Two workers of a process share a port; a second process of the same user would be let in by
+ * SO_REUSEPORT as well. */
+Test(loop, shares_a_port_with_neighbours_only, .timeout = 20)
 {
     int on = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof a;
     setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-    cr_assert_eq(listen(fd, 1), 0); /* any port */
+    cr_assert_eq(bind(fd, (struct sockaddr *)&a, n), 0);
+    cr_assert_eq(listen(fd, 1), 0);
+    cr_assert_eq(getsockname(fd, (struct sockaddr *)&a, &n), 0);
+    struct test stranger = {.step = listen_shared, .port = ntohs(a.sin_port)};
+    run(&stranger, 1);
+    cr_assert_eq(stranger.err, ERR_IN_USE);
     close(fd);
-    struct test t = {.step = listen_fails};
-    run(&t, 1);
-    cr_assert_eq(t.count, 6);
+    struct test t[2] = {{.step = listen_shared, .port = ntohs(a.sin_port)},
+                        {.step = listen_shared, .port = ntohs(a.sin_port)}};
+    run(t, 2);
+    cr_assert_eq(t[0].err, ERR_OK);
+    cr_assert_eq(t[1].err, ERR_OK);
 }
 
 /* ---- ends ---- */
