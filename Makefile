@@ -58,7 +58,7 @@ sim_obj := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tests/sim/*.c))
 LIB := $(OUT)/libmeridian.a
 IOLIB := $(OUT)/libmeridian-io.a
 
-.PHONY: all help deps test unit sim replay mutants scenarios e2e bench bench-full demo lint format format-check clean fuzz
+.PHONY: all help deps test unit tsan sim replay mutants scenarios e2e bench bench-full demo lint format format-check clean fuzz
 all: $(OUT)/meridian
 
 $(OUT)/meridian: $(OBJ)/cli/main.o $(IOLIB) $(LIB)
@@ -102,12 +102,19 @@ $(OUT)/tests/sim: $(sim_obj) $(LIB)
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(sim_obj) $(LIB) $(LDLIBS)
+$(OUT)/tests/tsan: $(OBJ)/tests/tsan/neighbours.o $(filter $(OBJ)/base/%,$(lib_obj)) $(filter $(OBJ)/io/%,$(io_obj))
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(OUT)/fuzz/%: $(OBJ)/tests/fuzz/%.o $(IOLIB) $(LIB)
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS) -fsanitize=fuzzer,address,undefined -o $@ $< $(IOLIB) $(LIB) $(LDLIBS)
 
 unit: $(OUT)/tests/unit
 	$(OUT)/tests/unit
+tsan:
+	@$(MAKE) --no-print-directory BUILD=tsan build/tsan/tests/tsan
+	build/tsan/tests/tsan
 SEEDS ?= 200
 FIRST ?= 1
 sim: $(OUT)/tests/sim
@@ -144,5 +151,5 @@ help:
 	@echo "make            build/meridian"
 	@echo "make demo       installs what is missing, builds, runs three regions until Ctrl-C"
 	@echo "make test       the whole suite; ends with 'N passed, N failed'"
-	@echo "make unit | sim SEEDS=n | replay SEED=n | mutants | scenarios | bench | bench-full"
+	@echo "make unit | tsan | sim SEEDS=n | replay SEED=n | mutants | scenarios | bench | bench-full"
 	@echo "make lint | format | format-check | clean      BUILD=debug|asan|tsan|fuzz"
