@@ -32,7 +32,14 @@ struct backend_ops {
     void (*free)(struct backend *b);
 };
 
-struct backend *inproc_new(uint64_t seed, bool verbose);
+struct backend *inproc_new(uint64_t seed, bool trace);
+
+/* A running geo-distributed database, found through the REST API of one of its clusters. NULL: said
+ * on stderr why. */
+struct live_opts {
+    const char *guid, *url, *user, *password;
+};
+struct backend *live_new(const struct live_opts *o);
 
 struct lab_counts {
     unsigned passed, failed;
