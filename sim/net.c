@@ -342,6 +342,7 @@ void net_open(struct world *w, struct agenda *a)
         return;
     }
     e->up = true;
+    mark_dirty(w, e); /* what was appended before the connection was up */
     node_deliver(e->node, &(struct event){.kind = EV_OPEN,
                                           .conn = e->id,
                                           .listener = e->listener,

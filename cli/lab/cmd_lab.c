@@ -14,7 +14,6 @@ struct lab_opts {
     bool verbose, trace;
     uint64_t seed;
     const char *except;
-    struct live_opts live;
 };
 
 static bool read_file(const char *path, struct buf *out)
@@ -103,11 +102,7 @@ static int play_files(const struct lab_opts *o, const char *const *files, unsign
     struct buf except = {0};
     if (o->except != NULL && !read_file(o->except, &except))
         return 2;
-    struct backend *b = o->live.guid ? live_new(&o->live) : inproc_new(o->seed, o->trace);
-    if (b == NULL) {
-        buf_deinit(&except);
-        return 1;
-    }
+    struct backend *b = inproc_new(o->seed, o->trace);
     struct lab_counts counts = {0};
     unsigned left_out = 0;
     for (unsigned i = 0; i < n; i++)
@@ -123,8 +118,7 @@ static int play_files(const struct lab_opts *o, const char *const *files, unsign
 
 int cmd_lab(int argc, char **argv)
 {
-    struct lab_opts o = {.seed = 1,
-                         .live = {.url = "https://127.0.0.1:9443", .user = "", .password = ""}};
+    struct lab_opts o = {.seed = 1};
     const char *rest[FILES_MAX];
     const struct arg flags[] = {
         {.name = "verbose",
@@ -146,26 +140,6 @@ int cmd_lab(int argc, char **argv)
          .help = "leave out the stories named there, a line 'file title' or 'file *' each",
          .kind = ARG_TEXT,
          .out = &o.except},
-        {.name = "live",
-         .value = "GUID",
-         .help = "play against this running geo-distributed database (its content is flushed)",
-         .kind = ARG_TEXT,
-         .out = &o.live.guid},
-        {.name = "url",
-         .value = "URL",
-         .help = "live: REST API of one of its clusters",
-         .kind = ARG_TEXT,
-         .out = &o.live.url},
-        {.name = "user",
-         .value = "NAME",
-         .help = "live: user, the same on every cluster",
-         .kind = ARG_TEXT,
-         .out = &o.live.user},
-        {.name = "password",
-         .value = "TEXT",
-         .help = "live: that user's password",
-         .kind = ARG_TEXT,
-         .out = &o.live.password},
     };
     struct args a = {
         .command = "lab",
