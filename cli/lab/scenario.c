@@ -469,7 +469,7 @@ static bool parse_line(struct parser *p, struct bytes s)
         s = bytes_of(s.p + 1, s.n - 1);
     if (s.n == 0 || s.p[0] == '#')
         return true;
-    if (s.n > 8 && bytes_is(bytes_of(s.p, 8), "scenario") && is_blank(s.p[8]))
+    if (s.n >= 8 && bytes_is(bytes_of(s.p, 8), "scenario") && (s.n == 8 || is_blank(s.p[8])))
         return start_scenario(p, bytes_of(s.p + 8, s.n - 8));
     if (current(p) == NULL)
         return fail(p, "begin with a line 'scenario TITLE'");

@@ -48,7 +48,7 @@ Test(scenario, refuses_with_line_and_reason)
         const char *why;
     } bad[] = {
         {"A: SET k v\n", 1, "begin with"},
-        {"scenario\n", 1, "unknown statement"},
+        {"scenario\n", 1, "needs a title"},
         {"scenario x\nC: GET k\n", 2, "no region"},
         {"scenario x\nfly\n", 2, "unknown statement"},
         {"scenario x\nwait 10\n", 2, "wait TIME"},
