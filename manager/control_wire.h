@@ -86,7 +86,7 @@ struct plane_stats {
 };
 void plane_stats_deinit(struct plane_stats *s);
 
-/* Framing: appends a whole message with length; `body` was written by one of the encoders (may be
+/* Framing: appends a whole message with length; `body` is one MessagePack value (or may be
  * empty). */
 void control_put(struct buf *out, uint64_t id, enum control_kind kind, struct bytes body);
 enum control_result { CONTROL_MORE, CONTROL_OK, CONTROL_BAD };
@@ -106,6 +106,7 @@ bool control_answer_decode(struct bytes in, bool *ok, char *text, size_t text_si
  * carry a uid alone; CONTROL_STATS and CONTROL_STOP nothing. */
 #define CONTROL_TOKEN_MAX 64u
 #define CONTROL_DBS_MAX 4096u
+#define CONTROL_SHARDS_MAX 4096u
 struct control_hello {
     uint32_t protocol;
     char token[CONTROL_TOKEN_MAX + 1];
