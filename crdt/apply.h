@@ -5,25 +5,34 @@
 #include "crdt/value.h"
 
 /*
- * Changing values: apply an operation, join two states, compact. No clock, no randomness, nothing that can fail but on
- * bad bytes. A cell may move when it grows: each call returns where it is now (NULL: the key is gone, memory freed).
+ * Changing values: apply an operation, join two states, compact. No clock, no randomness, nothing
+ * that can fail but on bad bytes. A cell may move when it grows: each call returns where it is now
+ * (NULL: the key is gone, memory freed).
  */
 
-/* Told by reference what a change did to the visible content of the partition: the sum of a hash of every shown element.
- * H(key, type, element, shown value) for each element of every type present, and H(key, deadline) where one is shown.
- * Never of dots that compaction may drop, so compaction leaves it alone. */
+/* Told by reference what a change did to the visible content of the partition: the sum of a hash of
+ * every shown element. H(key, type, element, shown value) for each element of every type present,
+ * and H(key, deadline) where one is shown. Never of dots that compaction may drop, so compaction
+ * leaves it alone. */
+struct conflicts;
 struct surroundings {
-    struct hash128 *digest;   /* kept for the call */
-    struct hash_key hash_key; /* for large collections' tables */
-    bool digest_off;          /* do not maintain it (one-region database) */
+    struct hash128 *digest;      /* kept for the call */
+    struct hash_key hash_key;    /* for large collections' tables */
+    bool digest_off;             /* do not maintain it (one-region database) */
     struct conflicts *conflicts; /* counters, or NULL */
-    /* Called when a datum stops being settled: compaction must look at (key, elem) once `newest` is stable. elem is empty
-     * for the key itself (string, deadline, HLL). May be NULL. */
-    void (*unsettled)(void *arg, struct bytes key, enum type type, struct bytes elem, stamp_t newest);
+    /* Called when a datum stops being settled: compaction must look at (key, elem) once `newest` is
+     * stable. elem is empty for the key itself (its registers and deadline; type is TYPE_STRING
+     * then). May be NULL. */
+    void (*unsettled)(void *arg, struct bytes key, enum type type, struct bytes elem,
+                      stamp_t newest);
+    /* A large collection that is no longer needed, in a nameless key of its own (taken): for
+     * value_free_step at leisure. NULL: freed at once. */
+    void (*discard)(void *arg, struct cell *garbage);
     void *arg;
 };
 
-/* Pairs of concurrent operations of which one lost something visible (crdt.md): each counted once where it is seen. */
+/* Pairs of concurrent operations of which one lost something visible (crdt.md): each counted once
+ * where it is seen. */
 struct conflicts {
     uint64_t register_lost; /* a sibling that lost */
     uint64_t type_hidden;   /* a type that hides another */
@@ -38,9 +47,9 @@ struct applied {
 };
 
 /*
- * Applies one operation to `key` (NULL: absent) as seen by `seen` (deps NULL: local; then everything here is covered).
- * `seen_vv` is the partition's context after the operation, for bare deadlines. OP_FLUSH is not for here: the
- * keyspace walks. Returns the key's cell now.
+ * Applies one operation to `key` (NULL: absent) as seen by `seen` (deps NULL: local; then
+ * everything here is covered). `seen_vv` is the partition's context after the operation, for bare
+ * deadlines. OP_FLUSH is not for here: the keyspace walks. Returns the key's cell now.
  */
 struct cell *value_apply(struct cell *key, const struct op *op, const struct seen *seen,
                          const struct context *vv_after, const struct surroundings *s,
@@ -48,19 +57,22 @@ struct cell *value_apply(struct cell *key, const struct op *op, const struct see
 /* Removes what `seen` covers (the step of OP_FLUSH for one key). */
 struct cell *value_remove(struct cell *key, const struct seen *seen, const struct context *vv_after,
                           const struct surroundings *s, struct applied *out);
-/* The FRESH part of an operation that turned out to empty the key, for a local writer: removes the deadline. */
+/* The FRESH part of an operation that turned out to empty the key, for a local writer: removes the
+ * deadline. */
 struct cell *value_drop_deadline(struct cell *key, const struct surroundings *s);
 
-/* The local writer's question before an increment: may it extend its own newest segment (its dot is above `closed`, the
- * last stamp of the partition's last closed frame), must it absorb (>= ABSORB_AT own segments), or add? For ABSORB,
- * *sum_i / *sum_r get the sum of the own segments. elem is empty for OP_INCR(F)/OP_PFADD. */
-uint8_t value_increment_flags(const struct cell *key, enum type type, struct bytes elem, uint32_t actor,
-                              stamp_t closed, int64_t *sum_i, long double *sum_r);
+/* The local writer's question before an increment: may it extend its own newest segment (its dot is
+ * above `closed`, the last stamp of the partition's last closed frame), must it absorb (>=
+ * ABSORB_AT own segments), or add? For ABSORB, *sum_i / *sum_r get the sum of the own segments.
+ * elem is empty for OP_INCR(F)/OP_PFADD. */
+uint8_t value_increment_flags(const struct cell *key, enum type type, struct bytes elem,
+                              uint32_t actor, stamp_t closed, int64_t *sum_i, long double *sum_r);
 
 /*
- * Full state of one key, for state transfer: appended / read back / joined. A state carries all dots, increments,
- * deadlines; joining keeps what both hold, and what the other has not seen (mine/theirs are the contexts).
- * value_decode returns NULL on malformed bytes. `theirs` cell is taken (freed). Either cell may be NULL.
+ * Full state of one key, for state transfer: appended / read back / joined. A state carries all
+ * dots, increments, deadlines; joining keeps what both hold, and what the other has not seen
+ * (mine/theirs are the contexts). value_decode returns NULL on malformed bytes. `theirs` cell is
+ * taken (freed). Either cell may be NULL.
  */
 void value_encode(struct buf *out, const struct cell *key);
 struct cell *value_decode(struct bytes s, struct hash_key hash_key);
@@ -68,18 +80,22 @@ struct cell *value_join(struct cell *key, const struct context *mine, struct cel
                         const struct context *their_context, const struct context *vv_after,
                         const struct surroundings *s, struct applied *out);
 
-/* Compacts one datum (elem empty: the key's own registers and deadline) or, with type TYPE_NONE, the whole key, given the causally stable context.
- * Returns the key's cell; *settled tells whether (key, elem) needs no further look; if not, *newest is when to look
+/* Compacts one datum, given the causally stable context: the element `elem` of a collection; with
+ * TYPE_STRING the key's own registers and deadline; with TYPE_NONE the whole key. Returns the key's
+ * cell; *settled tells whether (key, elem) needs no further look; if not, *newest is when to look
  * again (a stamp that must become stable). */
 struct cell *value_compact(struct cell *key, enum type type, struct bytes elem,
-                           const struct context *stable, const struct surroundings *s, bool *settled,
-                           stamp_t *newest);
+                           const struct context *stable, const struct surroundings *s,
+                           bool *settled, stamp_t *newest);
 
-/* Frees a key at once / as far as a budget of elements allows: for lazy freeing. value_free_step returns false when done. */
+/* Frees a key at once / as far as a budget of elements allows: for lazy freeing. value_free_step
+ * returns false when done. */
 void value_free(struct cell *key);
 bool value_free_step(struct cell *key, size_t elements);
 
-/* Recomputes the key's share of the digest from scratch (tests, and switching digests on). */
+/* Recomputes the key's share of the digest from scratch (tests). */
 struct hash128 value_digest(const struct cell *key);
+/* The same for switching digests on: also makes the sums that large collections keep. */
+struct hash128 value_redigest(struct cell *key);
 
 #endif

@@ -9,51 +9,49 @@
 /*
  * A cell: one named datum with its register, in one run of bytes. The same form serves as
  *   - a key of the keyspace (name = key; a string's register, or a pointer to its collection),
- *   - a hash field, a set member, a sorted-set member (value = score), a list element (name = position),
- * alone in an allocation (large collections, the keyspace) or packed one behind the other (small collections).
+ *   - a hash field, a set member, a sorted-set member (value = score), a list element (name =
+ * position), alone in an allocation (large collections, the keyspace) or packed one behind the
+ * other (small collections).
  *
- *   byte 0        form:3 | deadline:1 | type:4 (type only in the keyspace)
- *   varint        length of the name
- *   varint        length of the payload
- *   [16 bytes]    deadline: dot, Unix ms       (only in the keyspace, one settled deadline)
- *   name
+ *   byte 0        form:3 | deadline:1 | low:4
+ *                 low: a key's type; of an element 0, or 8 + n when its dot is stored in n < 8
+ * bytes (see below) varint        length of the name varint        length of the payload [16 bytes]
+ * deadline: dot, Unix ms       (only in the keyspace, one deadline of a key that has a value) name
  *   payload, by form:
  *     CELL_DOT    dot                                  a set member with one dot
- *     CELL_ONE    dot, value bytes                     a register with one sibling and no increments
- *     CELL_SCORE  dot, double                          a sorted-set member with one sibling and no increments
- *     CELL_COUNT  from, to, int64                      a counter of one segment, never assigned
- *     CELL_WIDE   pointer to struct wide               everything else: siblings, increments, several dots
- *     CELL_BIG    dot, pointer to struct big           one sibling whose value is large (own allocation, room to grow)
- *     CELL_COLL   pointer to struct coll               keyspace only: a collection
- *     CELL_MULTI  pointer to struct multi              keyspace only: several types, several or bare deadlines
+ *     CELL_ONE    dot, value bytes                     a register with one sibling and no
+ * increments CELL_SCORE  dot, double                          a sorted-set member with one sibling
+ * and no increments CELL_COUNT  dot (from), to, int64                a counter of one segment,
+ * never assigned CELL_WIDE   siblings and segments, see reg.h     everything else CELL_COLL pointer
+ * to struct coll               keyspace only: a collection CELL_MULTI  pointer to struct multi
+ * keyspace only: several types, several or bare deadlines
  *
- * The first six are what commands read through the accessors below; nobody outside crdt/ looks at the bytes.
+ * In a packed collection a dot is stored as its difference from the collection's base dot where
+ * that is shorter: elements written together differ by two or three bytes. Only CELL_COLL and
+ * CELL_MULTI hold pointers, so an element is freed, moved and copied as plain bytes.
+ *
+ * The first five are what commands read through the accessors below; nobody outside crdt/ looks at
+ * the bytes.
  */
 struct cell; /* opaque */
 
-enum cell_form {
-    CELL_DOT,
-    CELL_ONE,
-    CELL_SCORE,
-    CELL_COUNT,
-    CELL_WIDE,
-    CELL_BIG,
-    CELL_COLL,
-    CELL_MULTI
-};
+enum cell_form { CELL_DOT, CELL_ONE, CELL_SCORE, CELL_COUNT, CELL_WIDE, CELL_COLL, CELL_MULTI };
 
 struct bytes cell_name(const struct cell *c);
 size_t cell_size(const struct cell *c); /* bytes of the run itself */
 
 /* What a register shows: its greatest sibling, plus its increments when that is a number. */
 struct shown {
-    struct bytes text;        /* always set; may point into `room` or the cell: valid until the cell changes */
+    struct bytes
+        text; /* always set; may point into `room` or the cell: valid until the cell changes */
     char room[NUM_TEXT_MAX];
 };
 void cell_show(const struct cell *c, struct shown *out);
 /* The length of the shown text, without building it where that can be avoided. */
 size_t cell_show_len(const struct cell *c);
-double cell_score(const struct cell *c); /* sorted-set member's shown score */
+/* Sorted-set member's shown score: never NaN (inf and -inf assigned and added concurrently show 0).
+ */
+double cell_score(const struct cell *c);
 
 /* The shown value as a number: what INCR-like commands start from. */
 enum number_kind { NUMBER_NONE, NUMBER_INT, NUMBER_REAL };

@@ -60,4 +60,13 @@ static inline bool seen_covers(const struct seen *s, stamp_t dot)
     return context_covers(s->deps, dot);
 }
 
+/* Everything that `c` covers. */
+static inline bool seen_covers_all(const struct seen *s, const struct context *c)
+{
+    for (unsigned i = 0; i < c->n; i++)
+        if (!seen_covers(s, c->at[i]))
+            return false;
+    return true;
+}
+
 #endif

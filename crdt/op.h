@@ -5,11 +5,13 @@
 #include "crdt/context.h"
 
 /*
- * Operations: what travels. Everything a command does is expressed in these; docs in ../shared/design/crdt.md.
- * key, elem and val borrow their bytes. On the wire an operation is a MessagePack array, see op_encode.
+ * Operations: what travels. Everything a command does is expressed in these; docs in
+ * ../shared/design/crdt.md. key, elem and val borrow their bytes. On the wire an operation is a
+ * MessagePack array, see op_encode.
  */
 enum op_kind {
-    OP_SET = 1, /* val: assigns the string; removes every type it had seen, and the deadline unless OPF_KEEPTTL */
+    OP_SET = 1, /* val: assigns the string; removes every type it had seen, and the deadline unless
+                   OPF_KEEPTTL */
     OP_INCR,    /* num: adds to the string's counter */
     OP_INCRF,   /* real: the same with floats */
     OP_DEL,     /* removes what was seen of all types, and the deadline */
@@ -33,8 +35,9 @@ enum op_kind {
 enum op_flag {
     OPF_FRESH = 1,   /* the key was, or becomes, empty: its deadline goes too */
     OPF_KEEPTTL = 2, /* OP_SET: leave the deadline */
-    OPF_EXTEND = 4,  /* increments, OP_PFADD: merge into the writer's own newest segment (same open frame) */
-    OPF_ABSORB = 8,  /* increments: num/real is the sum of all own segments, which it replaces */
+    OPF_EXTEND =
+        4, /* increments, OP_PFADD: merge into the writer's own newest segment (same open frame) */
+    OPF_ABSORB = 8, /* increments: num/real is the sum of all own segments, which it replaces */
 };
 
 #define DEADLINE_NEVER INT64_MAX
@@ -48,11 +51,17 @@ struct op {
     long double real;
 };
 
-/* Appends [stamp - base, kind | flags << 5, key, (elem), (val | num | real)]; elem and val stand only where the kind
- * has them (op_has_elem ...). Reals travel as bin(10): sign+exponent, mantissa, big endian (IEEE 754 extended). */
+/* Appends [stamp - base, kind | flags << 5, key, (elem), (val | num | real)]; elem and val stand
+ * only where the kind has them (op_has_elem ...). Reals travel as bin(10): sign+exponent, mantissa,
+ * big endian (IEEE 754 extended). */
 void op_encode(struct buf *out, const struct op *op, stamp_t base);
-/* Reads one; false on malformed bytes, unknown kind or flag, a stamp not above `base`, NaN, bad position or pairs. */
+/* Reads one; false on malformed bytes, unknown kind or flag, a stamp not above `base`, NaN, bad
+ * position or pairs. */
 bool op_decode(struct mp *m, struct op *op, stamp_t base);
 const char *op_kind_name(uint8_t kind);
+
+/* A long double on the wire: bin(10). Reading: false on another length or NaN. */
+void real_put(struct buf *out, long double v);
+bool real_read(struct mp *m, long double *out);
 
 #endif

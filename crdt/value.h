@@ -4,11 +4,12 @@
 
 #include "base/rng.h"
 #include "base/table.h"
+#include "base/tree.h"
 #include "crdt/cell.h"
 
 /*
- * A key with everything under its name: the cell of the keyspace, and its reading. Writing goes through value_apply()
- * and value_join() only (crdt/apply.h).
+ * A key with everything under its name: the cell of the keyspace, and its reading. Writing goes
+ * through value_apply() and value_join() only (crdt/apply.h).
  *
  * Types in the order of precedence: shown is the first that is not empty.
  */
@@ -25,12 +26,14 @@ enum type {
 };
 const char *type_name(enum type t); /* "hash" ...; HLL says "string", as Redis */
 
-/* `key` may be NULL everywhere below: the absent key. A deadline that has passed is the shard's business, not ours. */
-enum type value_type(const struct cell *key);    /* NONE also when only a deadline is left */
-int64_t value_deadline(const struct cell *key);  /* Unix ms, DEADLINE_NEVER */
+/* `key` may be NULL everywhere below: the absent key. A deadline that has passed is the shard's
+ * business, not ours. */
+enum type value_type(const struct cell *key);       /* NONE also when only a deadline is left */
+int64_t value_deadline(const struct cell *key);     /* Unix ms, DEADLINE_NEVER */
 stamp_t value_deadline_dot(const struct cell *key); /* of the visible deadline; 0 none */
-size_t value_memory(const struct cell *key);     /* bytes held, by MEMORY USAGE's idea */
-const char *value_encoding(const struct cell *key); /* Redis' names: int embstr raw listpack hashtable skiplist ... */
+size_t value_memory(const struct cell *key);        /* bytes held, by MEMORY USAGE's idea */
+const char *value_encoding(
+    const struct cell *key); /* Redis' names: int embstr raw listpack hashtable skiplist ... */
 /* Every dot of the key is settled and in its compact form. */
 bool value_is_settled(const struct cell *key);
 
@@ -38,16 +41,17 @@ bool value_is_settled(const struct cell *key);
 bool string_show(const struct cell *key, struct shown *out);
 enum number_kind string_number(const struct cell *key, int64_t *i, long double *r);
 
-/* ---- collections: hash (field), set (member), zset (member), list (position). `type` says which one is meant. */
+/* ---- collections: hash (field), set (member), zset (member), list (position). `type` says which
+ * one is meant. */
 size_t coll_len(const struct cell *key, enum type type);
 const struct cell *coll_find(const struct cell *key, enum type type, struct bytes name);
-/* In no useful order, but the same for equal histories on one machine: order of the table, or insertion. */
+/* In no useful order, but the same for equal histories on one machine: order of the table, or
+ * insertion; zset and list: their order. The collection must not change meanwhile. */
 struct coll_iter {
-    const struct cell *key;
-    enum type type;
+    const struct cell *at, *end; /* packed */
     struct table_iter table;
-    const uint8_t *at, *end;
-    bool packed;
+    struct tree_iter tree;
+    uint8_t kind;
 };
 void coll_iter(struct coll_iter *it, const struct cell *key, enum type type);
 const struct cell *coll_next(struct coll_iter *it); /* NULL at the end */
@@ -58,23 +62,27 @@ uint64_t coll_scan(const struct cell *key, enum type type, uint64_t cursor, size
 
 /* ---- ordered collections (zset: by score then member; list: by position), by rank from 0 */
 const struct cell *coll_at(const struct cell *key, enum type type, size_t rank);
+/* Stands on a place: next returns what is there and steps forward, prev returns it and steps back;
+ * NULL past either end. Start with a rank below the length. */
+#define COLL_PACKED_MAX 128
 struct order_iter {
-    struct coll_iter packed;
-    const struct cell *const *cells; /* packed collections: their cells' places, built at seek */
-    const struct cell *room[512];
-    long i, n;
-    struct { void *leaf; unsigned i; } tree;
+    const struct cell *cells[COLL_PACKED_MAX]; /* packed */
+    int i, n;
+    struct tree_iter tree;
     bool is_tree;
 };
 void order_iter(struct order_iter *it, const struct cell *key, enum type type, size_t rank);
 const struct cell *order_next(struct order_iter *it);
 const struct cell *order_prev(struct order_iter *it);
 
-size_t zset_rank(const struct cell *key, struct bytes member);              /* SIZE_MAX when absent */
-size_t zset_rank_score(const struct cell *key, double score, bool after);   /* members below score (after: up to and with it) */
-size_t zset_rank_lex(const struct cell *key, struct bytes member, bool after); /* likewise, by member: all scores equal */
+size_t zset_rank(const struct cell *key, struct bytes member); /* SIZE_MAX when absent */
+size_t zset_rank_score(const struct cell *key, double score,
+                       bool after); /* members below score (after: up to and with it) */
+size_t zset_rank_lex(const struct cell *key, struct bytes member,
+                     bool after); /* likewise, by member: all scores equal */
 
-/* ---- HyperLogLog: the union of all contributions as 16384 ranks; false when the shown type is not HLL */
+/* ---- HyperLogLog: the union of all contributions as 16384 ranks; false when the shown type is not
+ * HLL */
 #define HLL_REGISTERS 16384u
 bool hll_show(const struct cell *key, uint8_t ranks[HLL_REGISTERS]);
 

@@ -1,0 +1,566 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "crdt/coll.h"
+
+#include <assert.h>
+
+#include "base/mem.h"
+
+#define PASS_BATCH 128u
+
+static struct bytes name_of(const void *item) { return cell_name(item); }
+
+static const struct table_type element_table = {.name_of = name_of};
+
+static bool has_table(enum type t) { return t != TYPE_LIST; }
+
+static bool has_tree(enum type t) { return t == TYPE_ZSET || t == TYPE_LIST; }
+
+int coll_order(enum type type, const struct cell *a, const struct cell *b)
+{
+    if (type == TYPE_ZSET) {
+        double x = cell_score(a), y = cell_score(b);
+        if (x != y)
+            return x < y ? -1 : 1;
+    }
+    return bytes_cmp(cell_name(a), cell_name(b));
+}
+
+static int zset_cmp(const void *a, const void *b, void *arg)
+{
+    (void)arg;
+    return coll_order(TYPE_ZSET, a, b);
+}
+
+static int list_cmp(const void *a, const void *b, void *arg)
+{
+    (void)arg;
+    return coll_order(TYPE_LIST, a, b);
+}
+
+size_t coll_count(const struct coll *c)
+{
+    if (!c->is_large)
+        return c->count;
+    struct large *l = coll_large(c);
+    return has_table(c->type) ? l->table.count : l->tree.count;
+}
+
+size_t coll_memory(const struct coll *c)
+{
+    if (!c->is_large)
+        return mem_block_size(c);
+    struct large *l = coll_large(c);
+    /* 8: what the allocator's classes add to a small cell on average */
+    return sizeof *l + l->held + 8 * coll_count(c) +
+           (has_table(c->type) ? table_memory(&l->table) : 0) +
+           (has_tree(c->type) ? tree_memory(&l->tree) : 0);
+}
+
+/* ------------------------------------------------------------ finding */
+
+static bool list_below(const void *item, const void *arg)
+{
+    return bytes_cmp(cell_name(item), *(const struct bytes *)arg) < 0;
+}
+
+static struct cell *packed_find(const struct coll *c, struct bytes name)
+{
+    union {
+        const struct cell *in;
+        struct cell *out;
+    } u = {.in = coll_begin(c)};
+    const struct cell *end = coll_end(c);
+    while (u.in < end) {
+        struct view v = cell_view(u.in);
+        if (v.name.n == name.n && (name.n == 0 || memcmp(v.name.p, name.p, name.n) == 0))
+            return u.out;
+        u.in = (const struct cell *)(v.payload.p + v.payload.n);
+    }
+    return NULL;
+}
+
+void coll_seek(const struct coll *c, struct bytes name, struct place *out)
+{
+    *out = (struct place){0};
+    if (c == NULL)
+        return;
+    if (!c->is_large) {
+        out->cell = packed_find(c, name);
+        return;
+    }
+    struct large *l = coll_large(c);
+    if (has_table(c->type)) {
+        out->hash = table_hash(&l->table, name);
+        out->cell = table_get(&l->table, out->hash, name);
+        return;
+    }
+    struct cell *found = tree_at(&l->tree, tree_partition(&l->tree, list_below, &name));
+    if (found && bytes_eq(cell_name(found), name))
+        out->cell = found;
+}
+
+const struct cell *coll_by_rank(const struct coll *c, size_t rank)
+{
+    if (rank >= coll_count(c))
+        return NULL;
+    if (c->is_large) {
+        assert(has_tree(c->type));
+        return tree_at(&coll_large(c)->tree, rank);
+    }
+    const struct cell *at = coll_begin(c);
+    while (rank-- > 0)
+        at = cell_after(at);
+    return at;
+}
+
+enum { WALK_PACKED, WALK_TABLE, WALK_TREE };
+
+void coll_walk(struct coll_iter *it, const struct coll *c)
+{
+    it->kind = WALK_PACKED;
+    it->at = it->end = NULL;
+    if (c == NULL)
+        return;
+    if (!c->is_large) {
+        it->at = coll_begin(c);
+        it->end = coll_end(c);
+    } else if (has_tree(c->type)) {
+        it->kind = WALK_TREE;
+        tree_iter(&it->tree, &coll_large(c)->tree, 0);
+    } else {
+        it->kind = WALK_TABLE;
+        table_iter(&it->table, &coll_large(c)->table);
+    }
+}
+
+const struct cell *coll_next(struct coll_iter *it)
+{
+    if (it->kind == WALK_TREE)
+        return tree_next(&it->tree);
+    if (it->kind == WALK_TABLE)
+        return table_next(&it->table);
+    if (it->at == it->end)
+        return NULL;
+    const struct cell *c = it->at;
+    it->at = cell_after(c);
+    return c;
+}
+
+/* ------------------------------------------------------------ large */
+
+static void large_insert(struct large *l, uint64_t hash, struct cell *c)
+{
+    if (has_table(l->head.type))
+        table_put(&l->table, hash, c);
+    if (has_tree(l->head.type))
+        tree_put(&l->tree, c);
+    l->held += cell_size(c);
+}
+
+/* A cell of a packed collection as one of its own. */
+static struct cell *unpack(const struct coll *c, const struct cell *cell)
+{
+    struct view v = cell_view(cell);
+    struct heading h = {.name = v.name};
+    if (v.form == CELL_WIDE)
+        return cell_copy(&h, cell);
+    struct image im;
+    image_one(&im, v.form, view_dot(cell, &v, c->base), view_rest(cell, &v));
+    return cell_new(&h, &im);
+}
+
+static void raise_cell(struct context *ctx, const struct coll *c, const struct cell *cell)
+{
+    struct reg r;
+    reg_open(&r, c->type, cell, c->base);
+    for (uint32_t i = 0; i < r.nsib; i++)
+        context_raise(ctx, r.sib[i].dot);
+    for (uint32_t i = 0; i < r.nseg; i++)
+        context_raise(ctx, r.seg[i].to);
+    reg_close(&r);
+}
+
+static struct large *enlarge(const struct coll *c, struct hash_key key)
+{
+    struct large *l = mem_zalloc(sizeof *l);
+    l->head = (struct coll){.type = c->type, .is_large = true};
+    if (has_table(c->type))
+        table_init(&l->table, &element_table, key);
+    if (has_tree(c->type))
+        tree_init(&l->tree, c->type == TYPE_ZSET ? zset_cmp : list_cmp, NULL);
+    const struct cell *end = coll_end(c);
+    for (const struct cell *at = coll_begin(c); at < end; at = cell_after(at)) {
+        struct cell *own = unpack(c, at);
+        raise_cell(&l->newest, c, at);
+        large_insert(l, has_table(c->type) ? table_hash(&l->table, cell_name(own)) : 0, own);
+    }
+    return l;
+}
+
+/* The order of the tree after the cell at hand is replaced by an image: unchanged for lists and
+ * equal scores. */
+static bool order_stays(const struct coll *c, const struct cell *old, const struct image *im)
+{
+    if (c->type != TYPE_ZSET)
+        return true;
+    return im->form == CELL_SCORE && cell_form(old) == CELL_SCORE &&
+           load_double(im->rest.p) == cell_score(old);
+}
+
+static void large_replace(struct large *l, struct place *at, const struct heading *h,
+                          const struct image *im)
+{
+    struct cell *old = at->cell;
+    size_t was = cell_size(old), need = cell_need(h, im);
+    bool tree = has_tree(l->head.type), stays = order_stays(&l->head, old, im);
+    if (tree && !stays)
+        tree_take(&l->tree, old);
+    if (need == was && !im->borrows) {
+        cell_put(&old->b0, h, im);
+        if (tree && !stays)
+            tree_put(&l->tree, old);
+        return;
+    }
+    struct cell *c = cell_new(h, im);
+    if (has_table(l->head.type))
+        table_replace(&l->table, at->hash, old, c);
+    if (tree && stays)
+        tree_replace(&l->tree, old, c);
+    else if (tree)
+        tree_put(&l->tree, c);
+    mem_free(old);
+    at->cell = c;
+    l->held += need - was;
+}
+
+static struct coll *large_put(struct large *l, struct place *at, const struct heading *h,
+                              const struct image *im)
+{
+    image_raise(&l->newest, im);
+    if (at->cell) {
+        large_replace(l, at, h, im);
+    } else {
+        at->cell = cell_new(h, im);
+        large_insert(l, at->hash, at->cell);
+    }
+    return &l->head;
+}
+
+/* ------------------------------------------------------------ packed */
+
+/* Where in a packed collection a new cell belongs. */
+static size_t packed_slot(const struct coll *c, const struct cell *cell)
+{
+    if (!has_tree(c->type) || c->count == 0)
+        return c->bytes;
+    const struct cell *at = coll_begin(c), *end = coll_end(c);
+    while (at < end && coll_order(c->type, at, cell) < 0)
+        at = cell_after(at);
+    return (size_t)(&at->b0 - &coll_begin(c)->b0);
+}
+
+static uint8_t *packed_bytes(struct coll *c) { return (uint8_t *)(c + 1); }
+
+/* Opens a gap of `n` bytes at `slot`, or closes one of -n. */
+static struct coll *packed_shift(struct coll *c, size_t slot, ptrdiff_t n)
+{
+    size_t bytes = (size_t)((ptrdiff_t)c->bytes + n);
+    if (n < 0) {
+        uint8_t *p = packed_bytes(c) + slot;
+        memmove(p, p - n, c->bytes - slot - (size_t)-n);
+    }
+    struct coll *moved = mem_realloc(c, sizeof *c + bytes);
+    if (n > 0) {
+        uint8_t *p = packed_bytes(moved) + slot;
+        memmove(p + n, p, moved->bytes - slot);
+    }
+    moved->bytes = (uint32_t)bytes;
+    return moved;
+}
+
+/* Room for a cell that is put together before the block it goes into moves. */
+struct scratch {
+    uint8_t *p;
+    uint8_t room[512];
+};
+
+static struct coll *packed_put(struct coll *c, struct place *at, const struct heading *h,
+                               const struct image *im)
+{
+    struct scratch s;
+    size_t need = cell_need(h, im);
+    s.p = need <= sizeof s.room ? s.room : mem_alloc(need);
+    cell_put(s.p, h, im);
+    const struct cell *fresh = (const struct cell *)s.p;
+    size_t slot;
+    if (at->cell && order_stays(c, at->cell, im)) {
+        slot = (size_t)(&at->cell->b0 - packed_bytes(c));
+        size_t was = cell_size(at->cell);
+        if (need != was)
+            c = packed_shift(c, need > was ? slot + was : slot, (ptrdiff_t)need - (ptrdiff_t)was);
+    } else {
+        if (at->cell) {
+            slot = (size_t)(&at->cell->b0 - packed_bytes(c));
+            c = packed_shift(c, slot, -(ptrdiff_t)cell_size(at->cell));
+        } else {
+            c->count++;
+        }
+        slot = packed_slot(c, fresh);
+        c = packed_shift(c, slot, (ptrdiff_t)need);
+    }
+    at->cell = memcpy(packed_bytes(c) + slot, s.p, need);
+    if (s.p != s.room)
+        mem_free(s.p);
+    return c;
+}
+
+static bool outgrown(const struct coll *c, const struct place *at, const struct heading *h,
+                     const struct image *im)
+{
+    if (!at->cell && c->count >= COLL_PACKED_MAX)
+        return true;
+    if (c->type == TYPE_LIST)
+        return c->bytes + cell_need(h, im) > COLL_LIST_BYTES_MAX;
+    return h->name.n > COLL_ELEM_MAX ||
+           (c->type == TYPE_HASH &&
+            cell_need(h, im) - h->name.n > (im->form == CELL_WIDE ? 4 : 1) * (COLL_ELEM_MAX + 12));
+}
+
+/* ------------------------------------------------------------ changing */
+
+struct coll *coll_put(struct coll *c, enum type type, struct place *at, struct bytes name,
+                      const struct image *im, struct hash_key key)
+{
+    struct heading h = {.name = name};
+    if (c && c->is_large)
+        return large_put(coll_large(c), at, &h, im);
+    if (c == NULL) {
+        c = mem_alloc(sizeof *c);
+        *c = (struct coll){.type = (uint8_t)type, .base = im->form == CELL_WIDE ? 0 : im->dot};
+    }
+    if (!outgrown(c, at, &h, im)) {
+        h.base = c->base;
+        return packed_put(c, at, &h, im);
+    }
+    struct large *l = enlarge(c, key);
+    struct place there;
+    coll_seek(&l->head, name, &there);
+    if (!there.cell && has_table(type))
+        there.hash = table_hash(&l->table, name);
+    large_put(l, &there, &h, im);
+    at->cell = there.cell;
+    mem_free(c); /* only now: name and image may point into it */
+    return &l->head;
+}
+
+struct coll *coll_cut(struct coll *c, const struct place *at)
+{
+    if (!c->is_large) {
+        if (c->count == 1) {
+            mem_free(c);
+            return NULL;
+        }
+        size_t slot = (size_t)(&at->cell->b0 - packed_bytes(c));
+        c->count--;
+        return packed_shift(c, slot, -(ptrdiff_t)cell_size(at->cell));
+    }
+    struct large *l = coll_large(c);
+    if (has_tree(c->type))
+        tree_take(&l->tree, at->cell);
+    l->held -= cell_size(at->cell);
+    if (has_table(c->type))
+        table_remove(&l->table, at->hash, at->cell);
+    mem_free(at->cell);
+    if (coll_count(c) > 0)
+        return c;
+    coll_free(c);
+    return NULL;
+}
+
+/* ------------------------------------------------------------ passing over all */
+
+static struct coll *pass_packed(struct coll *c, struct hash_key key, coll_change *change, void *arg)
+{
+    struct coll *out = NULL;
+    const struct cell *end = coll_end(c);
+    for (const struct cell *at = coll_begin(c); at < end; at = cell_after(at)) {
+        struct reg r;
+        struct image im;
+        struct place nowhere = {0};
+        reg_init(&r, c->type);
+        enum fate fate = change(at, c->base, &r, arg);
+        if (fate == FATE_KEEP) {
+            reg_close(&r);
+            reg_open(&r, c->type, at, c->base);
+        }
+        if (fate != FATE_DROP) {
+            image_of_reg(&im, &r);
+            if (out && out->is_large && has_table(out->type))
+                nowhere.hash = table_hash(&coll_large(out)->table, cell_name(at));
+            out = coll_put(out, c->type, &nowhere, cell_name(at), &im, key);
+        }
+        reg_close(&r);
+    }
+    mem_free(c);
+    return out;
+}
+
+struct batch {
+    size_t n, cap;
+    struct cell **at; /* owned */
+};
+
+static void collect(void *item, void *arg)
+{
+    struct batch *b = arg;
+    if (b->n == b->cap) {
+        b->cap = b->cap ? 2 * b->cap : 2 * PASS_BATCH;
+        b->at = mem_realloc(b->at, b->cap * sizeof *b->at);
+    }
+    b->at[b->n++] = item;
+}
+
+/* Returns the collection, NULL when the element was the last. *kept tells whether it is still
+ * there. */
+static struct coll *pass_one(struct coll *c, struct hash_key key, struct cell *cell,
+                             coll_change *change, void *arg, bool *kept)
+{
+    struct reg r;
+    struct image im;
+    struct place at = {.cell = cell};
+    reg_init(&r, c->type);
+    enum fate fate = change(cell, 0, &r, arg);
+    *kept = fate != FATE_DROP;
+    if (fate != FATE_KEEP && has_table(c->type))
+        at.hash = table_hash(&coll_large(c)->table, cell_name(cell));
+    if (fate == FATE_DROP) {
+        c = coll_cut(c, &at);
+    } else if (fate == FATE_REPLACE) {
+        image_of_reg(&im, &r);
+        c = coll_put(c, c->type, &at, cell_name(cell), &im, key);
+    }
+    reg_close(&r);
+    return c;
+}
+
+static struct coll *pass_table(struct coll *c, struct hash_key key, coll_change *change, void *arg)
+{
+    struct batch b = {0};
+    uint64_t cursor = 0;
+    bool kept;
+    do {
+        b.n = 0;
+        cursor = table_scan(&coll_large(c)->table, cursor, PASS_BATCH, collect, &b);
+        for (size_t i = 0; i < b.n; i++)
+            c = pass_one(c, key, b.at[i], change, arg, &kept);
+    } while (cursor != 0 && c != NULL);
+    mem_free(b.at);
+    return c;
+}
+
+static struct coll *pass_list(struct coll *c, struct hash_key key, coll_change *change, void *arg)
+{
+    struct batch b = {0};
+    for (size_t rank = 0; c != NULL && rank < coll_count(c);) {
+        struct tree_iter it;
+        void *item;
+        tree_iter(&it, &coll_large(c)->tree, rank);
+        for (b.n = 0; b.n < PASS_BATCH && (item = tree_next(&it)) != NULL;)
+            collect(item, &b);
+        for (size_t i = 0; i < b.n; i++) {
+            bool kept;
+            c = pass_one(c, key, b.at[i], change, arg, &kept);
+            rank += kept;
+        }
+    }
+    mem_free(b.at);
+    return c;
+}
+
+struct coll *coll_pass(struct coll *c, struct hash_key key, coll_change *change, void *arg)
+{
+    if (c == NULL)
+        return NULL;
+    if (!c->is_large)
+        return pass_packed(c, key, change, arg);
+    return has_table(c->type) ? pass_table(c, key, change, arg) : pass_list(c, key, change, arg);
+}
+
+/* ------------------------------------------------------------ freeing */
+
+static void free_item(void *item, void *arg)
+{
+    (void)arg;
+    mem_free(item);
+}
+
+static void free_frame(struct large *l)
+{
+    if (has_table(l->head.type))
+        table_deinit(&l->table, NULL, NULL);
+    if (has_tree(l->head.type))
+        tree_deinit(&l->tree, NULL, NULL);
+    context_deinit(&l->newest);
+    mem_free(l);
+}
+
+void coll_free(struct coll *c)
+{
+    size_t all = SIZE_MAX;
+    if (c)
+        coll_free_step(c, &all);
+}
+
+struct countdown {
+    size_t freed;
+};
+
+static void free_counted(void *item, void *arg)
+{
+    struct countdown *n = arg;
+    n->freed++;
+    free_item(item, NULL);
+}
+
+/* The table keeps the addresses of what is freed; from here on only the cursor moves over it. */
+static bool free_table_step(struct large *l, size_t *budget)
+{
+    while (*budget > 0) {
+        struct countdown n = {0};
+        size_t want = *budget < PASS_BATCH ? *budget : PASS_BATCH;
+        l->freed = table_scan(&l->table, l->freed, want, free_counted, &n);
+        *budget -= n.freed < *budget ? n.freed : *budget;
+        if (l->freed == 0)
+            return false;
+    }
+    return true;
+}
+
+static bool free_tree_step(struct large *l, size_t *budget)
+{
+    struct tree_iter it;
+    void *item;
+    if (l->freed >= l->tree.count)
+        return false;
+    tree_iter(&it, &l->tree, l->freed);
+    while (*budget > 0 && (item = tree_next(&it)) != NULL) {
+        mem_free(item);
+        l->freed++;
+        --*budget;
+    }
+    return l->freed < l->tree.count;
+}
+
+bool coll_free_step(struct coll *c, size_t *budget)
+{
+    if (!c->is_large) {
+        *budget -= *budget > 0;
+        mem_free(c);
+        return false;
+    }
+    struct large *l = coll_large(c);
+    if (has_table(c->type) ? free_table_step(l, budget) : free_tree_step(l, budget))
+        return true;
+    free_frame(l);
+    return false;
+}

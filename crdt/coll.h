@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#ifndef MERIDIAN_CRDT_COLL_H
+#define MERIDIAN_CRDT_COLL_H
+
+#include "crdt/form.h"
+
+/*
+ * A collection: elements as cells, for crdt/ only.
+ *
+ * Packed: this header and behind it the cells, one after the other, in one allocation; hash and set
+ * in order of insertion, zset by (score, member), list by position. Large: struct large, each cell
+ * an allocation of its own, found through a table (hash, set, zset) and ordered by a tree (zset,
+ * list). A collection never becomes packed again; one that is empty is freed.
+ */
+struct coll {
+    uint8_t type; /* enum type */
+    bool is_large;
+    uint16_t count; /* packed */
+    uint32_t bytes; /* packed: of the cells */
+    stamp_t base;   /* packed: what short dots are relative to */
+};
+
+struct large {
+    struct coll head;
+    struct table table;
+    struct tree tree;
+    struct hash128 sum;    /* of its elements' digest terms, so that dropping it whole costs O(1) */
+    struct context newest; /* covers every dot inside: whoever has seen this has seen all */
+    size_t held;           /* bytes of the cells */
+    uint64_t freed;        /* how far freeing in steps has got: a table cursor, or a rank */
+};
+
+#define COLL_ELEM_MAX 64u         /* an element beyond this makes a hash, set or zset large */
+#define COLL_LIST_BYTES_MAX 8192u /* more makes a list large */
+
+static inline struct large *coll_large(const struct coll *c)
+{
+    union {
+        const struct coll *in;
+        struct large *out;
+    } u = {.in = c};
+    return u.out;
+}
+
+static inline const struct cell *coll_begin(const struct coll *c)
+{
+    return (const struct cell *)(c + 1);
+}
+
+static inline const struct cell *coll_end(const struct coll *c)
+{
+    return (const struct cell *)((const uint8_t *)(c + 1) + c->bytes);
+}
+
+size_t coll_count(const struct coll *c);
+size_t coll_memory(const struct coll *c);
+int coll_order(enum type type, const struct cell *a, const struct cell *b);
+
+/* Where an element is, or would be. */
+struct place {
+    struct cell *cell; /* NULL: absent */
+    uint64_t hash;     /* large, with a table */
+};
+void coll_seek(const struct coll *c, struct bytes name, struct place *out);
+
+/* Adds the element or replaces it; c NULL: makes the collection. Returns where the collection is
+ * now. */
+struct coll *coll_put(struct coll *c, enum type type, struct place *at, struct bytes name,
+                      const struct image *im, struct hash_key key);
+/* Takes an element out; returns NULL, the collection freed, when it was the last. */
+struct coll *coll_cut(struct coll *c, const struct place *at);
+
+/* Passes over all elements: the callback says what becomes of each. It may see an element of a
+ * large collection twice. */
+enum fate { FATE_KEEP, FATE_DROP, FATE_REPLACE };
+typedef enum fate coll_change(const struct cell *c, stamp_t base, struct reg *reg, void *arg);
+/* `change` may open the register into *reg for FATE_REPLACE; it is closed here. Returns the
+ * collection now. */
+struct coll *coll_pass(struct coll *c, struct hash_key key, coll_change *change, void *arg);
+
+void coll_free(struct coll *c);
+/* Frees up to *budget elements and lowers it; false when all is freed, the collection too. */
+bool coll_free_step(struct coll *c, size_t *budget);
+
+/* ---- reading, shared with value.c */
+void coll_walk(struct coll_iter *it, const struct coll *c);
+const struct cell *coll_by_rank(const struct coll *c, size_t rank);
+
+#endif

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "crdt/elem.h"
+
+#include "base/mem.h"
+
+/*
+ * The join of two states of one key: what both hold, and what one holds and the other has not seen.
+ * Element by element, as the model's Key.join.
+ */
+struct join {
+    struct change ch;
+    const struct context *mine, *theirs;
+    const struct coll *other; /* their collection of the type at hand */
+    enum type type;
+    uint64_t seed;
+    struct hash128 minus, plus;
+};
+
+static stamp_t coll_base(const struct coll *c) { return c && !c->is_large ? c->base : 0; }
+
+/* Joins into *r; counts who lost. */
+static void join_register(struct join *j, struct reg *r, const struct reg *o, struct bytes elem)
+{
+    unsigned met = reg_join(r, j->mine, o, j->theirs);
+    if (met && r->type != TYPE_SET && j->ch.s->conflicts)
+        j->ch.s->conflicts->register_lost += met;
+    change_queue(&j->ch, r, elem);
+}
+
+/* An element of mine that is to stay as it is, by its looks: one dot, and they hold the same or
+ * have not seen it. */
+static bool stays(const struct join *j, const struct cell *e, stamp_t base, const struct cell *o)
+{
+    if (cell_form(e) >= CELL_COUNT || (o && cell_form(o) >= CELL_COUNT))
+        return false;
+    struct view v = cell_view(e);
+    stamp_t dot = view_dot(e, &v, base);
+    if (o == NULL)
+        return !context_covers(j->theirs, dot);
+    struct view w = cell_view(o);
+    return dot == view_dot(o, &w, coll_base(j->other));
+}
+
+static enum fate join_mine(const struct cell *e, stamp_t base, struct reg *r, void *arg)
+{
+    struct join *j = arg;
+    struct place there;
+    coll_seek(j->other, cell_name(e), &there);
+#ifndef MUTANT_join_keeps_removed
+    if (stays(j, e, base, there.cell))
+        return FATE_KEEP;
+#endif
+    struct reg o;
+    reg_open(r, (uint8_t)j->type, e, base);
+    reg_open(&o, (uint8_t)j->type, there.cell, coll_base(j->other));
+    join_register(j, r, &o, cell_name(e));
+    if (!j->ch.s->digest_off) {
+        j->minus = hash128_add(j->minus, digest_element(j->seed, j->type, e));
+        if (!reg_empty(r))
+            j->plus = hash128_add(j->plus, digest_open(j->seed, cell_name(e), r));
+    }
+    reg_close(&o);
+    j->ch.out->changed = true;
+    return reg_empty(r) ? FATE_DROP : FATE_REPLACE;
+}
+
+/* What they hold and I do not. */
+static struct coll *join_new(struct join *j, struct coll *c)
+{
+    struct coll_iter it;
+    const struct cell *e;
+    coll_walk(&it, j->other);
+    while ((e = coll_next(&it)) != NULL) {
+        struct place at;
+        struct reg r, o;
+        struct image im;
+        coll_seek(c, cell_name(e), &at);
+        if (at.cell)
+            continue;
+        reg_init(&r, (uint8_t)j->type);
+        reg_open(&o, (uint8_t)j->type, e, coll_base(j->other));
+        join_register(j, &r, &o, cell_name(e));
+        if (!reg_empty(&r)) {
+            image_of_reg(&im, &r);
+            c = elem_store(c, j->type, &at, cell_name(e), &im, &j->ch);
+        }
+        reg_close(&r);
+        reg_close(&o);
+    }
+    return c;
+}
+
+static struct coll *join_coll(struct join *j, enum type type, struct coll *c,
+                              const struct coll *other)
+{
+    j->type = type;
+    j->other = other;
+    j->seed = digest_seed(j->ch.key, type);
+    j->minus = j->plus = (struct hash128){0};
+    bool was_large = c && c->is_large;
+    c = coll_pass(c, j->ch.s->hash_key, join_mine, j);
+    change_digest(j->ch.s, j->minus, j->plus);
+    coll_sum(c, was_large, &j->ch, j->minus, j->plus);
+    return join_new(j, c);
+}
+
+static void join_part(struct join *j, struct multi *m, enum type type, const struct cell *key,
+                      const struct cell *other)
+{
+    struct cell *old = m->part[type].reg;
+    struct hash128 minus = {0}, plus = {0};
+    struct reg r, o;
+    if (!j->ch.s->digest_off)
+        minus = digest_register(j->ch.key, type, old);
+    reg_open(&r, (uint8_t)type, old, 0);
+    reg_open(&o, (uint8_t)type, other, 0);
+    join_register(j, &r, &o, bytes_of(NULL, 0));
+    struct cell *now = register_cell(&r);
+    reg_close(&r);
+    reg_close(&o);
+    multi_set_register(m, type, now, key);
+    if (!j->ch.s->digest_off)
+        plus = digest_register(j->ch.key, type, now);
+    change_digest(j->ch.s, minus, plus);
+    j->ch.out->changed = true;
+}
+
+static bool has_deadline(const struct deadline *d, uint32_t n, stamp_t dot)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (d[i].dot == dot)
+            return true;
+    return false;
+}
+
+static void join_deadlines(struct join *j, struct multi *m, const struct multi *o)
+{
+    uint32_t n = 0, was = m->ndeadlines;
+    for (uint32_t i = 0; i < was; i++)
+        if (has_deadline(o->deadlines, o->ndeadlines, m->deadlines[i].dot) ||
+            !context_covers(j->theirs, m->deadlines[i].dot))
+            m->deadlines[n++] = m->deadlines[i];
+    m->ndeadlines = n;
+    for (uint32_t i = 0; i < o->ndeadlines; i++) {
+        struct deadline d = o->deadlines[i];
+        if (has_deadline(m->deadlines, m->ndeadlines, d.dot) || context_covers(j->mine, d.dot))
+            continue;
+        deadlines_insert(m, d);
+        if (m->ndeadlines > 1 && j->ch.s->conflicts)
+            j->ch.s->conflicts->deadline_lost++;
+    }
+}
+
+static struct hash128 deadline_term(const struct join *j, const struct multi *m)
+{
+    const struct deadline *d = deadlines_shown(m);
+    if (d == NULL || j->ch.s->digest_off || multi_type(m) == TYPE_NONE)
+        return (struct hash128){0};
+    return digest_deadline(j->ch.key, d->ms);
+}
+
+static unsigned types_of(const struct multi *m)
+{
+    unsigned n = 0;
+    for (enum type t = TYPE_STREAM; t < TYPE_COUNT; t++)
+        n += part_present(&m->part[t]);
+    return n;
+}
+
+static void join_parts(struct join *j, struct multi *m, const struct multi *o,
+                       const struct cell *key)
+{
+    unsigned types = types_of(m);
+    struct hash128 minus = deadline_term(j, m);
+    for (enum type t = TYPE_STREAM; t < TYPE_COUNT; t++) {
+        if (!part_present(&m->part[t]) && !part_present(&o->part[t]))
+            continue;
+        if (type_is_register(t))
+            join_part(j, m, t, key, o->part[t].reg);
+        else
+            m->part[t].coll = join_coll(j, t, m->part[t].coll, o->part[t].coll);
+    }
+    join_deadlines(j, m, o);
+    change_digest(j->ch.s, minus, deadline_term(j, m));
+    unsigned now = types_of(m);
+    if (now > 1 && now > types && j->ch.s->conflicts)
+        j->ch.s->conflicts->type_hidden++;
+    j->ch.out->is_empty = now == 0;
+}
+
+struct cell *value_join(struct cell *key, const struct context *mine, struct cell *theirs,
+                        const struct context *their_context, const struct context *vv_after,
+                        const struct surroundings *s, struct applied *out)
+{
+    *out = (struct applied){.was_empty = value_type(key) == TYPE_NONE, .is_empty = true};
+    if (key == NULL && theirs == NULL)
+        return NULL;
+    struct bytes name = cell_name(key ? key : theirs);
+    struct join j = {.ch = {.vv = vv_after, .s = s, .key = name, .out = out},
+                     .mine = mine,
+                     .theirs = their_context};
+    struct multi m, o;
+    multi_open(&m, key);
+    multi_open(&o, theirs);
+    join_parts(&j, &m, &o, key);
+    key = multi_close(&m, key, name, vv_after, s);
+    for (enum type t = TYPE_STREAM; t < TYPE_COUNT; t++) {
+        if (o.part[t].reg != theirs)
+            mem_free(o.part[t].reg);
+        coll_discard(o.part[t].coll, s);
+    }
+    mem_free(o.deadlines);
+    context_deinit(&o.bare_since);
+    mem_free(theirs);
+    return key;
+}

@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "crdt/reg.h"
+
+#include <assert.h>
+
+#include "base/mem.h"
+#include "crdt/form.h"
+#include "crdt/hll.h"
+
+void reg_init(struct reg *r, uint8_t type)
+{
+    r->type = type;
+    r->queued = false;
+    r->nsib = r->nseg = r->nowned = 0;
+    r->sib = r->sib_room;
+    r->seg = r->seg_room;
+    r->sib_cap = sizeof r->sib_room / sizeof r->sib_room[0];
+    r->seg_cap = sizeof r->seg_room / sizeof r->seg_room[0];
+    r->owned = NULL;
+}
+
+void reg_close(struct reg *r)
+{
+    if (r->sib != r->sib_room)
+        mem_free(r->sib);
+    if (r->seg != r->seg_room)
+        mem_free(r->seg);
+    for (uint32_t i = 0; i < r->nowned; i++)
+        buf_deinit(&r->owned[i]);
+    mem_free(r->owned);
+}
+
+static void sib_room(struct reg *r)
+{
+    if (r->nsib < r->sib_cap)
+        return;
+    r->sib_cap *= 2;
+    struct sibling *was = r->sib;
+    bool heap = was != r->sib_room;
+    r->sib = mem_realloc(heap ? was : NULL, r->sib_cap * sizeof *was);
+    if (!heap)
+        memcpy(r->sib, was, r->nsib * sizeof *was);
+}
+
+static void seg_room(struct reg *r)
+{
+    if (r->nseg < r->seg_cap)
+        return;
+    r->seg_cap *= 2;
+    struct segment *was = r->seg;
+    bool heap = was != r->seg_room;
+    r->seg = mem_realloc(heap ? was : NULL, r->seg_cap * sizeof *was);
+    if (!heap)
+        memcpy(r->seg, was, r->nseg * sizeof *was);
+}
+
+void reg_push_sibling(struct reg *r, stamp_t dot, struct bytes val)
+{
+    sib_room(r);
+    r->sib[r->nsib++] = (struct sibling){.dot = dot, .val = val};
+}
+
+struct segment *reg_push_segment(struct reg *r)
+{
+    seg_room(r);
+    return &r->seg[r->nseg++];
+}
+
+/* A buffer that lives as long as the register. */
+static struct buf *own(struct reg *r)
+{
+    r->owned = mem_realloc(r->owned, (r->nowned + 1) * sizeof *r->owned);
+    r->owned[r->nowned] = (struct buf){0};
+    return &r->owned[r->nowned++];
+}
+
+/* ------------------------------------------------------------ the bytes of CELL_WIDE */
+
+static size_t amount_size(const struct segment *s)
+{
+    switch (s->kind) {
+    case AMOUNT_INT64:
+        return 8;
+    case AMOUNT_INT:
+        return 16;
+    case AMOUNT_REAL:
+        return sizeof(long double);
+    default:
+        return varint_size(s->ranks.n) + s->ranks.n;
+    }
+}
+
+static bool all_ints(const struct reg *r)
+{
+    for (uint32_t i = 0; i < r->nseg; i++)
+        if (r->seg[i].kind != AMOUNT_INT64)
+            return false;
+    return true;
+}
+
+size_t reg_wide_size(const struct reg *r)
+{
+    size_t n = 2 + varint_size(r->nseg) + varint_size(r->nsib);
+    size_t kind = all_ints(r) ? 0 : 1;
+    for (uint32_t i = 0; i < r->nseg; i++)
+        n += kind + 16 + amount_size(&r->seg[i]);
+    for (uint32_t i = 0; i < r->nsib; i++)
+        n += 8 + varint_size(r->sib[i].val.n) + r->sib[i].val.n;
+    return n;
+}
+
+static uint8_t *amount_write(uint8_t *p, const struct segment *s)
+{
+    size_t n = amount_size(s);
+    if (s->kind == AMOUNT_INT64) {
+        store_u64(p, (uint64_t)(int64_t)s->num);
+    } else if (s->kind == AMOUNT_INT) {
+        memcpy(p, &s->num, n);
+    } else if (s->kind == AMOUNT_REAL) {
+        memcpy(p, &s->real, n);
+    } else {
+        memcpy(varint_write(p, s->ranks.n), s->ranks.p, s->ranks.n);
+    }
+    return p + n;
+}
+
+void reg_wide_write(const struct reg *r, uint8_t *p)
+{
+    bool ints = all_ints(r);
+    *p++ = (uint8_t)((r->queued ? WIDE_QUEUED : 0u) | (ints ? WIDE_INTS : 0u));
+    p = varint_write(p, r->nseg);
+    p = varint_write(p, r->nsib);
+    *p++ = r->type;
+    for (uint32_t i = 0; i < r->nseg; i++) {
+        if (!ints)
+            *p++ = r->seg[i].kind;
+        store_u64(p, r->seg[i].from);
+        store_u64(p + 8, r->seg[i].to);
+        p = amount_write(p + 16, &r->seg[i]);
+    }
+    for (uint32_t i = 0; i < r->nsib; i++) {
+        struct bytes val = r->sib[i].val;
+        store_u64(p, r->sib[i].dot);
+        p = varint_write(p + 8, val.n);
+        if (val.n)
+            memcpy(p, val.p, val.n);
+        p += val.n;
+    }
+}
+
+static const uint8_t *segment_read(const uint8_t *p, bool ints, struct segment *s)
+{
+    s->kind = ints ? AMOUNT_INT64 : *p++;
+    s->from = load_u64(p);
+    s->to = load_u64(p + 8);
+    p += 16;
+    switch (s->kind) {
+    case AMOUNT_INT64:
+        s->num = (int64_t)load_u64(p);
+        return p + 8;
+    case AMOUNT_INT:
+        memcpy(&s->num, p, sizeof s->num);
+        return p + sizeof s->num;
+    case AMOUNT_REAL:
+        memcpy(&s->real, p, sizeof s->real);
+        return p + sizeof s->real;
+    default:
+        p = varint_read(p, &s->ranks.n);
+        s->ranks.p = p;
+        return p + s->ranks.n;
+    }
+}
+
+static void open_wide(struct reg *r, const uint8_t *p)
+{
+    uint8_t flags = *p++;
+    size_t nseg, nsib;
+    p = varint_read(p, &nseg);
+    p = varint_read(p, &nsib);
+    r->type = *p++;
+    r->queued = (flags & WIDE_QUEUED) != 0;
+    for (size_t i = 0; i < nseg; i++)
+        p = segment_read(p, (flags & WIDE_INTS) != 0, reg_push_segment(r));
+    for (size_t i = 0; i < nsib; i++) {
+        stamp_t dot = load_u64(p);
+        size_t n;
+        p = varint_read(p + 8, &n);
+        reg_push_sibling(r, dot, bytes_of(p, n));
+        p += n;
+    }
+}
+
+void reg_open(struct reg *r, uint8_t type, const struct cell *c, stamp_t base)
+{
+    reg_init(r, type);
+    if (c == NULL)
+        return;
+    struct view v = cell_view(c);
+    if (v.form == CELL_WIDE) {
+        open_wide(r, v.payload.p);
+        return;
+    }
+    assert(v.form <= CELL_COUNT);
+    struct bytes rest = view_rest(c, &v);
+    if (v.form != CELL_COUNT) {
+        reg_push_sibling(r, view_dot(c, &v, base), rest);
+        return;
+    }
+    struct segment *s = reg_push_segment(r);
+    s->from = view_dot(c, &v, base);
+    s->to = load_u64(rest.p);
+    s->kind = AMOUNT_INT64;
+    s->num = (int64_t)load_u64(rest.p + 8);
+}
+
+/* ------------------------------------------------------------ questions */
+
+bool reg_settled(const struct reg *r)
+{
+    if (r->nsib > 1)
+        return false;
+    for (uint32_t i = 1; i < r->nseg; i++)
+        if (stamp_actor(r->seg[i].to) == stamp_actor(r->seg[i - 1].to))
+            return false;
+    return true;
+}
+
+stamp_t reg_newest(const struct reg *r)
+{
+    stamp_t newest = r->nsib ? r->sib[r->nsib - 1].dot : 0;
+    for (uint32_t i = 0; i < r->nseg; i++)
+        if (r->seg[i].to > newest)
+            newest = r->seg[i].to;
+    return newest;
+}
+
+int64_t clamp_i64(__int128 v)
+{
+    return v > INT64_MAX ? INT64_MAX : v < INT64_MIN ? INT64_MIN : (int64_t)v;
+}
+
+/* Sums go from left to right, so a merged prefix of the list stands for what it merged, bit for
+ * bit. */
+static void total_plus(struct total *t, bool real, __int128 num, long double x, bool score)
+{
+    if (!t->real && !real) {
+        t->num += num;
+        return;
+    }
+    if (!t->real)
+        t->x = (long double)t->num;
+    t->real = true;
+    long double add = real ? x : (long double)num;
+    t->x = score ? (long double)((double)t->x + (double)add) : t->x + add;
+}
+
+void total_add(struct total *t, const struct segment *s, bool score)
+{
+    bool real = s->kind == AMOUNT_REAL;
+    total_plus(t, real, real ? 0 : s->num, real ? s->real : 0, score);
+}
+
+void reg_total(const struct reg *r, struct total *out)
+{
+    bool score = r->type == TYPE_ZSET;
+    *out = (struct total){0};
+    for (uint32_t i = 0; i < r->nseg;) {
+        uint32_t actor = stamp_actor(r->seg[i].to);
+        struct total one = {0};
+        for (; i < r->nseg && stamp_actor(r->seg[i].to) == actor; i++)
+            total_add(&one, &r->seg[i], score);
+        total_plus(out, one.real, one.num, one.x, score);
+    }
+}
+
+/* ------------------------------------------------------------ changes */
+
+bool reg_remove(struct reg *r, const struct seen *seen)
+{
+    uint32_t n = 0, was_sib = r->nsib, was_seg = r->nseg;
+    for (uint32_t i = 0; i < r->nsib; i++)
+        if (!seen_covers(seen, r->sib[i].dot))
+            r->sib[n++] = r->sib[i];
+    r->nsib = n;
+    n = 0;
+    for (uint32_t i = 0; i < r->nseg; i++)
+        if (!seen_covers(seen, r->seg[i].to))
+            r->seg[n++] = r->seg[i];
+    r->nseg = n;
+    return r->nsib != was_sib || r->nseg != was_seg;
+}
+
+static void insert_sibling(struct reg *r, stamp_t dot, struct bytes val)
+{
+    reg_push_sibling(r, dot, val);
+    uint32_t i = r->nsib - 1;
+    for (; i > 0 && r->sib[i - 1].dot > dot; i--)
+        r->sib[i] = r->sib[i - 1];
+    r->sib[i] = (struct sibling){.dot = dot, .val = val};
+}
+
+void reg_assign(struct reg *r, stamp_t stamp, const struct seen *seen, struct bytes val)
+{
+    reg_remove(r, seen);
+    insert_sibling(r, stamp, val);
+}
+
+/* The actor's segments stand at [*first, *end). */
+static void actor_range(const struct reg *r, uint32_t actor, uint32_t *first, uint32_t *end)
+{
+    uint32_t i = 0;
+    while (i < r->nseg && stamp_actor(r->seg[i].to) < actor)
+        i++;
+    *first = i;
+    while (i < r->nseg && stamp_actor(r->seg[i].to) == actor)
+        i++;
+    *end = i;
+}
+
+/* Narrows what can be an int64 and widens what cannot: the kind is a matter of storage only. */
+static void set_int(struct segment *s, __int128 v)
+{
+    s->num = v;
+    s->kind = v >= INT64_MIN && v <= INT64_MAX ? AMOUNT_INT64 : AMOUNT_INT;
+}
+
+/* s := s + amount, of one actor. */
+static void merge_amount(struct reg *r, struct segment *s, const struct segment *amount)
+{
+    if (s->kind == AMOUNT_RANKS || amount->kind == AMOUNT_RANKS) {
+        struct buf *b = own(r);
+        ranks_join(b, s->ranks, amount->ranks);
+        s->ranks = buf_bytes(b);
+        return;
+    }
+    struct total t = {0};
+    total_add(&t, s, r->type == TYPE_ZSET);
+    total_add(&t, amount, r->type == TYPE_ZSET);
+    if (t.real) {
+        s->kind = AMOUNT_REAL;
+        s->real = t.x;
+    } else {
+        set_int(s, t.num);
+    }
+}
+
+void reg_add(struct reg *r, stamp_t stamp, const struct segment *amount, uint8_t flags)
+{
+    uint32_t first, end;
+    actor_range(r, stamp_actor(stamp), &first, &end);
+    if ((flags & OPF_EXTEND) && end > first) {
+        merge_amount(r, &r->seg[end - 1], amount);
+        r->seg[end - 1].to = stamp;
+        return;
+    }
+    if ((flags & OPF_ABSORB) && end > first) {
+        memmove(&r->seg[first], &r->seg[end], (r->nseg - end) * sizeof *r->seg);
+        r->nseg -= end - first;
+        end = first;
+    }
+    reg_push_segment(r);
+    memmove(&r->seg[end + 1], &r->seg[end], (r->nseg - 1 - end) * sizeof *r->seg);
+    r->seg[end] = *amount;
+    r->seg[end].from = r->seg[end].to = stamp;
+}
+
+/* ------------------------------------------------------------ compaction */
+
+static bool may_forget(const struct context *stable, stamp_t dot)
+{
+#ifdef MUTANT_compact_unstable
+    (void)stable;
+    return dot != 0;
+#else
+    return context_covers(stable, dot);
+#endif
+}
+
+static void wait_for(stamp_t *waits, stamp_t dot)
+{
+    if (dot > *waits)
+        *waits = dot;
+}
+
+/* Losing siblings go once every operation concurrent to them is here. */
+static void compact_siblings(struct reg *r, const struct context *stable, stamp_t *waits)
+{
+    stamp_t winner = 0;
+    for (uint32_t i = 0; i < r->nsib; i++)
+        if (may_forget(stable, r->sib[i].dot))
+            winner = r->sib[i].dot;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < r->nsib; i++)
+        if (r->sib[i].dot == winner || !may_forget(stable, r->sib[i].dot))
+            r->sib[n++] = r->sib[i];
+    r->nsib = n;
+    for (uint32_t i = 0; i < n && n > 1; i++)
+        if (r->sib[i].dot != winner)
+            wait_for(waits, r->sib[i].dot);
+}
+
+/* One actor's stable segments, a prefix of its list, become one. */
+static void compact_segments(struct reg *r, const struct context *stable, stamp_t *waits)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < r->nseg; i++) {
+        struct segment s = r->seg[i];
+        uint32_t actor = stamp_actor(s.to);
+        bool same = n > 0 && stamp_actor(r->seg[n - 1].to) == actor;
+        if (same && may_forget(stable, s.to)) {
+            merge_amount(r, &r->seg[n - 1], &s);
+            r->seg[n - 1].to = s.to;
+            continue;
+        }
+        if (same)
+            wait_for(waits, s.to);
+        r->seg[n++] = s;
+    }
+    r->nseg = n;
+}
+
+bool reg_compact(struct reg *r, const struct context *stable, stamp_t *waits)
+{
+    uint32_t nsib = r->nsib, nseg = r->nseg;
+    compact_siblings(r, stable, waits);
+    compact_segments(r, stable, waits);
+    return r->nsib != nsib || r->nseg != nseg;
+}
+
+/* ------------------------------------------------------------ join */
+
+static bool has_sibling(const struct reg *r, stamp_t dot)
+{
+    for (uint32_t i = 0; i < r->nsib; i++)
+        if (r->sib[i].dot == dot)
+            return true;
+    return false;
+}
+
+/* What both hold stays, and what the other side has not seen yet. */
+static bool survives(const struct reg *other, const struct context *octx, stamp_t dot)
+{
+#ifdef MUTANT_join_keeps_removed
+    (void)other;
+    (void)octx;
+    return dot != 0;
+#else
+    return has_sibling(other, dot) || !context_covers(octx, dot);
+#endif
+}
+
+static unsigned join_siblings(struct reg *r, const struct context *rctx, const struct reg *o,
+                              const struct context *octx)
+{
+    uint32_t n = 0, mine = 0, theirs = 0;
+    for (uint32_t i = 0; i < r->nsib; i++) {
+        if (!survives(o, octx, r->sib[i].dot))
+            continue;
+        mine += !has_sibling(o, r->sib[i].dot);
+        r->sib[n++] = r->sib[i];
+    }
+    r->nsib = n;
+    for (uint32_t i = 0; i < o->nsib; i++) {
+        if (has_sibling(r, o->sib[i].dot) || context_covers(rctx, o->sib[i].dot))
+            continue;
+        insert_sibling(r, o->sib[i].dot, o->sib[i].val);
+        theirs++;
+    }
+    return mine > 0 && theirs > 0 ? 1 : theirs > 0 && r->nsib > theirs ? 1 : 0;
+}
+
+/* Two lists of one actor's segments: a removal takes a prefix of them, so of what both sides know
+ * the list whose first survivor is later knows more removals; behind it comes what only one side
+ * knows. */
+static void join_actor(struct reg *out, const struct segment *a, uint32_t an,
+                       const struct segment *b, uint32_t bn, stamp_t both)
+{
+    uint32_t ca = 0, cb = 0;
+    while (ca < an && a[ca].to <= both)
+        ca++;
+    while (cb < bn && b[cb].to <= both)
+        cb++;
+    stamp_t first_a = ca ? a[0].from : UINT64_MAX, first_b = cb ? b[0].from : UINT64_MAX;
+    const struct segment *common = first_a >= first_b ? a : b;
+    uint32_t n = first_a >= first_b ? ca : cb;
+    for (uint32_t i = 0; i < n; i++)
+        *reg_push_segment(out) = common[i];
+    for (uint32_t i = ca; i < an; i++)
+        *reg_push_segment(out) = a[i];
+    for (uint32_t i = cb; i < bn; i++)
+        *reg_push_segment(out) = b[i];
+}
+
+static void join_segments(struct reg *r, const struct context *rctx, const struct reg *o,
+                          const struct context *octx)
+{
+    struct reg out;
+    reg_init(&out, r->type);
+    uint32_t i = 0, j = 0;
+    while (i < r->nseg || j < o->nseg) {
+        uint32_t ai = i < r->nseg ? stamp_actor(r->seg[i].to) : UINT32_MAX;
+        uint32_t aj = j < o->nseg ? stamp_actor(o->seg[j].to) : UINT32_MAX;
+        uint32_t actor = ai < aj ? ai : aj, i0 = i, j0 = j;
+        while (i < r->nseg && stamp_actor(r->seg[i].to) == actor)
+            i++;
+        while (j < o->nseg && stamp_actor(o->seg[j].to) == actor)
+            j++;
+        stamp_t mine = context_get(rctx, actor), theirs = context_get(octx, actor);
+        join_actor(&out, r->seg + i0, i - i0, o->seg + j0, j - j0, mine < theirs ? mine : theirs);
+    }
+    r->nseg = 0;
+    for (i = 0; i < out.nseg; i++)
+        *reg_push_segment(r) = out.seg[i];
+    reg_close(&out);
+}
+
+unsigned reg_join(struct reg *r, const struct context *rctx, const struct reg *o,
+                  const struct context *octx)
+{
+    unsigned met = join_siblings(r, rctx, o, octx);
+    if (r->nseg || o->nseg)
+        join_segments(r, rctx, o, octx);
+    return met;
+}

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include <math.h>
+
+#include "base/mem.h"
+#include "crdt/elem.h"
+#include "crdt/hll.h"
+#include "crdt/position.h"
+
+/*
+ * A key's full state as MessagePack, for state transfer:
+ *   key        [name, [dot, ms, ...], [type, body, ...]]     deadlines by dot; types ascending
+ *   body       register, or [name, register, ...]            by type
+ *   register   [[dot, value, ...], [from, to, kind, amount, ...]]
+ *   amount     kind 0: int; 1: bin(16) big endian; 2: bin(10), see real_put; 3: bin, see hll.h
+ * What only this region needs to know (since when a deadline is bare, what awaits compaction) does
+ * not travel.
+ */
+
+/* ------------------------------------------------------------ writing */
+
+static void put_int(struct buf *out, __int128 v)
+{
+    uint8_t p[16];
+    for (int i = 0; i < 16; i++)
+        p[i] = (uint8_t)((unsigned __int128)v >> (120 - 8 * i));
+    mp_put_bin(out, bytes_of(p, sizeof p));
+}
+
+static void put_register(struct buf *out, const struct cell *c, enum type type, stamp_t base)
+{
+    struct reg r;
+    reg_open(&r, (uint8_t)type, c, base);
+    mp_put_array(out, 2);
+    mp_put_array(out, 2 * r.nsib);
+    for (uint32_t i = 0; i < r.nsib; i++) {
+        mp_put_uint(out, r.sib[i].dot);
+        mp_put_bin(out, r.sib[i].val);
+    }
+    mp_put_array(out, 4 * r.nseg);
+    for (uint32_t i = 0; i < r.nseg; i++) {
+        const struct segment *s = &r.seg[i];
+        mp_put_uint(out, s->from);
+        mp_put_uint(out, s->to);
+        mp_put_uint(out, s->kind);
+        if (s->kind == AMOUNT_INT64)
+            mp_put_int(out, (int64_t)s->num);
+        else if (s->kind == AMOUNT_INT)
+            put_int(out, s->num);
+        else if (s->kind == AMOUNT_REAL)
+            real_put(out, s->real);
+        else
+            mp_put_bin(out, s->ranks);
+    }
+    reg_close(&r);
+}
+
+static void put_coll(struct buf *out, const struct coll *c)
+{
+    struct coll_iter it;
+    const struct cell *e;
+    mp_put_array(out, (uint32_t)(2 * coll_count(c)));
+    coll_walk(&it, c);
+    while ((e = coll_next(&it)) != NULL) {
+        mp_put_bin(out, cell_name(e));
+        put_register(out, e, c->type, c->is_large ? 0 : c->base);
+    }
+}
+
+static void put_deadlines(struct buf *out, const struct cell *key)
+{
+    const struct multi *m = key_multi(key);
+    if (m) {
+        mp_put_array(out, 2 * m->ndeadlines);
+        for (uint32_t i = 0; i < m->ndeadlines; i++) {
+            mp_put_uint(out, m->deadlines[i].dot);
+            mp_put_int(out, m->deadlines[i].ms);
+        }
+        return;
+    }
+    mp_put_array(out, cell_has_deadline(key) ? 2 : 0);
+    if (cell_has_deadline(key)) {
+        mp_put_uint(out, value_deadline_dot(key));
+        mp_put_int(out, value_deadline(key));
+    }
+}
+
+void value_encode(struct buf *out, const struct cell *key)
+{
+    uint32_t types = 0;
+    for (enum type t = TYPE_STREAM; t < TYPE_COUNT; t++)
+        types += key_register(key, t) != NULL || key_coll(key, t) != NULL;
+    mp_put_array(out, 3);
+    mp_put_bin(out, cell_name(key));
+    put_deadlines(out, key);
+    mp_put_array(out, 2 * types);
+    for (enum type t = TYPE_STREAM; t < TYPE_COUNT; t++) {
+        const struct cell *reg = key_register(key, t);
+        const struct coll *c = key_coll(key, t);
+        if (reg == NULL && c == NULL)
+            continue;
+        mp_put_uint(out, t);
+        if (reg)
+            put_register(out, reg, t, 0);
+        else
+            put_coll(out, c);
+    }
+}
+
+/* ------------------------------------------------------------ reading */
+
+static bool read_int(struct mp *m, __int128 *out)
+{
+    struct bytes b = mp_bin(m);
+    unsigned __int128 v = 0;
+    if (m->bad || b.n != 16)
+        return false;
+    for (int i = 0; i < 16; i++)
+        v = v << 8 | b.p[i];
+    *out = (__int128)v;
+    __int128 limit =
+        (__int128)1 << 100; /* sums of more than any register holds must not overflow */
+    return *out<limit && * out> - limit;
+}
+
+static bool value_valid(enum type type, struct bytes val)
+{
+    if (type == TYPE_SET)
+        return val.n == 0;
+    if (type == TYPE_ZSET)
+        return val.n == 8 && !isnan(load_double(val.p));
+    return type != TYPE_HLL;
+}
+
+static bool read_siblings(struct mp *m, struct reg *r)
+{
+    uint32_t n = mp_array(m);
+    if (n % 2 != 0)
+        return false;
+    for (uint32_t i = 0; i < n && !m->bad; i += 2) {
+        stamp_t dot = mp_uint(m);
+        struct bytes val = mp_bin(m);
+        bool ascends = r->nsib == 0 || dot > r->sib[r->nsib - 1].dot;
+        if (m->bad || stamp_is_zero(dot) || !ascends || !value_valid((enum type)r->type, val))
+            return false;
+        reg_push_sibling(r, dot, val);
+    }
+    return !m->bad;
+}
+
+/* Segments ascend by actor, and one actor's do not overlap. */
+static bool segment_follows(const struct reg *r, const struct segment *s)
+{
+    if (stamp_is_zero(s->from) || s->from > s->to || stamp_actor(s->from) != stamp_actor(s->to))
+        return false;
+    if (r->nseg == 0)
+        return true;
+    const struct segment *last = &r->seg[r->nseg - 1];
+    uint32_t a = stamp_actor(last->to), b = stamp_actor(s->to);
+    return a < b || (a == b && s->from > last->to);
+}
+
+static bool read_amount(struct mp *m, enum type type, struct segment *s)
+{
+    if (s->kind > AMOUNT_RANKS || (s->kind == AMOUNT_RANKS) != (type == TYPE_HLL))
+        return false;
+    switch (s->kind) {
+    case AMOUNT_INT64:
+        s->num = mp_int(m);
+        return !m->bad;
+    case AMOUNT_INT:
+        return read_int(m, &s->num);
+    case AMOUNT_REAL:
+        return real_read(m, &s->real);
+    default:
+        s->ranks = mp_bin(m);
+        return !m->bad && ranks_valid(s->ranks);
+    }
+}
+
+static bool read_segments(struct mp *m, struct reg *r)
+{
+    uint32_t n = mp_array(m);
+    if (n % 4 != 0 || (n > 0 && (r->type == TYPE_SET || r->type == TYPE_LIST)))
+        return false;
+    for (uint32_t i = 0; i < n && !m->bad; i += 4) {
+        struct segment s = {0};
+        s.from = mp_uint(m);
+        s.to = mp_uint(m);
+        uint64_t kind = mp_uint(m);
+        s.kind = kind <= AMOUNT_RANKS ? (uint8_t)kind : UINT8_MAX;
+        if (m->bad || !segment_follows(r, &s) || !read_amount(m, (enum type)r->type, &s))
+            return false;
+        *reg_push_segment(r) = s;
+    }
+    return !m->bad;
+}
+
+/* Opens *r; the caller closes it in any case. */
+static bool read_register(struct mp *m, enum type type, struct reg *r)
+{
+    reg_init(r, (uint8_t)type);
+    return mp_array(m) == 2 && read_siblings(m, r) && read_segments(m, r) && !reg_empty(r);
+}
+
+static bool read_coll(struct mp *m, enum type type, struct hash_key key, struct coll **out)
+{
+    uint32_t n = mp_array(m);
+    if (n == 0 || n % 2 != 0)
+        return false;
+    for (uint32_t i = 0; i < n && !m->bad; i += 2) {
+        struct bytes name = mp_bin(m);
+        struct reg r;
+        struct place at;
+        bool ok = read_register(m, type, &r) && (type != TYPE_LIST || position_valid(name));
+        if (ok)
+            coll_seek(*out, name, &at);
+        ok = ok && at.cell == NULL;
+        if (ok) {
+            struct image im;
+            image_of_reg(&im, &r);
+            *out = coll_put(*out, type, &at, name, &im, key);
+        }
+        reg_close(&r);
+        if (!ok)
+            return false;
+    }
+    return !m->bad;
+}
+
+static bool read_deadlines(struct mp *m, struct multi *parts)
+{
+    uint32_t n = mp_array(m);
+    if (n % 2 != 0)
+        return false;
+    for (uint32_t i = 0; i < n && !m->bad; i += 2) {
+        struct deadline d = {.dot = mp_uint(m)};
+        d.ms = mp_int(m);
+        if (m->bad || stamp_is_zero(d.dot) ||
+            (parts->ndeadlines && d.dot <= parts->deadlines[parts->ndeadlines - 1].dot))
+            return false;
+        deadlines_insert(parts, d);
+    }
+    return !m->bad;
+}
+
+static bool read_types(struct mp *m, struct multi *parts, struct hash_key key)
+{
+    uint32_t n = mp_array(m);
+    uint64_t last = TYPE_STREAM; /* streams do not travel yet */
+    if (n % 2 != 0)
+        return false;
+    for (uint32_t i = 0; i < n && !m->bad; i += 2) {
+        uint64_t t = mp_uint(m);
+        if (t <= last || t >= TYPE_COUNT)
+            return false;
+        last = t;
+        enum type type = (enum type)t;
+        if (!type_is_register(type)) {
+            if (!read_coll(m, type, key, &parts->part[type].coll))
+                return false;
+            continue;
+        }
+        struct reg r;
+        bool ok = read_register(m, type, &r);
+        if (ok)
+            parts->part[type].reg = register_cell(&r);
+        reg_close(&r);
+        if (!ok)
+            return false;
+    }
+    return !m->bad;
+}
+
+struct cell *value_decode(struct bytes s, struct hash_key hash_key)
+{
+    struct mp m = mp_read(s);
+    struct multi parts = {0};
+    bool ok = mp_array(&m) == 3;
+    struct bytes name = mp_bin(&m);
+    ok = ok && !m.bad && read_deadlines(&m, &parts) && read_types(&m, &parts, hash_key) &&
+         mp_done(&m);
+    struct cell *key = multi_close(&parts, NULL, name, NULL, NULL);
+    if (ok)
+        return key;
+    value_free(key);
+    return NULL;
+}
