@@ -10,5 +10,6 @@
 int cmd_node(int argc, char **argv);
 int cmd_plane(int argc, char **argv);
 int cmd_lab(int argc, char **argv);
+int cmd_demo(int argc, char **argv);
 
 #endif
