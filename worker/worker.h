@@ -19,6 +19,7 @@ struct worker_opts {
     const char *control; /* worker 0: where to listen for the manager ("unix:/path" or "host:port"); NULL: nowhere */
     char control_token[65];
     uint64_t seed;
+    uint32_t pid; /* of the process, for the manager to know */
 };
 
 struct worker *worker_new(const struct worker_opts *o);
