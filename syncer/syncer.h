@@ -45,6 +45,7 @@ struct syncer_config {
     uint64_t paused;            /* bit r: the link from region r is held (lab, operators) */
     int64_t clock_drift_max_ms; /* 0: 60,000 */
     size_t send_max;            /* bytes under way to one peer before the feed waits; 0: 4 MiB */
+    size_t transfer_max;        /* of one partition's state, staged before it is joined; 0: 1 GiB */
     size_t wait_max; /* bytes of frames waiting for their causes before the link waits; 0: 64 MiB */
     uint32_t compression; /* 0 none, 1..: zstd level */
 };

@@ -80,6 +80,7 @@ enum wire_kind {
     WIRE_ACK,
     WIRE_RELAY,
     WIRE_UNRELAY,
+    WIRE_HOLD,
     WIRE_WELCOME = 16,
     WIRE_REFUSE,
     WIRE_MARK,

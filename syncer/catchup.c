@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "syncer/link.h"
+
+/*
+ * A region that lost its memory takes no writes until it has caught up, because what it once
+ * claimed to have seen may have been compacted away elsewhere: a write with a smaller context would
+ * tell apart what others no longer can. Each partition is caught up when it has all that one region
+ * had which is not catching up itself; that region is asked for the whole partition. Where all
+ * members are connected and all of them are catching up, nobody remembers anything, and the region
+ * with the lowest number goes first.
+ */
+
+bool catchup_wants(struct pull *p, uint32_t partition)
+{
+    struct syncer *s = p->peer->s;
+    struct part *part = syncer_part(s, partition);
+    if (s->caught_up || part->caught_up || p->stale)
+        return false;
+    if (part->donor != 0 && part->donor != p->peer->region) {
+        const struct pull *other = peer_pull(&s->peers[part->donor], partition);
+        if (other != NULL && pull_works(other) && !other->stale)
+            return false;
+    }
+    part->donor = p->peer->region;
+    return true;
+}
+
+/* Does it have everything that its donor had? */
+static bool part_is_here(const struct syncer *s, struct part *part, uint32_t partition)
+{
+    if (part->caught_up || part->donor == 0)
+        return part->caught_up;
+    const struct pull *p = peer_pull(&s->peers[part->donor], partition);
+    if (p == NULL || p->stale) {
+        part->donor = 0;
+        return false;
+    }
+    const struct pull_part *seen = &p->parts[partition - p->first];
+    part->caught_up = seen->has_target && !seen->want_target &&
+                      context_le(&seen->target, shard_context(s->shard, partition));
+    return part->caught_up;
+}
+
+/* Finds a donor for what has none, and asks it by subscribing again. */
+static bool wants_whole(const struct pull_part *part) { return part->want_target; }
+
+static void find_donors(struct syncer *s, struct port *port)
+{
+    for (uint32_t r = 1; r <= REGION_MAX; r++)
+        for (struct pull *p = s->peers[r].pulls; p != NULL; p = p->next) {
+            if (!pull_works(p) || p->stale)
+                continue;
+            bool any = false;
+            for (uint32_t i = 0; i < p->count; i++) {
+                struct part *part = syncer_part(s, p->first + i);
+                if (part->caught_up || part->donor != 0)
+                    continue;
+                part->donor = r;
+                p->parts[i].want_target = any = true;
+            }
+            if (any)
+                pull_subscribe(p, port, wants_whole);
+        }
+}
+
+/* Every member's every partition of ours is served by somebody who is catching up, too. */
+static bool all_are_stale(const struct syncer *s)
+{
+    for (uint32_t r = 1; r <= REGION_MAX; r++) {
+        if (!s->peers[r].member)
+            continue;
+        uint32_t covered = s->first;
+        for (const struct pull *p = s->peers[r].pulls; p != NULL; p = p->next) {
+            if (p->phase != PHASE_LIVE || !p->stale || p->first != covered)
+                return false;
+            covered = p->first + p->count;
+        }
+        if (covered != s->first + s->count)
+            return false;
+    }
+    return true;
+}
+
+static bool is_lowest(const struct syncer *s)
+{
+    for (uint32_t r = 1; r < s->config.region; r++)
+        if (s->peers[r].member)
+            return false;
+    return true;
+}
+
+void catchup_tick(struct syncer *s, struct port *port, struct moment now)
+{
+    (void)now;
+    if (s->caught_up)
+        return;
+    s->dirty = true;
+    uint32_t here = 0;
+    for (uint32_t i = 0; i < s->count; i++)
+        here += part_is_here(s, &s->parts[i], s->first + i);
+    bool first = here < s->count && is_lowest(s) && all_are_stale(s);
+    if (here < s->count && !first) {
+        find_donors(s, port);
+        return;
+    }
+    s->caught_up = true;
+    shard_set_stale(s->shard, false);
+    port_log(port, 'I', "partitions %u..%u %s: this region takes writes", s->first,
+             s->first + s->count - 1,
+             first ? "are empty everywhere and this is the lowest region" : "have caught up");
+}

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#ifndef MERIDIAN_SYNCER_LINK_H
+#define MERIDIAN_SYNCER_LINK_H
+
+#include "base/rng.h"
+#include "crdt/stability.h"
+#include "syncer/syncer.h"
+#include "syncer/wire.h"
+
+/*
+ * What the files of this folder share and nobody else sees: the syncer with its partitions, its
+ * peers, the connections on which it pulls and those on which it feeds.
+ */
+
+#define MS UINT64_C(1000) /* moments count microseconds */
+#define SECOND (1000 * MS)
+#define BEAT (50 * MS)        /* claims, acknowledged contexts, stability: while busy */
+#define HEARTBEAT SECOND      /* each side says at least this often that it lives */
+#define SILENCE (10 * SECOND) /* a connection that says nothing for so long is dead */
+#define ACK_EVERY (2 * MS)    /* acknowledgements of bytes */
+#define ACK_BYTES ((size_t)256 << 10)
+#define RETRY_MIN (50 * MS)
+#define RETRY_MAX (5 * SECOND)
+#define LACKS_AFTER (200 * MS) /* what others have and we have not for so long is asked for */
+#define ASK_EVERY (500 * MS)
+#define STUCK_AFTER (2 * SECOND)
+#define SEND_MAX ((size_t)4 << 20)
+#define WAIT_MAX ((size_t)64 << 20)
+#define TRANSFER_MAX ((size_t)1 << 30)
+#define TRANSFER_HELD_MAX ((size_t)64 << 20) /* serialised early, not yet taken by the puller */
+#define DRIFT_MAX_MS 60000
+#define PUMP_FRAMES 8192u /* read from the log at one go */
+#define PUMP_BYTES ((size_t)1 << 20)
+#define SLICE_BYTES ((size_t)64 << 10)
+#define INCARNATIONS_BACK 15u
+
+/* ------------------------------------------------------------ partitions */
+
+/* A frame that waits for its causes; deps and ops lie behind it in the same block. */
+struct waiting {
+    struct waiting *next;
+    size_t bytes;
+    bool direct;     /* came from its writer's own connection */
+    uint32_t region; /* of the link it came by */
+    struct frame frame;
+};
+
+/* Those of one actor in one partition, in the order of their stamps: only the first can be next. */
+struct wait_queue {
+    uint32_t actor;
+    struct waiting *first, *last;
+};
+
+struct part {
+    struct stability *stability;
+    struct context seen, stable; /* own context and result when stability was last computed */
+    bool restable;               /* claims or reports have changed since */
+    uint64_t news;               /* counts changes of retirements and reports */
+    struct wait_queue *queues;   /* owned */
+    unsigned queues_n, queues_cap;
+    uint64_t asked_us; /* last RELAY sent for it, and to which region */
+    uint32_t asked_region;
+    bool caught_up; /* has all that one live region had when we came back */
+    uint32_t donor; /* the region that was asked for it whole, 0 none */
+};
+
+/* ------------------------------------------------------------ pulling */
+
+/*
+ *   DOWN --retry--> DIALLING --open--> HELLO --welcome--> LIVE      any: close, error, silence ->
+ * DOWN
+ */
+enum phase { PHASE_DOWN, PHASE_DIALLING, PHASE_HELLO, PHASE_LIVE };
+
+struct pull_part {
+    struct context announced; /* the last claim on this connection, whether it counts yet or not */
+    struct context watch;     /* an announcement, to see whether it arrives in time */
+    struct context target;    /* what the feeder had when we asked for the partition */
+    struct context acked;     /* what the feeder was last told of us */
+    struct context relays;    /* one stamp of each actor that is relayed to us here */
+    uint64_t watch_us, asked_us;
+    bool has_claim, claim_waits, want_target, has_target, watching;
+    bool gap; /* something was dropped: subscribe again from where we are */
+};
+
+/* A state under way. */
+struct stage {
+    bool active;
+    uint32_t partition;
+    struct hash128 digest;
+    struct context context;
+    struct buf bytes;
+};
+
+struct pull {
+    struct conn_owner owner; /* first */
+    struct pull *next;
+    struct peer *peer;
+    conn_id conn;
+    enum phase phase;
+    uint32_t want_first;   /* dials for partitions from here on */
+    uint32_t first, count; /* what the connection serves, while LIVE */
+    uint32_t actor;        /* the feeder's */
+    bool stale;            /* so is the feeder */
+    bool all;              /* it had sent everything at the last mark */
+    bool paused;           /* held by the configuration */
+    bool quarantined;      /* held until stamps up to `ahead` are within our clock's bounds */
+    bool refused;
+    bool distrusted; /* sent what cannot be; until it has sent everything without a fault */
+    stamp_t ahead;
+    unsigned failures;
+    uint64_t retry_us, heard_us, live_us, try_us; /* try: when a quarantined one looks again */
+    struct wire_hello hello;
+    struct wire_coder coder;
+    struct pull_part *parts; /* owned, count of them */
+    unsigned claims_waiting;
+    struct buf in;
+    size_t inflated;       /* bytes at the front of `in` that came out of a batch */
+    struct waiting *stuck; /* the frame whose clock is out of bounds */
+    struct stage stage;
+    uint64_t received, acked; /* bytes after WELCOME */
+    uint64_t ack_us;
+};
+
+/* ------------------------------------------------------------ feeding */
+
+struct feed_part {
+    bool subscribed, whole, want, forced; /* want: a state; forced: although the contexts agree */
+    bool announce;                        /* the next claim goes out even if nothing changed */
+    uint64_t news;                        /* version sent */
+    struct context known;                 /* what the puller has or was sent */
+    struct context claimed;
+    struct context relays; /* one stamp of each further actor it wants */
+};
+
+/* At `sent` bytes everything up to `ops` own operations was on its way. */
+struct feed_mark {
+    uint64_t sent, ops, at_us;
+};
+#define FEED_MARKS 64u
+
+struct feed {
+    struct conn_owner owner; /* first */
+    struct feed *next;
+    struct syncer *s;
+    conn_id conn; /* 0: dead, to be freed at the end of the turn */
+    bool proven;
+    bool held; /* by an operator at the puller's side */
+    struct wire_hello puller, mine;
+    uint32_t first, count;
+    struct wire_coder coder;
+    struct feed_part *parts; /* owned */
+    unsigned wants;          /* parts that want a state */
+    uint64_t pos;            /* in the log */
+    struct transfer *transfer;
+    uint32_t transfer_partition;
+    struct buf in;
+    uint64_t sent, acked; /* bytes after WELCOME */
+    uint64_t heard_us, sent_us;
+    bool claim_now, unmarked, stale_sent;
+    struct feed_mark marks[FEED_MARKS]; /* a ring: the last one passed, then marks_n to come */
+    unsigned marks_at, marks_n;
+    uint64_t late_us; /* since when there are operations beyond the newest mark, 0 none */
+};
+
+/* ------------------------------------------------------------ the whole */
+
+struct peer {
+    struct syncer *s;
+    uint32_t region;
+    bool member;
+    bool lived;               /* an incarnation of it is known */
+    uint32_t incarnation;     /* the newest */
+    struct pull *pulls;       /* by want_first; NULL unless member */
+    struct link_stats totals; /* counters and error; the rest is filled in when asked */
+    uint64_t synced_us;
+    uint64_t acked_ops, behind_us; /* own operations it has; since when it lacks some, 0 none */
+};
+
+struct syncer {
+    struct shard *shard;
+    struct syncer_config config;
+    uint32_t first, count;
+    struct part *parts; /* owned */
+    struct peer peers[REGION_MAX + 1];
+    struct feed *feeds;
+    struct rng rng;
+    uint64_t retired[(STAMP_ACTOR_MAX + 1) / 64]; /* bit set of actors */
+    bool any_retired;
+    size_t waiting_bytes;
+    uint64_t waiting_frames;
+    bool caught_up;
+    bool dirty;         /* the next tick is at a beat, not at a heartbeat */
+    uint64_t removed;   /* bit set of regions that were members */
+    uint64_t reachable; /* as told to the shard */
+    uint64_t log_seen;  /* end of the log at the last turn */
+    uint64_t ops_own;
+    uint64_t tick_us; /* of the last tick */
+    uint64_t wake_us; /* a tick is due */
+    uint64_t turn_us; /* a turn is due: something was left over, or an acknowledgement */
+    struct buf scratch, batch;
+};
+
+static inline struct part *syncer_part(const struct syncer *s, uint32_t partition)
+{
+    return &s->parts[partition - s->first];
+}
+
+static inline bool syncer_owns(const struct syncer *s, uint32_t partition)
+{
+    return partition - s->first < s->count; /* wraps when below */
+}
+
+static inline bool pull_held(const struct pull *p) { return p->paused || p->quarantined; }
+
+static inline bool pull_works(const struct pull *p)
+{
+    return p->phase == PHASE_LIVE && !pull_held(p);
+}
+
+/* ------------------------------------------------------------ syncer.c: taking */
+
+enum taken { TAKEN_DONE, TAKEN_COVERED, TAKEN_WAITS, TAKEN_BAD, TAKEN_FENCED };
+/* Applies a frame unless a fence forbids it. What it was the cause of is wait_retry's. */
+enum taken syncer_take(struct syncer *s, const struct frame *f, bool direct, struct moment now);
+/* May stamps up to those of `c` be taken from a region that is not their writer? */
+bool syncer_may_join(const struct syncer *s, uint32_t partition, const struct context *c);
+bool syncer_drifts(const struct syncer *s, stamp_t stamp, struct moment now);
+void syncer_wake(struct syncer *s, uint64_t at_us);
+
+/* ------------------------------------------------------------ pull.c, apply.c */
+
+void pull_new(struct peer *peer, uint32_t want_first);
+void pull_free(struct pull *p, struct port *port);
+/* Ends the connection and dials again later. `why` is kept as the peer's error unless NULL. */
+void pull_fail(struct pull *p, struct port *port, struct moment now, const char *why);
+void pull_pause(struct pull *p, struct port *port, bool paused, struct moment now);
+void pull_tick(struct pull *p, struct port *port, struct moment now);
+void pull_turn(struct pull *p, struct port *port, struct moment now);
+/* (Re)subscribes to the parts for which `chosen` says so. */
+void pull_subscribe(struct pull *p, struct port *port, bool (*chosen)(const struct pull_part *));
+struct pull *peer_pull(const struct peer *peer,
+                       uint32_t partition); /* LIVE and serving it, or NULL */
+enum link_state pull_state(const struct pull *p);
+/* Takes what arrived, after what was held back. */
+void pull_receive(struct pull *p, struct port *port, struct bytes data, struct moment now);
+
+/* ------------------------------------------------------------ feed.c, pump.c */
+
+void feed_close(struct feed *f, struct port *port,
+                const char *why); /* freed at the end of the turn */
+void feed_free(struct feed *f);
+void feed_tick(struct feed *f, struct port *port, struct moment now);
+void feed_pump(struct feed *f, struct port *port, struct moment now);
+/* The log cannot serve the puller from where it is. */
+bool feed_lacks(const struct feed *f, uint32_t partition);
+void feed_want(struct feed *f, struct feed_part *part);
+/* A state was joined into the partition: whoever lacks it cannot be served from the log. */
+void feeds_joined(struct syncer *s, uint32_t partition);
+void feed_acked(struct feed *f);
+uint64_t feed_behind_us(const struct feed *f); /* age of its oldest lacking operation, 0 none */
+bool feed_blocked(const struct feed *f);
+size_t feed_send_max(const struct syncer *s);
+/* Appends a message and counts it. */
+void feed_put(struct feed *f, struct port *port, uint8_t kind, struct bytes body);
+
+/* ------------------------------------------------------------ wait.c */
+
+struct waiting *waiting_new(const struct frame *f, bool direct, uint32_t region);
+/* False: no room (then nothing is kept), or the frame can't be told to be needed. */
+bool wait_add(struct syncer *s, const struct frame *f, bool direct, uint32_t region);
+void wait_retry(struct syncer *s, uint32_t partition, struct moment now);
+void wait_deinit(struct syncer *s);
+
+/* ------------------------------------------------------------ claims.c */
+
+/* A life of a region was heard of: earlier ones are retired. */
+void claims_life(struct syncer *s, struct port *port, uint32_t region, uint32_t incarnation,
+                 struct moment now);
+void claims_retire(struct syncer *s, struct port *port, uint32_t actor, struct moment now);
+bool claims_is_retired(const struct syncer *s, uint32_t actor);
+bool claims_take(struct pull *p, struct bytes body);
+bool claims_take_news(struct pull *p, struct port *port, struct bytes body, struct moment now);
+void claims_count(struct pull *p); /* those that waited for their frames */
+void claims_send(struct feed *f, struct port *port);
+void claims_send_news(struct feed *f, struct port *port);
+void claims_stable(struct syncer *s, struct moment now);
+void claims_members(struct syncer *s);
+
+/* ------------------------------------------------------------ relay.c, catchup.c */
+
+void relay_tick(struct syncer *s, struct port *port, struct moment now);
+void catchup_tick(struct syncer *s, struct port *port, struct moment now);
+/* Should this subscription ask for the whole partition? */
+bool catchup_wants(struct pull *p, uint32_t partition);
+
+#endif
