@@ -48,9 +48,10 @@ void claims_retire(struct syncer *s, struct port *port, uint32_t actor, struct m
     s->any_retired = true;
     for (uint32_t i = 0; i < s->count; i++) {
         struct part *part = &s->parts[i];
-        if (!stability_retire(part->stability, actor, shard_context(s->shard, s->first + i)))
+        const struct context *mine = shard_context(s->shard, s->first + i);
+        if (!stability_retire(part->stability, actor, mine))
             continue;
-        stability_save(part->stability);
+        stability_save(part->stability, mine);
         news_changed(s, part);
     }
 #ifndef MUTANT_no_fence
@@ -60,28 +61,33 @@ void claims_retire(struct syncer *s, struct port *port, uint32_t actor, struct m
     (void)now;
 }
 
-/* The number of an old life is handed out again once nobody can tell the two apart. */
-static void reuse(struct syncer *s, uint32_t actor)
+/* The number of an old life is handed out again. False: that life is not over here yet. */
+static bool reuse(struct syncer *s, uint32_t actor)
 {
-    s->retired[actor / 64] &= ~(UINT64_C(1) << actor % 64);
+    bool over = true;
     for (uint32_t i = 0; i < s->count; i++)
-        stability_reuse(s->parts[i].stability, actor);
+        over &=
+            stability_reuse(s->parts[i].stability, actor, shard_context(s->shard, s->first + i));
+    if (over)
+        s->retired[actor / 64] &= ~(UINT64_C(1) << actor % 64);
+    return over;
 }
 
-void claims_life(struct syncer *s, struct port *port, uint32_t region, uint32_t incarnation,
+bool claims_life(struct syncer *s, struct port *port, uint32_t region, uint32_t incarnation,
                  struct moment now)
 {
     struct peer *peer = &s->peers[region];
     if (peer->lived && incarnation <= peer->incarnation)
-        return;
-    peer->lived = true;
-    peer->incarnation = incarnation;
+        return true;
     uint32_t actor = actor_make(region, incarnation);
-    if (incarnation >= INCARNATIONS && claims_is_retired(s, actor))
-        reuse(s, actor);
     uint32_t back = incarnation < INCARNATIONS_BACK ? incarnation : INCARNATIONS_BACK;
     for (uint32_t i = incarnation - back; i < incarnation; i++)
         claims_retire(s, port, actor_make(region, i), now);
+    if (incarnation >= INCARNATIONS && claims_is_retired(s, actor) && !reuse(s, actor))
+        return false;
+    peer->lived = true;
+    peer->incarnation = incarnation;
+    return true;
 }
 
 void claims_members(struct syncer *s)
@@ -169,6 +175,14 @@ static void find_retired(struct syncer *s, struct port *port, struct part *part,
         }
 }
 
+void claims_report(struct syncer *s)
+{
+    for (uint32_t i = 0; i < s->count; i++) {
+        stability_save(s->parts[i].stability, shard_context(s->shard, s->first + i));
+        news_changed(s, &s->parts[i]);
+    }
+}
+
 bool claims_take_news(struct pull *p, struct port *port, struct bytes body, struct moment now)
 {
     struct syncer *s = p->peer->s;
@@ -184,7 +198,7 @@ bool claims_take_news(struct pull *p, struct port *port, struct bytes body, stru
             return false;
         if (!news)
             continue;
-        stability_save(part->stability);
+        stability_save(part->stability, shard_context(s->shard, partition));
         news_changed(s, part);
         find_retired(s, port, part, now);
         if (p->conn == 0)

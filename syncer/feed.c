@@ -221,7 +221,11 @@ static bool take_proof(struct feed *f, struct port *port, struct bytes body, str
     struct peer *peer = &s->peers[f->puller.region];
     f->marks[0].ops = peer->acked_ops;
     f->late_us = peer->behind_us;
-    claims_life(s, port, f->puller.region, f->puller.incarnation, now);
+    if (!claims_life(s, port, f->puller.region, f->puller.incarnation, now)) {
+        refuse(port, f->conn, ERR_BUSY, "the number of an earlier incarnation is not free yet");
+        f->conn = 0;
+        return false;
+    }
     port_log(port, 'I', "link to region %u (%s): partitions %u..%u", peer->region,
              s->config.regions[peer->region].name, f->first, f->first + f->count - 1);
     s->dirty = true;

@@ -274,11 +274,13 @@ void wait_deinit(struct syncer *s);
 
 /* ------------------------------------------------------------ claims.c */
 
-/* A life of a region was heard of: earlier ones are retired. */
-void claims_life(struct syncer *s, struct port *port, uint32_t region, uint32_t incarnation,
+/* A life of a region was heard of: earlier ones are retired. False: its number was another life's,
+ * which is not over here; its links have to wait. */
+bool claims_life(struct syncer *s, struct port *port, uint32_t region, uint32_t incarnation,
                  struct moment now);
 void claims_retire(struct syncer *s, struct port *port, uint32_t actor, struct moment now);
 bool claims_is_retired(const struct syncer *s, uint32_t actor);
+void claims_report(struct syncer *s); /* how far we have got by now, of everybody retired */
 bool claims_take(struct pull *p, struct bytes body);
 bool claims_take_news(struct pull *p, struct port *port, struct bytes body, struct moment now);
 void claims_count(struct pull *p); /* those that waited for their frames */

@@ -187,6 +187,17 @@ static const char *welcome_fault(const struct pull *p, const struct wire_hello *
     return NULL;
 }
 
+/* Asks the feeder to stop or go on, and stops listening meanwhile. */
+static void tell_hold(struct pull *p, struct port *port)
+{
+    struct buf *out = port->ops->out(port, p->conn);
+    if (out == NULL)
+        return;
+    buf_clear(&p->peer->s->scratch);
+    mp_put_bool(&p->peer->s->scratch, p->paused);
+    wire_put(out, WIRE_HOLD, buf_bytes(&p->peer->s->scratch));
+}
+
 static bool every_part(const struct pull_part *part)
 {
     (void)part;
@@ -207,7 +218,12 @@ static void pull_welcome(struct pull *p, struct port *port, struct bytes body, s
         pull_fail(p, port, now, fault);
         return;
     }
-    claims_life(s, port, w.region, w.incarnation, now);
+    if (!claims_life(s, port, w.region, w.incarnation, now)) {
+        pull_fail(p, port, now,
+                  "the number of an earlier incarnation is not free yet: it will be "
+                  "when all regions are connected");
+        return;
+    }
 #ifndef MUTANT_no_fence
     if (claims_is_retired(s, w.actor)) {
         p->refused = true;
@@ -340,17 +356,6 @@ static void pull_step(struct conn_owner *self, struct port *port, const struct e
     default:
         break;
     }
-}
-
-/* Asks the feeder to stop or go on, and stops listening meanwhile. */
-static void tell_hold(struct pull *p, struct port *port)
-{
-    struct buf *out = port->ops->out(port, p->conn);
-    if (out == NULL)
-        return;
-    buf_clear(&p->peer->s->scratch);
-    mp_put_bool(&p->peer->s->scratch, p->paused);
-    wire_put(out, WIRE_HOLD, buf_bytes(&p->peer->s->scratch));
 }
 
 void pull_pause(struct pull *p, struct port *port, bool paused, struct moment now)
