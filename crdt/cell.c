@@ -59,7 +59,7 @@ uint8_t *cell_put(uint8_t *p, const struct heading *h, const struct image *im)
     size_t n = payload_size(h, im);
     size_t dot = has_dot(im->form) ? n - im->rest.n : 8;
     uint8_t low = dot < 8 ? (uint8_t)(CELL_SHORT_BIT | dot) : h->low;
-    *p++ = (uint8_t)(im->form << 5 | (h->deadline ? CELL_DEADLINE_BIT : 0u) | low);
+    *p++ = (uint8_t)((unsigned)im->form << 5 | (h->deadline ? CELL_DEADLINE_BIT : 0u) | low);
     p = varint_write(p, h->name.n);
     p = varint_write(p, n);
     if (h->deadline) {
@@ -97,7 +97,7 @@ struct cell *cell_copy(const struct heading *h, const struct cell *c)
     size_t head =
         1 + varint_size(h->name.n) + varint_size(v.payload.n) + (h->deadline ? DEADLINE_BYTES : 0);
     uint8_t *start = mem_alloc(head + h->name.n + v.payload.n), *p = start;
-    *p++ = (uint8_t)(im.form << 5 | (h->deadline ? CELL_DEADLINE_BIT : 0u) | h->low);
+    *p++ = (uint8_t)((unsigned)im.form << 5 | (h->deadline ? CELL_DEADLINE_BIT : 0u) | h->low);
     p = varint_write(p, h->name.n);
     p = varint_write(p, v.payload.n);
     if (h->deadline) {

@@ -35,6 +35,10 @@ static bool stays(const struct join *j, const struct cell *e, stamp_t base, cons
         return false;
     struct view v = cell_view(e);
     stamp_t dot = view_dot(e, &v, base);
+#ifdef MUTANT_join_keeps_removed
+    if (o == NULL)
+        return true;
+#endif
     if (o == NULL)
         return !context_covers(j->theirs, dot);
     struct view w = cell_view(o);
@@ -46,10 +50,8 @@ static enum fate join_mine(const struct cell *e, stamp_t base, struct reg *r, vo
     struct join *j = arg;
     struct place there;
     coll_seek(j->other, cell_name(e), &there);
-#ifndef MUTANT_join_keeps_removed
     if (stays(j, e, base, there.cell))
         return FATE_KEEP;
-#endif
     struct reg o;
     reg_open(r, (uint8_t)j->type, e, base);
     reg_open(&o, (uint8_t)j->type, there.cell, coll_base(j->other));

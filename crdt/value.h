@@ -64,7 +64,9 @@ uint64_t coll_scan(const struct cell *key, enum type type, uint64_t cursor, size
 const struct cell *coll_at(const struct cell *key, enum type type, size_t rank);
 /* Stands on a place: next returns what is there and steps forward, prev returns it and steps back;
  * NULL past either end. Start with a rank below the length. */
+#ifndef COLL_PACKED_MAX
 #define COLL_PACKED_MAX 128
+#endif
 struct order_iter {
     const struct cell *cells[COLL_PACKED_MAX]; /* packed */
     int i, n;
