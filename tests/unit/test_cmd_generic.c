@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "tests/unit/run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct run r;
+
+static void start(void) { run_start(&r, 1, true); }
+
+static void stop(void) { run_stop(&r); }
+
+TestSuite(cmd_generic, .init = start, .fini = stop);
+
+Test(cmd_generic, deleting_and_counting)
+{
+    expect(&r, "MSET a 1 b 2 c 3", "OK");
+    expect(&r, "EXISTS a b a none", "3");
+    expect(&r, "TOUCH a none", "1");
+    expect(&r, "DBSIZE", "3");
+    expect(&r, "DEL a a none", "1");
+    expect(&r, "UNLINK b c", "2");
+    expect(&r, "DBSIZE", "0");
+    expect(&r, "TYPE a", "none");
+    expect(&r, "RANDOMKEY", "nil");
+    expect(&r, "SET only 1", "OK");
+    expect(&r, "RANDOMKEY", "only");
+}
+
+Test(cmd_generic, rename)
+{
+    expect(&r, "SET a v EX 100", "OK");
+    expect(&r, "RENAME none b", "error ERR no such key");
+    expect(&r, "RENAME a b", "OK");
+    expect(&r, "GET b", "v");
+    expect(&r, "TTL b", "100");
+    expect(&r, "EXISTS a", "0");
+    expect(&r, "RENAME b b", "OK");
+    expect(&r, "RENAMENX b b", "0");
+    expect(&r, "RENAMENX none b", "error ERR no such key");
+    expect(&r, "SET c w", "OK");
+    expect(&r, "RENAMENX b c", "0");
+    expect(&r, "RENAME c b", "OK");
+    expect(&r, "GET b", "w");
+    expect(&r, "TTL b", "-1");
+}
+
+Test(cmd_generic, copies_every_type)
+{
+    expect(&r, "RPUSH l 1 2 3 2", "4");
+    expect(&r, "HSET h f v g w", "2");
+    expect(&r, "ZADD z 1.5 m 2 n", "2");
+    expect(&r, "SADD s a", "1");
+    expect(&r, "PFADD p a b c", "1");
+    expect(&r, "INCRBY n 5", "5");
+    expect(&r, "COPY l l2", "1");
+    expect(&r, "LRANGE l2 0 -1", "[1 2 3 2]");
+    expect(&r, "COPY h h2", "1");
+    expect(&r, "HMGET h2 f g", "[v w]");
+    expect(&r, "COPY z z2", "1");
+    expect(&r, "ZRANGE z2 0 -1 WITHSCORES", "[m 1.5 n 2]");
+    expect(&r, "COPY s s2", "1");
+    expect(&r, "SMEMBERS s2", "[a]");
+    expect(&r, "COPY p p2", "1");
+    expect(&r, "PFCOUNT p2", "3");
+    expect(&r, "COPY n n2", "1");
+    expect(&r, "INCR n2", "6");
+    expect(&r, "GET n", "5");
+    expect(&r, "COPY n l2", "0");
+    expect(&r, "COPY n l2 REPLACE", "1");
+    expect(&r, "TYPE l2", "string");
+    expect(&r, "COPY h l2 REPLACE DB 0", "1");
+    expect(&r, "TYPE l2", "hash");
+    expect(&r, "COPY none x", "0");
+    expect(&r, "COPY n n", "error ERR source and destination objects are the same");
+    expect(&r, "COPY n x DB 3", "error ERR DB index is out of range");
+    expect(&r, "COPY n x FOO", "error ERR syntax error");
+}
+
+Test(cmd_generic, object)
+{
+    expect(&r, "SET k 123", "OK");
+    expect(&r, "OBJECT ENCODING k", "int");
+    expect(&r, "OBJECT REFCOUNT k", "1");
+    expect(&r, "OBJECT ENCODING none", "nil");
+    expect(&r, "OBJECT ENCODING",
+           "error ERR wrong number of arguments for 'object|encoding' command");
+    expect(&r, "OBJECT FOO k", "error ERR unknown subcommand 'FOO'. Try OBJECT HELP.");
+}
+
+Test(cmd_generic, keys_by_pattern)
+{
+    expect(&r, "MSET one 1 two 2 three 3 four 4", "OK");
+    expect(&r, "KEYS t*e", "[three]");
+    expect(&r, "KEYS none*", "[]");
+    expect(&r, "SET one 1 PX 1", "OK");
+    expect(&r, "KEYS *n*", "[]");
+    expect(&r, "FLUSHALL FOO", "error ERR syntax error");
+    expect(&r, "FLUSHALL ASYNC", "OK");
+    expect(&r, "KEYS *", "[]");
+}
+
+#define SCAN_KEYS 3000u
+
+/* Scans to the end, counting how often each of "key:<i>" is returned; between the calls `churn`
+ * adds and removes others. */
+static void scan_all(const char *options, uint8_t *seen, bool churn)
+{
+    char line[128];
+    unsigned long long cursor = 0;
+    unsigned calls = 0, other = 0;
+    do {
+        snprintf(line, sizeof line, "SCAN %llu %s", cursor, options);
+        const char *reply = run(&r, line);
+        cr_assert_eq(reply[0], '[', "%s", reply);
+        cursor = strtoull(reply + 1, NULL, 10);
+        cr_assert_lt(cursor, 1ull << 53);
+        for (const char *at = reply; (at = strstr(at, "key:")) != NULL; at += 4)
+            seen[strtoul(at + 4, NULL, 10)] = 1;
+        for (unsigned i = 0; churn && i < 50; i++, other++) {
+            snprintf(line, sizeof line, other % 200 < 100 ? "SET other:%u x" : "DEL other:%u",
+                     other % 100);
+            run(&r, line);
+        }
+        cr_assert_lt(++calls, 2 * SCAN_KEYS);
+    } while (cursor != 0);
+}
+
+Test(cmd_generic, scan_returns_every_key_that_stays)
+{
+    uint8_t seen[SCAN_KEYS] = {0};
+    char line[64];
+    for (unsigned i = 0; i < SCAN_KEYS; i++) {
+        snprintf(line, sizeof line, "SET key:%u x", i);
+        run(&r, line);
+    }
+    scan_all("", seen, true);
+    for (unsigned i = 0; i < SCAN_KEYS; i++)
+        cr_assert(seen[i], "key:%u was never returned", i);
+    memset(seen, 0, sizeof seen);
+    scan_all("COUNT 1000 TYPE string MATCH key:1*", seen, false);
+    for (unsigned i = 0; i < SCAN_KEYS; i++) {
+        snprintf(line, sizeof line, "%u", i);
+        cr_assert_eq(seen[i], line[0] == '1', "key:%u", i);
+    }
+    memset(seen, 0, sizeof seen);
+    scan_all("TYPE hash", seen, false);
+    for (unsigned i = 0; i < SCAN_KEYS; i++)
+        cr_assert(!seen[i]);
+}
+
+Test(cmd_generic, scan_refuses_nonsense)
+{
+    expect(&r, "SCAN x", "error ERR invalid cursor");
+    expect(&r, "SCAN 0 COUNT 0", "error ERR syntax error");
+    expect(&r, "SCAN 0 COUNT", "error ERR syntax error");
+    expect(&r, "SCAN 0 COUNT x", "error ERR value is not an integer or out of range");
+    expect(&r, "SCAN 0 FOO 1", "error ERR syntax error");
+    expect(&r, "SCAN 9007199254740991", "[0 []]");
+    expect(&r, "SCAN 9223372036854775807", "[0 []]");
+}
+
+Test(cmd_generic, memory)
+{
+    expect(&r, "MEMORY USAGE none", "nil");
+    expect(&r, "SET k v", "OK");
+    cr_expect_gt(atoi(run(&r, "MEMORY USAGE k")), 0);
+    expect(&r, "MEMORY USAGE", "error ERR wrong number of arguments for 'memory|usage' command");
+    expect(&r, "MEMORY FOO", "error ERR unknown subcommand 'FOO'. Try MEMORY HELP.");
+}

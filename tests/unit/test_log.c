@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "shard/log.h"
+
+#include "base/mem.h"
+
+#include <criterion/criterion.h>
+
+#define FIRST 8u
+
+static void append(struct log *l, uint32_t partition, uint32_t actor, uint64_t i, size_t n)
+{
+    uint8_t *ops = mem_alloc(n ? n : 1);
+    memset(ops, (int)(i & 255), n);
+    stamp_t deps[2] = {stamp_make(i, 1, 40), stamp_make(i, 2, 41)};
+    log_append(l, &(struct frame){.partition = partition,
+                                  .ops_count = 1,
+                                  .flags = FRAME_ATOMIC,
+                                  .prev = stamp_make(i - 1, 0, actor),
+                                  .first = stamp_make(i, 0, actor),
+                                  .last = stamp_make(i, 3, actor),
+                                  .wall_ms = (int64_t)i * 10,
+                                  .deps = deps,
+                                  .deps_count = 2,
+                                  .ops = bytes_of(ops, n)});
+    mem_free(ops);
+}
+
+static void check(const struct frame *f, uint32_t partition, uint32_t actor, uint64_t i, size_t n)
+{
+    cr_assert_eq(f->partition, partition);
+    cr_assert(f->prev == stamp_make(i - 1, 0, actor) && f->first == stamp_make(i, 0, actor));
+    cr_assert(f->last == stamp_make(i, 3, actor) && f->wall_ms == (int64_t)i * 10);
+    cr_assert(f->flags == FRAME_ATOMIC && f->ops_count == 1);
+    cr_assert(f->deps_count == 2 && f->deps[1] == stamp_make(i, 2, 41));
+    cr_assert_eq(f->ops.n, n);
+    for (size_t k = 0; k < n; k++)
+        cr_assert_eq(f->ops.p[k], (uint8_t)i);
+}
+
+Test(log, gives_frames_back_in_order)
+{
+    struct log *l = log_new(FIRST, 4, 1 << 20);
+    struct frame f;
+    uint64_t at = 0;
+    cr_expect(!log_read(l, &at, &f));
+    for (uint64_t i = 1; i <= 5000; i++)
+        append(l, FIRST + i % 4, 1 + i % 3, i, i % 37);
+    for (uint64_t i = 1; i <= 5000; i++) {
+        cr_assert(log_read(l, &at, &f));
+        check(&f, FIRST + i % 4, 1 + (uint32_t)(i % 3), i, i % 37);
+    }
+    cr_expect(!log_read(l, &at, &f));
+    cr_expect_eq(at, log_end(l));
+    append(l, FIRST, 1, 5001, 9);
+    cr_assert(log_read(l, &at, &f));
+    check(&f, FIRST, 1, 5001, 9);
+    log_free(l);
+}
+
+Test(log, a_full_ring_forgets_the_oldest_and_says_so)
+{
+    struct log *l = log_new(FIRST, 2, 32 << 10);
+    struct frame f;
+    uint64_t at = 0;
+    for (uint64_t i = 1; i <= 3000; i++) {
+        append(l, FIRST + 1, 7, i, 40);
+        cr_assert_leq(log_bytes(l), 32u << 10);
+    }
+    cr_expect_gt(log_begin(l), 0u);
+    cr_assert(log_read(l, &at, &f)); /* moved up to the oldest */
+    cr_expect_eq(context_get(log_floor(l, FIRST + 1), 7), stamp_make(stamp_ms(f.last) - 1, 3, 7));
+    cr_expect_eq(log_floor(l, FIRST)->n, 0);
+    cr_expect_gt(stamp_ms(f.last), 2500u);
+    uint64_t next = stamp_ms(f.last) + 1;
+    while (log_read(l, &at, &f))
+        check(&f, FIRST + 1, 7, next++, 40);
+    cr_expect_eq(next, 3001u);
+    log_free(l);
+}
+
+Test(log, takes_a_frame_larger_than_itself)
+{
+    struct log *l = log_new(FIRST, 1, 4096);
+    struct frame f;
+    uint64_t at = 0;
+    append(l, FIRST, 1, 1, 10);
+    append(l, FIRST, 1, 2, 100000);
+    append(l, FIRST, 1, 3, 10);
+    while (log_read(l, &at, &f))
+        check(&f, FIRST, 1, stamp_ms(f.last), stamp_ms(f.last) == 2 ? 100000 : 10);
+    cr_expect_geq(context_get(log_floor(l, FIRST), 1), stamp_make(1, 3, 1));
+    log_free(l);
+}
+
+Test(log, a_cut_raises_the_floor_of_the_actors_given)
+{
+    struct log *l = log_new(FIRST, 1, 4096);
+    struct context vv = {0};
+    append(l, FIRST, 1, 5, 10);
+    context_raise(&vv, stamp_make(9, 0, 2));
+    log_cut(l, FIRST, &vv);
+    cr_expect_eq(context_get(log_floor(l, FIRST), 1), 0u);
+    cr_expect_eq(context_get(log_floor(l, FIRST), 2), stamp_make(9, 0, 2));
+    context_deinit(&vv);
+    log_free(l);
+}
