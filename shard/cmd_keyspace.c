@@ -72,7 +72,8 @@ static bool parse_scan(struct call *c, uint64_t *cursor, int64_t *count, struct 
     return true;
 }
 
-#define SCAN_LOW_BITS (48u - SCAN_PARTITION_SHIFT) /* of table_scan's cursor: always 0 */
+#define SCAN_LOW_BITS                                                                              \
+    (48u - SCAN_PARTITION_SHIFT) /* of table_scan's cursor: 0 but in huge tables */
 
 /* Counts what it looked at, shown or not, so that a call's work is bounded. */
 struct scanning {
@@ -87,6 +88,15 @@ static void scan_key(void *item, void *arg)
     list_key(item, scan->list);
 }
 
+/* A cursor whose low bits are not 0 would fall back into the bucket it comes from: scans on. */
+static uint64_t scan_table(const struct table *t, uint64_t at, size_t want, struct scanning *scan)
+{
+    uint64_t next = table_scan(t, at, want, scan_key, scan);
+    while (next != 0 && next >> SCAN_LOW_BITS == at >> SCAN_LOW_BITS)
+        next = table_scan(t, next, 1, scan_key, scan);
+    return next;
+}
+
 static uint64_t scan_from(const struct shard *s, uint64_t cursor, size_t want, struct listing *l)
 {
     struct scanning scan = {.list = l};
@@ -99,7 +109,7 @@ static uint64_t scan_from(const struct shard *s, uint64_t cursor, size_t want, s
     while (partition - s->first < s->count) {
         const struct table *t = &shard_part(s, (uint32_t)partition)->keys;
         if (scan.looked < want && t->count > 0)
-            at = table_scan(t, at, want - scan.looked, scan_key, &scan);
+            at = scan_table(t, at, want - scan.looked, &scan);
         else if (t->count == 0)
             at = 0;
         if (at != 0)

@@ -4,19 +4,12 @@
 /* Compaction: data that stopped being settled wait in their partition's queue until their newest
  * stamp is stable. */
 
-static void note_unsettled(void *arg, struct bytes key, enum type type, struct bytes elem,
-                           stamp_t newest)
+void compact_note(void *arg, struct bytes key, enum type type, struct bytes elem, stamp_t newest)
 {
     struct shard *s = arg;
     settle_push(
         &s->at->unsettled,
         &(struct settle_entry){.key = key, .elem = elem, .newest = newest, .type = (uint8_t)type});
-}
-
-void compact_init(struct shard *s)
-{
-    s->around.unsettled = note_unsettled;
-    s->around.arg = s;
 }
 
 static void compact_one(struct shard *s, struct part *p, const struct settle_entry *e)

@@ -9,8 +9,9 @@
  */
 #define TABLE_SLICE 64u /* keys taken out of a table at a time */
 
-void garbage_cell(struct shard *s, struct cell *cell)
+void garbage_cell(void *arg, struct cell *cell)
 {
+    struct shard *s = arg;
     struct garbage *g = mem_zalloc(sizeof *g);
     g->cell = cell;
     g->next = s->garbage;

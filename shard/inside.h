@@ -185,12 +185,14 @@ void watches_free(struct watches *w);
 void watches_changed(struct shard *s, uint64_t hash, struct bytes name); /* after the change */
 void watches_cleared(struct shard *s, const struct part *p);
 
-void garbage_cell(struct shard *s, struct cell *cell); /* taken */
+/* A surroundings.discard; `arg` is the shard. */
+void garbage_cell(void *arg, struct cell *cell);
 void garbage_free(struct shard *s);
 bool garbage_tick(struct shard *s, size_t budget);
 
 #define COMPACT_BUDGET 1024u /* entries looked at a slice */
-void compact_init(struct shard *s);
+/* A surroundings.unsettled; `arg` is the shard. */
+void compact_note(void *arg, struct bytes key, enum type type, struct bytes elem, stamp_t newest);
 bool compact_tick(struct shard *s, size_t budget);
 bool compact_part(struct shard *s, struct part *p, size_t *budget);
 

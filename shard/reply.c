@@ -3,6 +3,7 @@
 
 #include "base/num.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -87,8 +88,10 @@ void reply_verbatim(struct reply *r, struct bytes s)
 
 void reply_double(struct reply *r, double v)
 {
-    char text[NUM_TEXT_MAX];
-    struct bytes s = bytes_of(text, num_format_double(text, v));
+    char text[64]; /* plain %.17g, unlike scores elsewhere: checked against Redis 7.0 */
+    int n = isinf(v) ? snprintf(text, sizeof text, v > 0 ? "inf" : "-inf")
+                     : snprintf(text, sizeof text, "%.17g", v);
+    struct bytes s = bytes_of(text, (size_t)n);
     if (r->resp < 3) {
         reply_bulk(r, s);
         return;

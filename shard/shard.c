@@ -40,10 +40,12 @@ struct shard *shard_new(const struct shard_opts *o)
         s->parts[i].number = o->first_partition + i;
         table_init(&s->parts[i].keys, &keyspace_type, o->hash_key);
     }
-    s->around.hash_key = o->hash_key;
-    s->around.digest_off = !o->geo;
-    s->around.conflicts = &s->conflicts;
-    compact_init(s);
+    s->around = (struct surroundings){.hash_key = o->hash_key,
+                                      .digest_off = !o->geo,
+                                      .conflicts = &s->conflicts,
+                                      .unsettled = compact_note,
+                                      .discard = garbage_cell,
+                                      .arg = s};
     s->log = log_new(o->first_partition, o->count,
                      o->log_bytes_max ? o->log_bytes_max : LOG_BYTES_DEFAULT);
     s->runs = position_runs_new();
@@ -147,7 +149,7 @@ struct log *shard_log(struct shard *s) { return s->log; }
 static void add_digest(void *item, void *arg)
 {
     struct hash128 *sum = arg;
-    *sum = hash128_add(*sum, value_digest(item));
+    *sum = hash128_add(*sum, value_redigest(item));
 }
 
 void shard_set_geo(struct shard *s, bool geo)

@@ -44,10 +44,10 @@ Test(log, gives_frames_back_in_order)
     uint64_t at = 0;
     cr_expect(!log_read(l, &at, &f));
     for (uint64_t i = 1; i <= 5000; i++)
-        append(l, FIRST + i % 4, 1 + i % 3, i, i % 37);
+        append(l, FIRST + (uint32_t)(i % 4), 1 + (uint32_t)(i % 3), i, i % 37);
     for (uint64_t i = 1; i <= 5000; i++) {
         cr_assert(log_read(l, &at, &f));
-        check(&f, FIRST + i % 4, 1 + (uint32_t)(i % 3), i, i % 37);
+        check(&f, FIRST + (uint32_t)(i % 4), 1 + (uint32_t)(i % 3), i, i % 37);
     }
     cr_expect(!log_read(l, &at, &f));
     cr_expect_eq(at, log_end(l));
