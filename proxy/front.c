@@ -104,11 +104,22 @@ void front_tick(struct front *f, struct port *port, struct moment now)
         close_idle(f, port, now);
     if (f->pause_until_ms != 0 && now.wall_ms >= f->pause_until_ms)
         f->pause_until_ms = 0;
-    if (f->held == 0)
-        return;
-    for (struct session *s = f->first, *next; s != NULL; s = next) {
-        next = s->next; /* stays: a session that runs commands kills others only by marking them */
-        if (s->held && !s->dead)
+    front_resume(f, port, now);
+}
+
+bool front_ready(const struct front *f, struct port *port)
+{
+    for (const struct session *s = f->held; s != NULL; s = s->held_next)
+        if (!s->dead && !session_must_wait(s, port))
+            return true;
+    return false;
+}
+
+void front_resume(struct front *f, struct port *port, struct moment now)
+{
+    for (struct session *s = f->held, *next; s != NULL; s = next) {
+        next = s->held_next; /* stays: a session that runs commands frees at most itself */
+        if (!session_must_wait(s, port))
             session_resume(s, port, now);
     }
 }

@@ -77,7 +77,7 @@ struct front {
     uint64_t ids;           /* client ids given so far on this worker */
     int64_t pause_until_ms; /* CLIENT PAUSE, wall clock; 0 none */
     bool pause_all;
-    uint32_t held; /* sessions that hold input back: pause or output */
+    struct session *held; /* those that hold input back: pause, output, answers under way */
     uint64_t connections, refused, commands, net_in; /* INFO stats */
 
     /* Room used within one step, kept between steps so that commands need no allocation. */
@@ -100,6 +100,10 @@ void front_configure(struct front *f, const struct front_settings *s);
 void front_accept(struct front *f, struct port *port, conn_id conn, struct moment now);
 /* About ten times a second: idle clients, pauses that end. */
 void front_tick(struct front *f, struct port *port, struct moment now);
+/* Is there a session whose hold has ended without an event? Then front_resume wants to be called.
+ */
+bool front_ready(const struct front *f, struct port *port);
+void front_resume(struct front *f, struct port *port, struct moment now);
 bool front_has_password(const struct front *f);
 /* This worker's share of INFO. */
 void front_figures(struct front *f, struct figures *out, struct moment now);

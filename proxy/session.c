@@ -17,6 +17,7 @@ struct partial {
 };
 
 static void session_step(struct conn_owner *owner, struct port *port, const struct event *ev);
+static void held_unlink(struct session *s);
 
 struct session *session_new(struct front *f, conn_id conn, struct moment now)
 {
@@ -63,7 +64,8 @@ void session_free(struct session *s, struct port *port, struct moment now)
     if (s->next != NULL)
         s->next->prev = s->prev;
     f->sessions--;
-    f->held -= s->held;
+    if (s->held)
+        held_unlink(s);
     partial_free(s);
     buf_deinit(&s->in);
     mem_free(s->name);
@@ -310,13 +312,22 @@ static unsigned run_batch(struct session *s, struct port *port, struct request *
 
 /* ------------------------------------------------------------ input */
 
-/* True while the client must wait: it does not read, too many answers are under way, or CLIENT
- * PAUSE ALL. */
-static bool must_wait(const struct session *s, struct port *port)
+bool session_must_wait(const struct session *s, struct port *port)
 {
-    return s->answers >= ANSWERS_MAX || s->owed > PORT_HIGH ||
-           (s->tail != NULL && buf_len(&s->tail->out) > PORT_HIGH) ||
+    return (s->parked && s->front->pause_until_ms != 0) || s->answers >= ANSWERS_MAX ||
+           s->owed > PORT_HIGH || (s->tail != NULL && buf_len(&s->tail->out) > PORT_HIGH) ||
            port->ops->pending(port, s->conn) > PORT_HIGH;
+}
+
+static void held_unlink(struct session *s)
+{
+    if (s->held_prev != NULL)
+        s->held_prev->held_next = s->held_next;
+    else
+        s->front->held = s->held_next;
+    if (s->held_next != NULL)
+        s->held_next->held_prev = s->held_prev;
+    s->held_prev = s->held_next = NULL;
 }
 
 static void set_held(struct session *s, struct port *port, bool held)
@@ -324,11 +335,16 @@ static void set_held(struct session *s, struct port *port, bool held)
     if (s->held == held)
         return;
     s->held = held;
-    if (held)
-        s->front->held++;
-    else
-        s->front->held--;
     port->ops->pause(port, s->conn, held);
+    if (!held) {
+        s->parked = false;
+        held_unlink(s);
+        return;
+    }
+    s->held_next = s->front->held;
+    if (s->held_next != NULL)
+        s->held_next->held_prev = s;
+    s->front->held = s;
 }
 
 static void protocol_error(struct session *s, struct port *port, const char *why)
@@ -355,6 +371,7 @@ static size_t continue_partial(struct session *s, struct port *port, struct byte
     struct request q = {.argv = p->args.at, .argc = p->resp.argc};
     size_t used = p->resp.used;
     if (run_batch(s, port, &q, 1, now) == 0) {
+        s->parked = true;
         set_held(s, port, true);
         used = 0;
     }
@@ -406,6 +423,7 @@ static size_t run_input(struct session *s, struct port *port, struct bytes in, s
         f->batch[i].argv = f->args.at + f->batch[i].first;
     unsigned ran = n > 0 ? run_batch(s, port, f->batch, n, now) : 0;
     if (ran < n) {
+        s->parked = !s->closing;
         set_held(s, port, !s->closing);
         return ran > 0 ? ends[ran - 1] : 0;
     }
@@ -423,7 +441,7 @@ static size_t run_all(struct session *s, struct port *port, struct bytes in, str
         if (n == 0)
             break;
         used += n;
-        if (must_wait(s, port))
+        if (session_must_wait(s, port))
             set_held(s, port, true);
     }
     return used;
@@ -453,7 +471,7 @@ void session_resume(struct session *s, struct port *port, struct moment now)
     if (s->dead)
         return;
     session_answers(s, port);
-    if (s->held && !must_wait(s, port))
+    if (s->held && !session_must_wait(s, port))
         set_held(s, port, false);
     if (!s->held && !s->closing && buf_len(&s->in) > 0)
         drop_used(s, run_all(s, port, buf_bytes(&s->in), now));

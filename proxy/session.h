@@ -29,6 +29,7 @@ struct session {
     struct conn_owner owner; /* first: the connection's events come here */
     struct front *front;
     struct session *prev, *next;
+    struct session *held_prev, *held_next;
     conn_id conn;
     uint64_t id;
     uint64_t born_us, active_us;
@@ -43,6 +44,7 @@ struct session {
     bool closing; /* close when what is owed has been written; reads nothing more */
     bool dead;    /* CLIENT KILL by another: the connection is closed, freed at the next tick */
     bool held;    /* reading is paused */
+    bool parked;  /* by CLIENT PAUSE */
     bool spoken;  /* has sent something: a link's magic can only come first */
     bool no_evict, no_touch;
     int32_t watching;    /* index of the shard on which keys are WATCHed, -1 none */
@@ -72,6 +74,9 @@ void session_close(struct session *s, struct port *port, bool flush, struct mome
 /* Continues after answers arrived or a hold ended: writes what is complete, runs held input. May
  * free the session. */
 void session_resume(struct session *s, struct port *port, struct moment now);
+/* True while the client must wait: it does not read, too many answers are under way, or CLIENT
+ * PAUSE. */
+bool session_must_wait(const struct session *s, struct port *port);
 /* Runs one parsed command: checks, MULTI, where. */
 void session_dispatch(struct ask *a);
 /* Queues an answer behind the others; from now on replies go behind it. */

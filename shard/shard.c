@@ -97,6 +97,13 @@ static bool is_full(struct shard *s)
     return s->full;
 }
 
+void shard_set_memory_max(struct shard *s, size_t bytes)
+{
+    s->memory_max = bytes;
+    s->memory_asked = 0; /* ask at the next command */
+    s->full = false;
+}
+
 void shard_execute(struct shard *s, struct call *c)
 {
     uint32_t flags = c->command->flags;

@@ -107,6 +107,7 @@ size_t shard_unsettled(const struct shard *s);
 void shard_set_geo(struct shard *s, bool geo);
 /* A new life after lost memory or a changed number. */
 void shard_set_actor(struct shard *s, uint32_t actor);
+void shard_set_memory_max(struct shard *s, size_t bytes); /* 0: none */
 /* Client writes are refused with -STALE... while a region that lost its memory has not caught up.
  * Reads go on. */
 void shard_set_stale(struct shard *s, bool stale);

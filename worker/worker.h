@@ -8,18 +8,23 @@
 #include "syncer/syncer.h"
 
 /*
- * A worker: one thread of the data plane as one machine. It owns its client sessions (proxy/), its shards (shard/) and
- * their links (syncer/), and passes requests for shards of other workers on as messages. Worker 0 also listens for the
- * manager and hands configuration to the others.
+ * A worker: one thread of the data plane as one machine. It owns its client sessions (proxy/), its
+ * shards (shard/) and their links (syncer/), and passes requests for shards of other workers on as
+ * messages. Worker 0 also listens for the manager and hands configuration to the others.
  */
 struct worker;
 
 struct worker_opts {
     uint32_t index, count;
-    const char *control; /* worker 0: where to listen for the manager ("unix:/path" or "host:port"); NULL: nowhere */
+    const char *control; /* worker 0: where to listen for the manager ("unix:/path" or "host:port");
+                            NULL: nowhere */
     char control_token[65];
     uint64_t seed;
-    uint32_t pid; /* of the process, for the manager to know */
+    uint32_t pid; /* of the process: told to the manager */
+    /* Certificates for databases with TLS, read when the worker starts; borrowed until then.
+     * Without a certificate such databases are refused. A CA makes links check their peers'
+     * certificates. */
+    struct tls_opts tls;
 };
 
 struct worker *worker_new(const struct worker_opts *o);

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "base/mem.h"
+#include "worker/inside.h"
+
+#include <stdio.h>
+
+/* The databases of a worker. Shard i of n lives on worker i mod workers; every worker listens and
+ * has a front. */
+
+bool database_is_geo(const struct plane_db *db) { return db->guid[0] != 0; }
+
+struct database *database_find(struct worker *w, uint32_t uid)
+{
+    if (w->last != NULL && w->last->config.uid == uid)
+        return w->last;
+    for (struct database *d = w->databases; d != NULL; d = d->next)
+        if (d->config.uid == uid)
+            return w->last = d;
+    return NULL;
+}
+
+struct member *database_member(struct database *d, uint32_t partition)
+{
+    for (uint32_t i = 0; i < d->members_count; i++)
+        if (partition - d->members[i].first < d->members[i].count)
+            return &d->members[i];
+    return NULL;
+}
+
+static uint32_t first_of(const struct plane_db *db, uint32_t shard)
+{
+    return (uint32_t)((uint64_t)shard * db->partitions / db->shards);
+}
+
+uint32_t database_shard_worker(const struct worker *w, const struct plane_db *db,
+                               uint32_t partition)
+{
+    uint32_t shard = 0;
+    while (shard + 1 < db->shards && first_of(db, shard + 1) <= partition)
+        shard++;
+    return shard % w->opts.count;
+}
+
+/* ------------------------------------------------------------ configuration */
+
+static uint32_t actor_of(const struct plane_db *db)
+{
+#ifdef MUTANT_stamp_reuse
+    return actor_make(db->region, 0);
+#else
+    return actor_make(db->region, db->incarnation);
+#endif
+}
+
+static bool is_reborn(const struct plane_db *db)
+{
+#ifdef MUTANT_stamp_reuse
+    (void)db;
+    return false;
+#else
+    return db->reborn;
+#endif
+}
+
+/* The regions' endpoints and what else a syncer must know; the caller frees. */
+static struct syncer_config *syncer_config_new(const struct worker *w, const struct plane_db *db)
+{
+    struct syncer_config *c = mem_zalloc(sizeof *c);
+    snprintf(c->guid, sizeof c->guid, "%s", db->guid);
+    snprintf(c->secret, sizeof c->secret, "%s", db->secret);
+    c->version = db->version;
+    c->region = db->region;
+    c->actor = actor_of(db);
+    c->incarnation = db->incarnation;
+    c->reborn = is_reborn(db);
+    c->partitions = db->partitions;
+    c->tls = db->link_tls || db->client_tls ? w->tls_client : 0;
+    c->paused = db->paused;
+    c->clock_drift_max_ms = db->clock_drift_max_ms;
+    c->compression = db->compression;
+    for (uint32_t i = 0; i < db->regions_count; i++) {
+        const struct plane_region *from = &db->regions[i];
+        struct syncer_region *to = &c->regions[from->id];
+        to->id = from->id;
+        to->port = from->port;
+        snprintf(to->name, sizeof to->name, "%s", from->name);
+        snprintf(to->host, sizeof to->host, "%s", from->host);
+    }
+    return c;
+}
+
+static struct front_settings settings_of(const struct plane_db *db)
+{
+    struct front_settings s = {
+        .clients_max = db->clients_max, .memory_max = db->memory_max, .port = db->port};
+    snprintf(s.password, sizeof s.password, "%s", db->password);
+    return s;
+}
+
+static bool check(const struct worker *w, const struct plane_db *db, char *error, size_t size)
+{
+    error[0] = 0;
+    if (db->partitions == 0 || db->partitions > SLOTS ||
+        (db->partitions & (db->partitions - 1)) != 0)
+        snprintf(error, size, "partitions must be a power of two up to %u, not %u", SLOTS,
+                 db->partitions);
+    else if (db->shards == 0 || db->shards > db->partitions)
+        snprintf(error, size, "shards must be between 1 and the %u partitions, not %u",
+                 db->partitions, db->shards);
+    else if (db->region == 0 || db->region > REGION_MAX)
+        snprintf(error, size, "the region's number must be between 1 and %u", REGION_MAX);
+    else if ((db->client_tls || db->link_tls) && w->tls_server == 0)
+        snprintf(error, size,
+                 "TLS is wanted, but the data plane was started without a certificate");
+    for (uint32_t i = 0; i < db->regions_count; i++)
+        if (db->regions[i].id == 0 || db->regions[i].id > REGION_MAX)
+            snprintf(error, size, "a region's number must be between 1 and %u", REGION_MAX);
+    return error[0] == 0;
+}
+
+/* ------------------------------------------------------------ creating */
+
+static void member_link(struct database *d, struct member *m, const struct syncer_config *config,
+                        struct moment now)
+{
+    /* A lone region has nobody to catch up with. */
+    bool stale = config->reborn && d->config.regions_count > 1;
+    shard_set_geo(m->shard, true);
+    shard_set_stale(m->shard, stale);
+    m->syncer = syncer_new(m->shard, m->first, m->count, config,
+                           d->config.seed * 2654435761u + m->id + (uint64_t)now.wall_ms);
+}
+
+static void members_create(struct database *d, struct moment now)
+{
+    const struct plane_db *db = &d->config;
+    const struct worker *w = d->worker;
+    d->members = mem_zalloc((db->shards / w->opts.count + 1) * sizeof d->members[0]);
+    struct syncer_config *config = database_is_geo(db) ? syncer_config_new(w, db) : NULL;
+    for (uint32_t i = w->opts.index; i < db->shards; i += w->opts.count) {
+        struct member *m = &d->members[d->members_count++];
+        *m = (struct member){.id = i, .first = first_of(db, i)};
+        m->count = first_of(db, i + 1) - m->first;
+        m->shard = shard_new(&(struct shard_opts){
+            .id = i,
+            .region = db->region,
+            .actor = actor_of(db),
+            .partitions = db->partitions,
+            .first_partition = m->first,
+            .count = m->count,
+            .hash_key = {.k0 = db->hash_k0, .k1 = db->hash_k1},
+            .seed = db->seed + i,
+            .geo = config != NULL,
+            .log_bytes_max = (size_t)(db->backlog_bytes / db->shards),
+            .memory_max = (size_t)db->memory_max,
+        });
+        if (config != NULL)
+            member_link(d, m, config, now);
+    }
+    mem_free(config);
+}
+
+static void front_create(struct database *d, struct moment now)
+{
+    const struct plane_db *db = &d->config;
+    struct worker *w = d->worker;
+    struct front_shard *shards = mem_zalloc(db->shards * sizeof shards[0]);
+    for (uint32_t i = 0; i < db->shards; i++) {
+        shards[i].worker = i % w->opts.count;
+        shards[i].first_partition = first_of(db, i);
+        shards[i].count = first_of(db, i + 1) - first_of(db, i);
+        if (shards[i].worker == w->opts.index)
+            shards[i].local = d->members[i / w->opts.count].shard;
+    }
+    d->front = front_new(&(struct front_opts){
+        .db_uid = db->uid,
+        .partitions = db->partitions,
+        .seed = db->seed ^ w->opts.seed,
+        .courier = w->courier,
+        .host = {.arg = w, .link = link_open, .figures = stats_figures, .describe = stats_describe},
+        .settings = settings_of(db),
+        .shards = shards,
+        .shards_count = db->shards,
+        .now = now,
+    });
+    mem_free(shards);
+}
+
+bool database_add(struct worker *w, struct port *port, const struct plane_db *db, uint32_t ticket,
+                  struct moment now, char *error, size_t size)
+{
+    if (!check(w, db, error, size))
+        return false;
+    struct database *d = mem_zalloc(sizeof *d);
+    d->worker = w;
+    d->config = *db;
+    d->ticket = ticket;
+    members_create(d, now);
+    front_create(d, now);
+    struct database **at = &w->databases;
+    while (*at != NULL)
+        at = &(*at)->next;
+    *at = d;
+    d->listener = port->ops->listen(
+        port, &(struct listen_opts){.host = d->config.host,
+                                    .port = db->port,
+                                    .tls = db->client_tls || db->link_tls ? w->tls_server : 0,
+                                    .tag = db->uid,
+                                    .shared = w->opts.count > 1});
+    return true;
+}
+
+/* ------------------------------------------------------------ changing */
+
+static void member_configure(struct database *d, struct port *port, struct member *m,
+                             const struct syncer_config *config, struct moment now)
+{
+    if (config == NULL) {
+        if (m->syncer == NULL)
+            return;
+        syncer_free(m->syncer, port);
+        m->syncer = NULL;
+        shard_set_stale(m->shard, false);
+        shard_set_geo(m->shard, false);
+    } else if (m->syncer == NULL) {
+        member_link(d, m, config, now);
+    } else {
+        syncer_configure(m->syncer, port, config, now);
+    }
+}
+
+static void members_configure(struct database *d, struct port *port, struct moment now)
+{
+    struct syncer_config *config =
+        database_is_geo(&d->config) ? syncer_config_new(d->worker, &d->config) : NULL;
+    for (uint32_t i = 0; i < d->members_count; i++)
+        member_configure(d, port, &d->members[i], config, now);
+    mem_free(config);
+}
+
+bool database_configure(struct database *d, struct port *port, const struct plane_db *db,
+                        struct moment now, char *error, size_t size)
+{
+    const struct plane_db *old = &d->config;
+    if (!check(d->worker, db, error, size))
+        return false;
+    if (db->version < old->version)
+        return true; /* overtaken by a newer one */
+    if (db->partitions != old->partitions || db->shards != old->shards ||
+        db->region != old->region || db->port != old->port || strcmp(db->host, old->host) != 0 ||
+        (db->client_tls || db->link_tls) != (old->client_tls || old->link_tls)) {
+        snprintf(error, size,
+                 "partitions, shards, region, address, port and TLS of a running database cannot "
+                 "change: create another and move the data");
+        return false;
+    }
+    struct front_settings s = d->front->settings; /* keeps what CONFIG SET has changed */
+    if (db->clients_max != old->clients_max)
+        s.clients_max = db->clients_max;
+    s.memory_max = db->memory_max;
+    snprintf(s.password, sizeof s.password, "%s", db->password);
+    front_configure(d->front, &s);
+    bool renamed = actor_of(db) != actor_of(old);
+    d->config = *db;
+    for (uint32_t i = 0; i < d->members_count; i++) {
+        shard_set_memory_max(d->members[i].shard, (size_t)db->memory_max);
+        if (renamed)
+            shard_set_actor(d->members[i].shard, actor_of(db));
+    }
+    members_configure(d, port, now);
+    return true;
+}
+
+void database_pause(struct database *d, struct port *port, uint32_t region, bool paused,
+                    struct moment now)
+{
+    uint64_t bit = UINT64_C(1) << region;
+    d->config.paused = paused ? d->config.paused | bit : d->config.paused & ~bit;
+    members_configure(d, port, now);
+}
+
+void database_flush(struct database *d, struct moment now)
+{
+    struct bytes argv[1] = {bytes_str("flushall")};
+    struct buf sink = {0};
+    for (uint32_t i = 0; i < d->members_count; i++) {
+        struct reply r = {.out = &sink, .resp = 2};
+        struct call c = {.shard = d->members[i].shard,
+                         .command = command_find(argv[0]),
+                         .argc = 1,
+                         .argv = argv,
+                         .reply = &r,
+                         .now = now};
+        shard_execute(d->members[i].shard, &c);
+    }
+    buf_deinit(&sink);
+}
+
+void database_drop(struct database *d, struct port *port)
+{
+    struct worker *w = d->worker;
+    if (d->listener != 0)
+        port->ops->unlisten(port, d->listener);
+    front_free(d->front, port);
+    for (uint32_t i = 0; i < d->members_count; i++) {
+        if (d->members[i].syncer != NULL)
+            syncer_free(d->members[i].syncer, port);
+        shard_free(d->members[i].shard);
+    }
+    struct database **at = &w->databases;
+    while (*at != d)
+        at = &(*at)->next;
+    *at = d->next;
+    w->last = NULL;
+    mem_free(d->members);
+    mem_free(d);
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#ifndef MERIDIAN_WORKER_INSIDE_H
+#define MERIDIAN_WORKER_INSIDE_H
+
+#include "proxy/front.h"
+#include "worker/worker.h"
+
+/*
+ * struct worker and its parts, for the files of this folder:
+ *   worker.c    the machine: events in, to whom they belong
+ *   database.c  the databases of this worker: shards, syncers, listener
+ *   change.c    changes of configuration, on all workers or on none
+ *   control.c   the manager's channel (worker 0)
+ *   link.c      peers' connections, from first byte to their syncer
+ *   stats.c     figures for INFO and for the manager
+ */
+
+/* A shard of a database that lives here. */
+struct member {
+    uint32_t id, first, count;
+    struct shard *shard;
+    struct syncer *syncer; /* NULL: single-region */
+};
+
+struct database {
+    struct database *next;
+    struct worker *worker;
+    struct plane_db config;
+    struct front *front;
+    struct member *members; /* owned; in order of id */
+    uint32_t members_count;
+    uint32_t listener; /* 0: none */
+    bool listening;
+    bool more;       /* a shard has upkeep left */
+    uint32_t ticket; /* of the change that waits for the listener; 0 none */
+};
+
+/* ------------------------------------------------------------ messages between workers */
+
+enum {
+    MSG_CHANGE = 100, /* worker 0 -> all: struct change_msg */
+    MSG_CHANGED,      /* back to worker 0: the same message */
+    MSG_LINK,         /* with port_move: struct link_msg */
+    MSG_STOP,         /* end */
+};
+
+enum change_kind { CHANGE_DB_SET, CHANGE_DB_DROP, CHANGE_DB_FLUSH, CHANGE_LINK, CHANGE_STATS };
+
+/* A request of the manager on its way through the workers. */
+struct change_msg {
+    struct msg msg; /* first */
+    enum change_kind kind;
+    uint32_t ticket;
+    uint32_t uid, region;
+    bool paused;
+    struct plane_db *db;      /* owned; CHANGE_DB_SET */
+    struct plane_stats stats; /* owned; answer to CHANGE_STATS */
+    char error[256];          /* answer: "" = done */
+};
+
+struct link_msg {
+    struct msg msg; /* first */
+    uint32_t uid, partition;
+    struct buf first; /* owned: what the peer has sent so far */
+};
+
+/* ------------------------------------------------------------ changes (change.c) */
+
+/* One change at a time goes through the workers; worker 0 counts the answers. */
+struct change {
+    uint32_t ticket; /* of the change under way; 0 none */
+    uint32_t tickets;
+    uint32_t missing;
+    bool stats_wanted;
+    bool fresh; /* a database that did not exist before: undone when one worker fails */
+    uint32_t uid;
+    struct plane_stats stats;
+    char error[256];
+};
+
+/* Starts a change (worker 0 only, none under way). `ask` is copied but for `db`, which is taken. */
+void change_start(struct worker *w, struct port *port, const struct change_msg *ask,
+                  struct moment now);
+/* Takes MSG_CHANGE and MSG_CHANGED. */
+void change_message(struct worker *w, struct port *port, struct msg *msg, struct moment now);
+/* This worker's part of a DB_SET is done: its listener answered. */
+void change_reply(struct worker *w, struct port *port, uint32_t ticket, const char *error,
+                  struct moment now);
+void change_deinit(struct worker *w);
+
+/* ------------------------------------------------------------ control (control.c) */
+
+struct control; /* one connection of the manager */
+
+bool control_listen(struct worker *w, struct port *port); /* false: the address is unusable */
+void control_open(struct worker *w, struct port *port, conn_id conn);
+/* The change under way is finished: answers it and goes on with the next request. */
+void control_changed(struct worker *w, struct port *port, const char *error,
+                     const struct plane_stats *stats, struct moment now);
+void control_free_all(struct worker *w, struct port *port);
+
+/* ------------------------------------------------------------ links (link.c) */
+
+struct incoming; /* a peer's connection that has not said whole who it is */
+
+void link_open(void *worker, struct front *f, struct port *port, conn_id conn, struct bytes first,
+               struct moment now);
+void link_moved(struct worker *w, struct port *port, conn_id conn, struct msg *msg,
+                struct moment now);
+/* Closes those that take too long. */
+void link_tick(struct worker *w, struct port *port, struct moment now);
+void link_free_all(struct worker *w, struct port *port);
+
+/* ------------------------------------------------------------ databases (database.c) */
+
+struct database *database_find(struct worker *w, uint32_t uid);
+/* The member that owns the partition; NULL: on another worker. */
+struct member *database_member(struct database *d, uint32_t partition);
+uint32_t database_shard_worker(const struct worker *w, const struct plane_db *db,
+                               uint32_t partition);
+/* Creates it and asks to listen; the answer goes to change_reply when EV_LISTEN comes. False: error
+ * tells. */
+bool database_add(struct worker *w, struct port *port, const struct plane_db *db, uint32_t ticket,
+                  struct moment now, char *error, size_t size);
+/* Applies a newer configuration in place. */
+bool database_configure(struct database *d, struct port *port, const struct plane_db *db,
+                        struct moment now, char *error, size_t size);
+void database_pause(struct database *d, struct port *port, uint32_t region, bool paused,
+                    struct moment now);
+void database_flush(struct database *d, struct moment now);
+/* Closes clients and links and frees everything. */
+void database_drop(struct database *d, struct port *port);
+bool database_is_geo(const struct plane_db *db);
+
+/* ------------------------------------------------------------ figures (stats.c) */
+
+void stats_figures(void *worker, struct front *f, struct figures *out, struct moment now);
+void stats_describe(void *worker, const struct front *f, struct figures_db *out);
+/* This worker's part of the manager's statistics; owned by the caller. */
+void stats_plane(struct worker *w, struct plane_stats *out, struct moment now);
+/* Adds the part to the whole: databases by uid, shards one behind the other. */
+void stats_plane_add(struct plane_stats *sum, const struct plane_stats *part);
+/* Fills in used_memory, once all parts are there. */
+void stats_share_memory(struct plane_stats *s);
+
+/* ------------------------------------------------------------ the worker */
+
+struct worker {
+    struct worker_opts opts;
+    char control_address[256];
+    struct port *port; /* of the last step */
+    struct courier *courier;
+    struct database *databases; /* in the order created */
+    struct database *last;      /* found last */
+    struct incoming *incoming;
+    uint64_t tick_us;                /* when the next tick is due */
+    bool again;                      /* a shard has more upkeep waiting */
+    bool stopping;                   /* the manager or a signal said so ... */
+    bool stopped;                    /* ... and it is done */
+    uint32_t tls_server, tls_client; /* 0: none */
+    uint32_t control_listener;
+    struct control *controls;
+    struct control *asker; /* whose request is under way; NULL: it has gone */
+    uint64_t asker_id;     /* of the request */
+    struct change change;
+};
+
+void worker_stop(struct worker *w, struct port *port, struct moment now);
+
+#endif

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "base/mem.h"
+#include "worker/inside.h"
+
+#include <stdio.h>
+
+/* ------------------------------------------------------------ for INFO */
+
+/* Of several links to one region the worst is shown: up, transferring, on the way, paused, down,
+ * refused. */
+static uint32_t link_rank(enum link_state s)
+{
+    switch (s) {
+    case LINK_UP:
+        return 1;
+    case LINK_TRANSFER:
+        return 2;
+    case LINK_HANDSHAKE:
+        return 3;
+    case LINK_CONNECTING:
+        return 4;
+    case LINK_PAUSED:
+        return 5;
+    case LINK_DOWN:
+        return 6;
+    case LINK_QUARANTINED:
+        return 7;
+    case LINK_REFUSED:
+        return 8;
+    }
+    return 0;
+}
+
+static const char *region_name(const struct plane_db *db, uint32_t region)
+{
+    for (uint32_t i = 0; i < db->regions_count; i++)
+        if (db->regions[i].id == region)
+            return db->regions[i].name;
+    return "?";
+}
+
+static void add_links(struct figures *out, const struct database *d, const struct syncer *s,
+                      struct moment now)
+{
+    struct link_stats *links = mem_alloc((REGION_MAX + 1) * sizeof links[0]);
+    unsigned n = syncer_stats(s, links, REGION_MAX + 1, now);
+    for (unsigned i = 0; i < n; i++) {
+        const struct link_stats *l = &links[i];
+        struct figures_link one = {.state = link_state_name(l->state),
+                                   .rank = link_rank(l->state),
+                                   .feeding = l->feeding,
+                                   .bytes_in = l->bytes_in,
+                                   .bytes_out = l->bytes_out,
+                                   .ops_in = l->ops_in,
+                                   .ops_out = l->ops_out,
+                                   .lag_ops = l->lag_ops,
+                                   .reconnects = l->reconnects,
+                                   .transfers_in = l->transfers_in,
+                                   .transfers_out = l->transfers_out,
+                                   .relays = l->relays,
+                                   .lag_ms = l->lag_ms,
+                                   .behind_ms = l->behind_ms};
+        snprintf(one.name, sizeof one.name, "%s", region_name(&d->config, l->region));
+        figures_link_add(&out->links[l->region], &one);
+    }
+    mem_free(links);
+}
+
+static struct hash128 member_digest(const struct member *m)
+{
+    struct hash128 sum = {0};
+    for (uint32_t p = m->first; p < m->first + m->count; p++)
+        sum = hash128_add(sum, shard_digest(m->shard, p));
+    return sum;
+}
+
+static stamp_t member_stamp(const struct member *m)
+{
+    stamp_t newest = 0;
+    for (uint32_t p = m->first; p < m->first + m->count; p++) {
+        const struct context *c = shard_context(m->shard, p);
+        for (unsigned i = 0; i < c->n; i++)
+            newest = c->at[i] > newest ? c->at[i] : newest;
+    }
+    return newest;
+}
+
+void stats_figures(void *worker, struct front *f, struct figures *out, struct moment now)
+{
+    struct database *d = database_find(worker, f->db_uid);
+    for (uint32_t i = 0; d != NULL && i < d->members_count; i++) {
+        const struct member *m = &d->members[i];
+        struct shard_stats one;
+        shard_stats(m->shard, &one);
+        figures_shard_add(&out->shard, &one);
+        out->shards++;
+        out->stale += shard_is_stale(m->shard);
+        out->log_bytes += one.log_bytes;
+        stamp_t newest = member_stamp(m);
+        if (newest > out->stamp_max)
+            out->stamp_max = newest;
+        struct hash128 digest =
+            hash128_add((struct hash128){out->digest_lo, out->digest_hi}, member_digest(m));
+        out->digest_lo = digest.lo;
+        out->digest_hi = digest.hi;
+        if (m->syncer != NULL)
+            add_links(out, d, m->syncer, now);
+    }
+}
+
+void stats_describe(void *worker, const struct front *f, struct figures_db *out)
+{
+    const struct database *d = database_find(worker, f->db_uid);
+    if (d == NULL)
+        return;
+    const struct plane_db *db = &d->config;
+    snprintf(out->guid, sizeof out->guid, "%s", db->guid);
+    out->version = db->version;
+    out->region = db->region;
+    out->actor = actor_make(db->region, db->incarnation);
+    out->incarnation = db->incarnation;
+    out->partitions = db->partitions;
+}
+
+/* ------------------------------------------------------------ for the manager */
+
+static void plane_link_of(struct plane_link *to, const struct link_stats *from)
+{
+    *to = (struct plane_link){.region = from->region,
+                              .feeding = from->feeding,
+                              .bytes_in = from->bytes_in,
+                              .bytes_out = from->bytes_out,
+                              .ops_in = from->ops_in,
+                              .ops_out = from->ops_out,
+                              .lag_ops = from->lag_ops,
+                              .reconnects = from->reconnects,
+                              .transfers_in = from->transfers_in,
+                              .transfers_out = from->transfers_out,
+                              .relays = from->relays,
+                              .lag_ms = from->lag_ms,
+                              .behind_ms = from->behind_ms};
+    snprintf(to->state, sizeof to->state, "%s", link_state_name(from->state));
+    snprintf(to->error, sizeof to->error, "%s", from->error);
+}
+
+static void plane_shard_of(struct plane_shard *to, const struct database *d, const struct member *m,
+                           struct moment now)
+{
+    struct shard_stats s;
+    shard_stats(m->shard, &s);
+    struct hash128 digest = member_digest(m);
+    *to = (struct plane_shard){.db_uid = d->config.uid,
+                               .shard = m->id,
+                               .worker = d->worker->opts.index,
+                               .first_partition = m->first,
+                               .count = m->count,
+                               .keys = s.keys,
+                               .commands = s.commands,
+                               .stale = shard_is_stale(m->shard),
+                               .digest_lo = digest.lo,
+                               .digest_hi = digest.hi};
+    if (m->syncer == NULL)
+        return;
+    struct link_stats *links = mem_alloc(PLANE_REGIONS_MAX * sizeof links[0]);
+    to->links_count = syncer_stats(m->syncer, links, PLANE_REGIONS_MAX, now);
+    for (uint32_t i = 0; i < to->links_count; i++)
+        plane_link_of(&to->links[i], &links[i]);
+    mem_free(links);
+}
+
+static void plane_db_stats_of(struct plane_db_stats *to, const struct database *d)
+{
+    *to = (struct plane_db_stats){
+        .uid = d->config.uid, .listening = d->listening, .connections = d->front->sessions};
+    for (uint32_t i = 0; i < d->members_count; i++) {
+        struct shard_stats s;
+        shard_stats(d->members[i].shard, &s);
+        to->keys += s.keys;
+        to->commands += s.commands;
+        to->unsettled += s.unsettled;
+        to->conflicts +=
+            s.conflicts.register_lost + s.conflicts.type_hidden + s.conflicts.deadline_lost;
+    }
+}
+
+void stats_plane(struct worker *w, struct plane_stats *out, struct moment now)
+{
+    uint32_t dbs = 0, shards = 0;
+    for (const struct database *d = w->databases; d != NULL; d = d->next) {
+        dbs++;
+        shards += d->members_count;
+    }
+    *out = (struct plane_stats){0};
+    out->dbs = mem_zalloc((dbs + 1) * sizeof out->dbs[0]);
+    out->shards = mem_zalloc((shards + 1) * sizeof out->shards[0]);
+    for (const struct database *d = w->databases; d != NULL; d = d->next) {
+        plane_db_stats_of(&out->dbs[out->dbs_count++], d);
+        for (uint32_t i = 0; i < d->members_count; i++)
+            plane_shard_of(&out->shards[out->shards_count++], d, &d->members[i], now);
+    }
+}
+
+static void add_db(struct plane_stats *sum, const struct plane_db_stats *one)
+{
+    uint32_t i = 0;
+    while (i < sum->dbs_count && sum->dbs[i].uid != one->uid)
+        i++;
+    if (i == sum->dbs_count) {
+        sum->dbs = mem_realloc(sum->dbs, (i + 1) * sizeof sum->dbs[0]);
+        sum->dbs[i] = *one;
+        sum->dbs_count++;
+        return;
+    }
+    struct plane_db_stats *to = &sum->dbs[i];
+    to->listening = to->listening && one->listening;
+    to->keys += one->keys;
+    to->commands += one->commands;
+    to->connections += one->connections;
+    to->unsettled += one->unsettled;
+    to->conflicts += one->conflicts;
+}
+
+void stats_plane_add(struct plane_stats *sum, const struct plane_stats *part)
+{
+    for (uint32_t i = 0; i < part->dbs_count; i++)
+        add_db(sum, &part->dbs[i]);
+    if (part->shards_count == 0)
+        return;
+    sum->shards =
+        mem_realloc(sum->shards, (sum->shards_count + part->shards_count) * sizeof sum->shards[0]);
+    memcpy(sum->shards + sum->shards_count, part->shards,
+           part->shards_count * sizeof part->shards[0]);
+    sum->shards_count += part->shards_count;
+}
+
+/*
+ * The allocator counts for the whole process; nobody counts what one database holds. With several,
+ * each is shown the share that its keys have of all keys.
+ */
+void stats_share_memory(struct plane_stats *s)
+{
+    uint64_t keys = 0, used = mem_used();
+    for (uint32_t i = 0; i < s->dbs_count; i++)
+        keys += s->dbs[i].keys + 1;
+    for (uint32_t i = 0; i < s->dbs_count; i++)
+        s->dbs[i].used_memory =
+            (uint64_t)((double)used * (double)(s->dbs[i].keys + 1) / (double)keys);
+    for (uint32_t i = 0; i < s->shards_count; i++)
+        s->shards[i].used_memory =
+            (uint64_t)((double)used * (double)s->shards[i].keys / (double)keys);
+}
