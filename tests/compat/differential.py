@@ -78,7 +78,7 @@ GROUPS = {
         ZMSCORE %k:z (%m)+
         ZCARD %k:z
         ZCOUNT %k:z %b %b
-        ZLEXCOUNT %k:z %l %l
+        ZLEXCOUNT %k:0 %l %l
         ZRANK %k:z %m
         ZREVRANK %k:z %m
         ZRANGE %k:z %i %i [REV] [WITHSCORES]
@@ -226,8 +226,8 @@ class Grammar:
         r = self.rng
         if kind == "?":
             kind = r.choice(TYPES)
-        elif kind != "p" and kind != "t" and r.random() < 0.06:
-            kind = r.choice(TYPES + "0")  # probably of the wrong type
+        elif kind in "hszl" and r.random() < 0.06:
+            kind = r.choice(TYPES)  # probably of the wrong type
         elif kind == "p" and r.random() < 0.06:
             kind = r.choice("hszl")
         elif kind == "t" and r.random() < 0.06:
@@ -589,11 +589,14 @@ class Run:
                 return args
 
     def fair(self, group, args):
-        """No string command on a HyperLogLog; nothing that makes strings huge or replies endless."""
+        """No string command on a HyperLogLog; only zeros in a set for ranges by member, which else mean nothing; nothing that
+        makes strings huge or replies endless."""
         if group == "string" and any(len(a) == 2 and a[0] == "p" for a in args[1:]):
             return False
         if args[0].upper() == "SETRANGE" and len(args) > 2 and len(args[2]) > 4:
             return False
+        if args[0].upper() == "ZADD" and args[1:2] and args[1][:1] == "0":
+            return all(score == "0" for score in args[2::2])
         return not (args[0].upper() in ("SRANDMEMBER", "HRANDFIELD", "ZRANDMEMBER") and len(args) > 2
                     and args[2].startswith("-") and len(args[2]) > 5)
 
