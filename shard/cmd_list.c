@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "shard/cmd_list.h"
 
+#include "crdt/position.h"
 #include "shard/args.h"
 #include "shard/names.h"
 
@@ -42,17 +43,26 @@ static struct bytes position_at(const struct key *k, size_t rank)
     return elem == NULL ? bytes_of(NULL, 0) : cell_name(elem);
 }
 
+/* A position takes at most one step more than its neighbours: short ones need no memory of their
+ * own. */
+#define POSITION_ROOM (8 * POSITION_STEP)
+
 bool list_insert(struct call *c, struct key *k, size_t rank, struct bytes value)
 {
+    uint8_t room[POSITION_ROOM];
     struct bytes left = rank == 0 ? bytes_of(NULL, 0) : position_at(k, rank - 1);
     struct bytes right = position_at(k, rank);
+    bool is_short = left.n + right.n + POSITION_STEP <= sizeof room;
     struct buf position = {0};
+    if (is_short)
+        position = (struct buf){.p = room, .cap = sizeof room};
     bool ok = key_position(c, k, left, right, &position);
     if (ok)
         key_elem(c, k, OP_LINS, buf_bytes(&position), value);
     else
         reply_error(c->reply, "ERR too many inserts at one place of the list: rewrite the list");
-    buf_deinit(&position);
+    if (!is_short)
+        buf_deinit(&position);
     return ok;
 }
 
