@@ -13,7 +13,8 @@ missing or too many. Replies must be equal to the byte, with these exceptions:
   - remaining times may differ by two seconds.
 
 After a difference the keys of that command are deleted on both sides, so that one cause is not counted many times.
-HyperLogLogs are strings to Redis and a type of their own to Meridian: string commands are not sent to them.
+HyperLogLogs are strings to Redis and a type of their own to Meridian: string commands are not sent to them. Left out are
+also sums that are minus zero or beyond what %.17g shows, where adding up increments ends otherwise.
 Ends with "N passed, N failed"; exit status 1 if any failed.
 """
 import argparse
@@ -70,6 +71,7 @@ GROUPS = {
     "zset": """
         ZADD %k:z (%s %m)+
         ZADD %k:z 0 %m 0 %m 0 %m
+        ZADD %k:z -0 %m
         ZADD %k:z [<NX|XX>] [<GT|LT>] [CH] (%s %m)+
         ZADD %k:z [<NX|XX>] [<GT|LT>] [CH] INCR %s %m
         ZREM %k:z (%m)+
@@ -139,6 +141,9 @@ GROUPS = {
         PFCOUNT (%k:p)+
         PFMERGE %k:p (%k:p)+
         PFMERGE %k:p
+        PFCOUNT %k:p %k:h
+        PFCOUNT %k:t
+        PFMERGE %k:p %k:p %k:s
     """,
     "string": """
         SET %k:t %v [<NX|XX>] [GET] [<EX %t|PX %t000|EXAT %T|PXAT %T000|KEEPTTL>]
@@ -227,9 +232,7 @@ class Grammar:
         if kind == "?":
             kind = r.choice(TYPES)
         elif kind in "hszl" and r.random() < 0.06:
-            kind = r.choice(TYPES)  # probably of the wrong type
-        elif kind == "p" and r.random() < 0.06:
-            kind = r.choice("hszl")
+            kind = r.choice("hszlt")  # probably of the wrong type
         elif kind == "t" and r.random() < 0.06:
             kind = r.choice("hszl")
         return f"{kind}{r.randrange(3 if r.random() < 0.95 else 6)}"
@@ -265,7 +268,7 @@ class Grammar:
             return str(r.randrange(-5, 6))
         if x < 0.85:
             return str(r.randrange(-40, 40) / 8)
-        return r.choice(["inf", "-inf", "+inf", "nan", "1e3", "1e300", "-1e-7", "3e17", "0x10", "", "x", " 1", "1 ", "-0",
+        return r.choice(["inf", "-inf", "+inf", "nan", "1e3", "1e300", "-1e-7", "3e17", "0x10", "", "x", " 1", "1 ",
                          "123456789012345678", "infinity", "1e400", "0.1"])
 
     def bound(self):
@@ -301,7 +304,7 @@ class Grammar:
 
     def real(self):
         r = self.rng
-        return r.choice(["1", "-1", "0.5", "-0.25", "2.125", "1e2", "3.0", "100", "-0", "x", "inf", "nan", "", " 1", "1e400"])
+        return r.choice(["1", "-1", "0.5", "-0.25", "2.125", "1e2", "3.0", "100", "-0", "x", "inf", "nan", "", " 1"])
 
     def seconds(self):
         r = self.rng
