@@ -113,8 +113,6 @@ static bool zadd_one(struct call *c, struct key *k, struct zadd *z, double score
         z->skipped = true;
         return true;
     }
-    if (!z->incr && old != NULL && after == before)
-        score = before; /* zero keeps its sign */
     key_elem_real(c, k, z->incr ? OP_ZINCR : OP_ZADD, member, (long double)score);
     z->added += old == NULL;
     z->updated += old != NULL && after != before;

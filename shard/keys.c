@@ -207,15 +207,22 @@ bool arg_double(struct call *c, struct bytes arg, double *out)
     return false;
 }
 
+/* What Redis takes, which is what strtoul takes whole: a sign may stand before, nothing at all is
+ * 0. A cursor that no scan has returned only starts somewhere. */
 bool cursor_arg(struct call *c, struct bytes arg, uint64_t *cursor)
 {
-    int64_t v;
-    if (num_parse_i64(arg, &v) && v >= 0) {
-        *cursor = (uint64_t)v;
-        return true;
+    bool is_signed = arg.n > 1 && (arg.p[0] == '-' || arg.p[0] == '+');
+    uint64_t v = 0;
+    for (size_t i = is_signed; i < arg.n; i++) {
+        uint8_t digit = (uint8_t)(arg.p[i] - '0');
+        if (digit > 9 || v > (UINT64_MAX - digit) / 10) {
+            reply_error(c->reply, "ERR invalid cursor");
+            return false;
+        }
+        v = v * 10 + digit;
     }
-    reply_error(c->reply, "ERR invalid cursor");
-    return false;
+    *cursor = is_signed && arg.p[0] == '-' ? 0 - v : v;
+    return true;
 }
 
 void cursor_reply(struct call *c, uint64_t cursor) { reply_bulk_i64(c->reply, (int64_t)cursor); }

@@ -13,8 +13,8 @@ missing or too many. Replies must be equal to the byte, with these exceptions:
   - remaining times may differ by two seconds.
 
 After a difference the keys of that command are deleted on both sides, so that one cause is not counted many times.
-HyperLogLogs are strings to Redis and a type of their own to Meridian: string commands are not sent to them. Left out are
-also sums that are minus zero or beyond what %.17g shows, where adding up increments ends otherwise.
+HyperLogLogs are strings to Redis and a type of their own to Meridian: string commands are not sent to them. Scores
+of minus zero count as zero.
 Ends with "N passed, N failed"; exit status 1 if any failed.
 """
 import argparse
@@ -538,7 +538,16 @@ def near(args, a, b):
     return x >= 0 and y >= 0 and abs(x - y) <= limit
 
 
+def unsigned_zero(reply):
+    kind, payload = reply
+    if isinstance(payload, list):
+        return (kind, [unsigned_zero(p) for p in payload])
+    return (kind, b"0") if payload == b"-0" else reply
+
+
 def equal(args, a, b):
+    if args[0].upper().startswith("Z"):  # minus zero is shown or not by the encoding that Redis chose
+        a, b = unsigned_zero(a), unsigned_zero(b)
     return a == b or near(args, a, b) or comparable(args, a) == comparable(args, b)
 
 
@@ -597,6 +606,8 @@ class Run:
         if group == "string" and any(len(a) == 2 and a[0] == "p" for a in args[1:]):
             return False
         if args[0].upper() == "SETRANGE" and len(args) > 2 and len(args[2]) > 4:
+            return False
+        if args[0].upper() in ("PFADD", "PFMERGE") and len(args) > 1 and args[1][:1] != "p":
             return False
         if args[0].upper() == "ZADD" and args[1:2] and args[1][:1] == "0":
             return all(score == "0" for score in args[2::2])
