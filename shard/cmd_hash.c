@@ -218,6 +218,7 @@ static void hincrby(struct call *c)
 static bool field_real(const struct cell *field, long double *out)
 {
     int64_t i;
+    struct shown s;
     *out = 0;
     if (field == NULL)
         return true;
@@ -230,7 +231,8 @@ static bool field_real(const struct cell *field, long double *out)
     case NUMBER_NONE:
         break;
     }
-    return false;
+    cell_show(field, &s); /* infinity is a float, though no sum can be */
+    return num_parse_ld(s.text, out);
 }
 
 static void hincrbyfloat(struct call *c)

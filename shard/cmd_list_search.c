@@ -62,7 +62,7 @@ void lrem(struct call *c)
     struct key k;
     struct walk w;
     int64_t count;
-    if (!arg_range(c, c->argv[2], -INT64_MAX, INT64_MAX, NULL, &count) || !list_write(c, &k))
+    if (!arg_i64(c, c->argv[2], &count) || !list_write(c, &k))
         return;
     if (k.cell == NULL) {
         reply_int(c->reply, 0);
@@ -70,7 +70,7 @@ void lrem(struct call *c)
     }
     struct names positions = {0};
     struct bytes position;
-    size_t most = count == 0 ? SIZE_MAX : (size_t)(count < 0 ? -count : count);
+    uint64_t most = count == 0 ? UINT64_MAX : count < 0 ? 0 - (uint64_t)count : (uint64_t)count;
     walk_start(&w, &k, count < 0);
     for (const struct cell *e; positions.n < most && (e = walk_next(&w)) != NULL;)
         if (shows(e, c->argv[3]))

@@ -45,14 +45,19 @@ static const struct cell *input_find(const struct combine_input *in, struct byte
     return in->len == 0 ? NULL : coll_find(in->cell, in->type, name);
 }
 
+static double weighted(const struct combine_input *in, const struct cell *elem)
+{
+    return (in->type == TYPE_ZSET ? cell_score(elem) : 1) * in->weight;
+}
+
 /* Infinity times zero counts as zero, as Redis has it. */
 static double input_score(const struct combine_input *in, const struct cell *elem)
 {
-    double score = (in->type == TYPE_ZSET ? cell_score(elem) : 1) * in->weight;
+    double score = weighted(in, elem);
     return isnan(score) ? 0 : score;
 }
 
-/* Opposite infinities add up to zero, as Redis has it. */
+/* A sum that is no number counts as zero, as Redis has it. */
 static double score_add(enum combine_score how, double a, double b)
 {
     switch (how) {
@@ -91,7 +96,8 @@ static bool inter_score(const struct combine *cb, const struct cell *elem, doubl
         const struct cell *other = input_find(&cb->at[i], cell_name(elem));
         if (other == NULL)
             return false;
-        *score = score_add(cb->score, *score, input_score(&cb->at[i], other));
+        /* Not input_score: only the first of an intersection is put right before it is added up. */
+        *score = score_add(cb->score, *score, weighted(&cb->at[i], other));
     }
     return true;
 }
