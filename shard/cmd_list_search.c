@@ -101,7 +101,7 @@ static bool lpos_option(struct call *c, uint32_t i, struct lpos *o)
         reply_error(c->reply, ERR_SYNTAX);
         return false;
     }
-    if (!arg_i64(c, value, &o->rank))
+    if (!arg_range(c, value, -INT64_MAX, INT64_MAX, NULL, &o->rank))
         return false;
     if (o->rank == 0) {
         reply_error(c->reply, "ERR RANK can't be zero: use 1 to start from the first match, 2 from "
@@ -124,7 +124,7 @@ static bool lpos_options(struct call *c, struct lpos *o)
     }
     o->back = o->rank < 0;
     if (o->back)
-        o->rank = o->rank == INT64_MIN ? INT64_MAX : -o->rank;
+        o->rank = -o->rank;
     return true;
 }
 
