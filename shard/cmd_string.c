@@ -378,6 +378,7 @@ static void decrby(struct call *c)
 static bool string_real(const struct key *k, long double *out)
 {
     int64_t i;
+    struct shown s;
     *out = 0;
     if (k->cell == NULL)
         return true;
@@ -390,7 +391,8 @@ static bool string_real(const struct key *k, long double *out)
     case NUMBER_NONE:
         break;
     }
-    return false;
+    string_show(k->cell, &s); /* infinity is a float, though no sum can be */
+    return num_parse_ld(s.text, out);
 }
 
 static void incrbyfloat(struct call *c)
