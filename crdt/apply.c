@@ -428,6 +428,11 @@ uint8_t value_increment_flags(const struct cell *key, enum type type, struct byt
         type_is_register(type) ? key_register(key, type) : coll_find(key, type, elem);
     if (e == NULL || (cell_form(e) != CELL_COUNT && cell_form(e) != CELL_WIDE))
         return 0;
+    struct view v = cell_view(e);
+    if (v.form == CELL_COUNT) { /* one segment: it is extended or stands */
+        stamp_t to = load_u64(view_rest(e, &v).p);
+        return stamp_actor(to) == actor && to > closed ? OPF_EXTEND : 0;
+    }
     struct reg r;
     struct total sum = {0};
     uint32_t own = 0;

@@ -306,7 +306,7 @@ double reg_score(const struct reg *r)
         reg_total(r, &t);
     double score = (double)(t.real ? t.x : (long double)t.num);
     if (r->nsib) {
-        double base = load_double(r->sib[r->nsib - 1].val.p);
+        double base = score_load(r->sib[r->nsib - 1].val);
         score = r->nseg ? base + score : base;
     }
     return isnan(score) ? 0 : score;
@@ -316,7 +316,7 @@ double cell_score(const struct cell *c)
 {
     struct view v = cell_view(c);
     if (v.form == CELL_SCORE)
-        return load_double(view_rest(c, &v).p);
+        return score_load(view_rest(c, &v));
     if (v.form != CELL_WIDE)
         return 0;
     struct reg r;

@@ -7,24 +7,26 @@
 #include "crdt/op.h"
 
 /*
- * A cell: one named datum with its register, in one run of bytes. The same form serves as
- *   - a key of the keyspace (name = key; a string's register, or a pointer to its collection),
- *   - a hash field, a set member, a sorted-set member (value = score), a list element (name =
- * position), alone in an allocation (large collections, the keyspace) or packed one behind the
- * other (small collections).
+ * A cell: one named datum with its register, in one run of bytes. The same form serves as a key of
+ * the keyspace (name = key; a string's register, or a pointer to its collection), a hash field, a
+ * set member, a sorted-set member (value = score) and a list element (name = position): alone in an
+ * allocation (large collections, the keyspace) or packed one behind the other (small collections).
  *
- *   byte 0        form:3 | deadline:1 | low:4
- *                 low: a key's type; of an element 0, or 8 + n when its dot is stored in n < 8
- * bytes (see below) varint        length of the name varint        length of the payload [16 bytes]
- * deadline: dot, Unix ms       (only in the keyspace, one deadline of a key that has a value) name
+ *   byte 0       form:3 | deadline:1 | low:4
+ *                low: a key's type; of an element 0, or 8 + n: its dot is stored in n < 8 bytes
+ *   varint       length of the name
+ *   varint       length of the payload
+ *   [16 bytes]   deadline: dot, Unix ms; keyspace only, the one deadline of a key with a value
+ *   name
  *   payload, by form:
- *     CELL_DOT    dot                                  a set member with one dot
- *     CELL_ONE    dot, value bytes                     a register with one sibling and no
- * increments CELL_SCORE  dot, double                          a sorted-set member with one sibling
- * and no increments CELL_COUNT  dot (from), to, int64                a counter of one segment,
- * never assigned CELL_WIDE   siblings and segments, see reg.h     everything else CELL_COLL pointer
- * to struct coll               keyspace only: a collection CELL_MULTI  pointer to struct multi
- * keyspace only: several types, several or bare deadlines
+ *     CELL_DOT     dot                              a set member with one dot
+ *     CELL_ONE     dot, value                       a register with one sibling, no increments
+ *     CELL_SCORE   dot, score (see score_pack)      a sorted-set member, likewise
+ *     CELL_COUNT   dot (from), to, int64            a counter of one segment, never assigned
+ *     CELL_WIDE    siblings, segments (see reg.h)   everything else
+ *     CELL_COLL    pointer to struct coll           keyspace only: a collection
+ *     CELL_MULTI   pointer to struct multi          keyspace only: several types, several or bare
+ *                                                   deadlines
  *
  * In a packed collection a dot is stored as its difference from the collection's base dot where
  * that is shorter: elements written together differ by two or three bytes. Only CELL_COLL and
@@ -42,8 +44,7 @@ size_t cell_size(const struct cell *c); /* bytes of the run itself */
 
 /* What a register shows: its greatest sibling, plus its increments when that is a number. */
 struct shown {
-    struct bytes
-        text; /* always set; may point into `room` or the cell: valid until the cell changes */
+    struct bytes text; /* may point into `room` or the cell: valid until the cell changes */
     char room[NUM_TEXT_MAX];
 };
 void cell_show(const struct cell *c, struct shown *out);

@@ -204,7 +204,7 @@ static bool order_stays(const struct coll *c, const struct cell *old, const stru
     if (c->type != TYPE_ZSET)
         return true;
     return im->form == CELL_SCORE && cell_form(old) == CELL_SCORE &&
-           load_double(im->rest.p) == cell_score(old);
+           score_load(im->rest) == cell_score(old);
 }
 
 static void large_replace(struct large *l, struct place *at, const struct heading *h,

@@ -99,8 +99,7 @@ static struct bytes op_value(const struct op *op, uint8_t room[8])
         return bytes_of(NULL, 0);
     if (op->kind != OP_ZADD)
         return op->val;
-    store_double(room, (double)op->real);
-    return bytes_of(room, 8);
+    return score_pack((double)op->real, room);
 }
 
 bool cell_seen(const struct cell *e, stamp_t base, const struct seen *seen)

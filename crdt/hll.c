@@ -54,7 +54,7 @@ bool ranks_within(const uint8_t *ranks, struct bytes s)
 /* Both sparse, and the result surely shorter than the dense form. */
 static void join_sparse(struct buf *out, struct bytes a, struct bytes b)
 {
-    uint8_t *start = buf_reserve(out, a.n + b.n), *p = start;
+    uint8_t *start = buf_reserve(out, a.n + b.n + 1), *p = start;
     size_t i = 0, j = 0;
     while (i < a.n || j < b.n) {
         unsigned x = i < a.n ? pair_index(a.p + i) : UINT32_MAX;

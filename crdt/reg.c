@@ -2,6 +2,7 @@
 #include "crdt/reg.h"
 
 #include <assert.h>
+#include <math.h>
 
 #include "base/mem.h"
 #include "crdt/form.h"
@@ -119,7 +120,9 @@ static uint8_t *amount_write(uint8_t *p, const struct segment *s)
     } else if (s->kind == AMOUNT_REAL) {
         memcpy(p, &s->real, n);
     } else {
-        memcpy(varint_write(p, s->ranks.n), s->ranks.p, s->ranks.n);
+        uint8_t *at = varint_write(p, s->ranks.n);
+        if (s->ranks.n)
+            memcpy(at, s->ranks.p, s->ranks.n);
     }
     return p + n;
 }
@@ -270,6 +273,35 @@ void reg_total(const struct reg *r, struct total *out)
         for (; i < r->nseg && stamp_actor(r->seg[i].to) == actor; i++)
             total_add(&one, &r->seg[i], score);
         total_plus(out, one.real, one.num, one.x, score);
+    }
+}
+
+struct bytes score_pack(double score, uint8_t room[8])
+{
+    int32_t i = score >= -2147483648.0 && score <= 2147483647.0 ? (int32_t)score : 0;
+    if ((double)i != score || (i == 0 && signbit(score))) {
+        store_double(room, score);
+        return bytes_of(room, 8);
+    }
+    size_t n = i >= INT8_MIN && i <= INT8_MAX ? 1 : i >= INT16_MIN && i <= INT16_MAX ? 2 : 4;
+    memcpy(room, &i, sizeof i);
+    return bytes_of(room, n);
+}
+
+double score_load(struct bytes val)
+{
+    switch (val.n) {
+    case 1:
+        return (int8_t)val.p[0];
+    case 2:
+        return (int16_t)(val.p[0] | val.p[1] << 8);
+    case 4: {
+        int32_t i;
+        memcpy(&i, val.p, sizeof i);
+        return i;
+    }
+    default:
+        return load_double(val.p);
     }
 }
 

@@ -14,12 +14,13 @@
  * A CELL_WIDE payload, in the machine's order:
  *   flags u8 (WIDE_QUEUED: awaits compaction; WIDE_INTS: all amounts are int64)
  *   varint number of segments, varint number of siblings, type u8 (enum type)
- *   segments by (actor, to):  [kind u8, unless WIDE_INTS] from, to, amount (8, 16, sizeof(long
- * double), varint + bytes) siblings by dot:          dot, varint, bytes
+ *   segments by (actor, to):   [kind u8, unless WIDE_INTS], from, to, amount
+ *                              amount: 8 or 16 bytes, a long double, or varint and bytes
+ *   siblings by dot:           dot, varint, bytes
  */
 struct sibling {
     stamp_t dot;
-    struct bytes val; /* sorted-set member: 8 bytes, the double; set member: empty */
+    struct bytes val; /* sorted-set member: see score_pack; set member: empty */
 };
 
 enum amount_kind { AMOUNT_INT64, AMOUNT_INT, AMOUNT_REAL, AMOUNT_RANKS };
@@ -75,6 +76,12 @@ bool reg_compact(struct reg *r, const struct context *stable, stamp_t *waits);
  * apart. */
 unsigned reg_join(struct reg *r, const struct context *rctx, const struct reg *o,
                   const struct context *octx);
+
+/* ---- scores: an integer of 1, 2 or 4 bytes (little-endian, signed) where that is exact, else 8,
+ * the double */
+struct bytes score_pack(double score, uint8_t room[8]);
+double score_load(struct bytes val);
+static inline bool score_size_valid(size_t n) { return n == 1 || n == 2 || n == 4 || n == 8; }
 
 /* ---- sums */
 struct total {

@@ -127,7 +127,7 @@ static bool value_valid(enum type type, struct bytes val)
     if (type == TYPE_SET)
         return val.n == 0;
     if (type == TYPE_ZSET)
-        return val.n == 8 && !isnan(load_double(val.p));
+        return score_size_valid(val.n) && !isnan(score_load(val));
     return type != TYPE_HLL;
 }
 
