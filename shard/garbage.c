@@ -87,6 +87,8 @@ bool garbage_tick(struct shard *s, size_t budget)
         budget -= done < budget ? done : budget;
         if (more)
             continue;
+        while (*at != g) /* what the step has put in front */
+            at = &(*at)->next;
         *at = g->next;
         if (g->cell == NULL)
             table_deinit(&g->keys, NULL, NULL);
