@@ -627,7 +627,7 @@ class Run:
             args = self.command()
             out.append(args)
             if args[0].upper() == "SPOP":  # each side chose for itself: away with what is left
-                out += [["DEL", k] for k in self.keys_of(args)]
+                out += [["DEL", k] for k in args[1:2]]
         return out
 
     def check(self, args, a, b, resp):
