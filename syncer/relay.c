@@ -102,7 +102,18 @@ static void watch(struct syncer *s, struct port *port, struct pull *p, uint32_t 
     }
 }
 
-/* Relays whose actor is heard directly again. */
+/* Its own region lives, and says itself to have all that the relaying one has of the actor. */
+static bool is_heard_directly(const struct syncer *s, const struct pull *relay, uint32_t index,
+                              uint32_t actor, struct moment now)
+{
+    uint32_t partition = relay->first + index;
+    const struct pull *p = peer_pull(&s->peers[actor_region(actor)], partition);
+    return p != NULL && pull_works(p) && p->all && p->actor == actor &&
+           now.mono_us < p->heard_us + HEARTBEAT + HEARTBEAT / 2 &&
+           context_covers(&p->parts[partition - p->first].announced,
+                          context_get(&relay->parts[index].announced, actor));
+}
+
 static void stop_relays(struct syncer *s, struct port *port, struct pull *p, uint32_t index,
                         struct moment now)
 {
@@ -110,9 +121,7 @@ static void stop_relays(struct syncer *s, struct port *port, struct pull *p, uin
     struct buf *body = &s->scratch;
     for (unsigned i = 0; i < part->relays.n; i++) {
         uint32_t actor = stamp_actor(part->relays.at[i]);
-        const struct pull *direct = peer_pull(&s->peers[actor_region(actor)], p->first + index);
-        if (direct == NULL || !pull_works(direct) || !direct->all || direct->actor != actor ||
-            now.mono_us < direct->live_us + SECOND)
+        if (!is_heard_directly(s, p, index, actor, now))
             continue;
         buf_clear(body);
         mp_put_uint(body, p->first + index);

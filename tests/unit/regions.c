@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "tests/unit/regions.h"
+
+#include "base/mem.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#define PORT 7000
+#define TICK_US 100000u
+
+static uint32_t shard_index(const struct region *r, uint32_t partition)
+{
+    uint32_t i = 0;
+    while ((i + 1) * r->all->partitions / r->shards_n <= partition)
+        i++;
+    return i;
+}
+
+/* ------------------------------------------------------------ the machine */
+
+/* A connection that has not said yet what it wants. */
+struct door {
+    struct conn_owner owner;
+    struct region *region;
+    struct buf in;
+};
+
+static void door_step(struct conn_owner *self, struct port *port, const struct event *ev)
+{
+    struct door *d = (struct door *)(void *)self;
+    struct region *r = d->region;
+    struct handshake h;
+    if (ev->kind == EV_DATA)
+        buf_put_bytes(&d->in, ev->data);
+    enum handshake_result result =
+        ev->kind == EV_DATA ? syncer_handshake(buf_bytes(&d->in), &h) : HANDSHAKE_BAD;
+    if (ev->kind == EV_DATA && result == HANDSHAKE_MORE)
+        return;
+    uint32_t shard = result == HANDSHAKE_OK && h.first_partition < r->config.partitions
+                         ? shard_index(r, h.first_partition)
+                         : 0;
+    if (ev->kind == EV_DATA)
+        syncer_accept(r->syncers[shard], port, ev->conn, buf_bytes(&d->in), ev->now);
+    buf_deinit(&d->in);
+    mem_free(d);
+}
+
+static void region_tick(struct region *r, struct port *port, struct moment now)
+{
+    for (uint32_t i = 0; i < r->shards_n; i++) {
+        if (now.mono_us >= r->tick_us)
+            shard_tick(r->shards[i], now);
+        syncer_tick(r->syncers[i], port, now);
+    }
+    if (now.mono_us >= r->tick_us)
+        r->tick_us = now.mono_us + TICK_US;
+}
+
+static void region_step(void *self, struct port *port, const struct event *ev)
+{
+    struct region *r = self;
+    if (ev->owner != NULL) {
+        ev->owner->step(ev->owner, port, ev);
+        return;
+    }
+    switch (ev->kind) {
+    case EV_START:
+        port->ops->listen(port, &(struct listen_opts){.host = "0.0.0.0", .port = PORT});
+        break;
+    case EV_OPEN: {
+        struct door *d = mem_zalloc(sizeof *d);
+        d->owner.step = door_step;
+        d->region = r;
+        port->ops->own(port, ev->conn, &d->owner);
+        break;
+    }
+    case EV_TIMER:
+        region_tick(r, port, ev->now);
+        break;
+    case EV_TURN:
+        for (uint32_t i = 0; i < r->shards_n; i++)
+            syncer_turn(r->syncers[i], port, ev->now);
+        break;
+    default:
+        break;
+    }
+}
+
+static uint64_t region_deadline(void *self)
+{
+    struct region *r = self;
+    uint64_t at = r->tick_us;
+    for (uint32_t i = 0; i < r->shards_n; i++)
+        if (syncer_deadline(r->syncers[i]) < at)
+            at = syncer_deadline(r->syncers[i]);
+    return at;
+}
+
+static void region_drop(void *self, struct port *port)
+{
+    struct region *r = self;
+    for (uint32_t i = 0; i < r->shards_n; i++) {
+        syncer_free(r->syncers[i], port);
+        shard_free(r->shards[i]);
+    }
+    r->alive = false;
+}
+
+/* ------------------------------------------------------------ making */
+
+static void keep_log(void *arg, const char *host, char level, const char *line)
+{
+    struct regions *g = arg;
+    buf_putf(&g->log, "%s %c %s\n", host, level, line);
+}
+
+void regions_start(struct regions *g, uint32_t number, bool reborn)
+{
+    struct region *r = &g->at[number];
+    if (reborn)
+        r->config.incarnation++;
+    r->config.reborn = reborn;
+    r->config.actor = actor_make(number, r->config.incarnation);
+    r->tick_us = 0;
+    r->alive = true;
+    for (uint32_t i = 0; i < r->shards_n; i++) {
+        struct shard_opts o = r->opts;
+        o.actor = r->config.actor;
+        o.first_partition = i * g->partitions / r->shards_n;
+        o.count = (i + 1) * g->partitions / r->shards_n - o.first_partition;
+        r->shards[i] = shard_new(&o);
+        r->syncers[i] =
+            syncer_new(r->shards[i], o.first_partition, o.count, &r->config, number * 100 + i);
+    }
+    r->port = world_machine(g->world, r->host, 1, (struct machine){r, region_step, region_deadline},
+                            region_drop);
+}
+
+struct regions *regions_new(const struct regions_opts *o)
+{
+    struct regions *g = mem_zalloc(sizeof *g);
+    g->n = o->n;
+    g->partitions = o->partitions ? o->partitions : 8;
+    g->world = world_new(&(struct world_opts){.seed = o->seed,
+                                              .latency_us = 500,
+                                              .jitter_us = 200,
+                                              .split = true,
+                                              .log = keep_log,
+                                              .arg = g});
+    for (uint32_t i = 1; i <= o->n; i++) {
+        struct region *r = &g->at[i];
+        r->all = g;
+        char name[8];
+        snprintf(name, sizeof name, "r%u", i);
+        r->host = world_host(g->world, name);
+        r->shards_n = o->shards[i] ? o->shards[i] : 1;
+        r->config = (struct syncer_config){.guid = "guid-1",
+                                           .secret = "secret",
+                                           .version = 1,
+                                           .region = i,
+                                           .partitions = g->partitions,
+                                           .send_max = o->send_max,
+                                           .wait_max = o->wait_max,
+                                           .compression = o->compression};
+        for (uint32_t j = 1; j <= o->n; j++) {
+            struct syncer_region *other = &r->config.regions[j];
+            other->id = j;
+            other->port = PORT;
+            snprintf(other->name, sizeof other->name, "region-%u", j);
+            snprintf(other->host, sizeof other->host, "r%u", j);
+        }
+        r->opts = (struct shard_opts){.id = i,
+                                      .region = i,
+                                      .partitions = g->partitions,
+                                      .hash_key = {i, 77},
+                                      .seed = i,
+                                      .geo = true,
+                                      .log_bytes_max = o->log_bytes ? o->log_bytes : 1u << 20};
+        if (!(o->off >> i & 1))
+            regions_start(g, i, false);
+    }
+    return g;
+}
+
+void regions_free(struct regions *g)
+{
+    world_free(g->world);
+    buf_deinit(&g->log);
+    mem_free(g);
+}
+
+/* ------------------------------------------------------------ acting */
+
+static struct moment now_at(const struct regions *g, uint32_t r)
+{
+    return (struct moment){.wall_ms = world_wall_ms(g->world, g->at[r].host),
+                           .mono_us = world_now_us(g->world)};
+}
+
+void regions_kill(struct regions *g, uint32_t r) { world_kill(g->world, g->at[r].host, false); }
+
+void regions_configure(struct regions *g, uint32_t r)
+{
+    struct region *region = &g->at[r];
+    for (uint32_t i = 0; i < region->shards_n; i++) {
+        syncer_configure(region->syncers[i], region->port, &region->config, now_at(g, r));
+        syncer_turn(region->syncers[i], region->port, now_at(g, r));
+    }
+    world_flush(g->world);
+}
+
+void regions_pause(struct regions *g, uint32_t r, uint32_t from, bool paused)
+{
+    uint64_t bit = UINT64_C(1) << from;
+    uint64_t *mask = &g->at[r].config.paused;
+    *mask = paused ? *mask | bit : *mask & ~bit;
+    regions_configure(g, r);
+}
+
+void regions_cut(struct regions *g, uint32_t a, uint32_t b, bool cut)
+{
+    struct world_link link = {.cut = cut, .latency_us = 500};
+    world_link(g->world, g->at[a].host, g->at[b].host, link);
+    world_link(g->world, g->at[b].host, g->at[a].host, link);
+}
+
+void regions_run(struct regions *g, uint64_t ms)
+{
+    world_run(g->world, world_now_us(g->world) + ms * 1000);
+}
+
+const char *regions_do(struct regions *g, uint32_t number, const char *words)
+{
+    static char text[4096];
+    struct region *r = &g->at[number];
+    struct bytes argv[16];
+    uint32_t argc = 0;
+    for (const char *p = words; *p != 0 && argc < 16; argc++) {
+        size_t n = strcspn(p, " ");
+        argv[argc] = bytes_of(p, n);
+        p += n + (p[n] == ' ');
+    }
+    const struct command *cmd = command_find(argv[0]);
+    assert(cmd != NULL);
+    uint32_t partition = argc > 1 ? slot_partition(hash_slot(argv[1]), g->partitions) : 0;
+    uint32_t i = shard_index(r, partition);
+    struct buf out = {0};
+    struct reply reply = {.out = &out, .resp = 2};
+    struct call call = {.shard = r->shards[i],
+                        .command = cmd,
+                        .argc = argc,
+                        .argv = argv,
+                        .reply = &reply,
+                        .now = now_at(g, number)};
+    shard_execute(r->shards[i], &call);
+    syncer_turn(r->syncers[i], r->port, now_at(g, number));
+    world_flush(g->world);
+    snprintf(text, sizeof text, "%.*s", (int)buf_len(&out), (const char *)out.p);
+    buf_deinit(&out);
+    return text;
+}
+
+/* ------------------------------------------------------------ looking */
+
+static struct shard *shard_of(const struct region *r, uint32_t partition)
+{
+    return r->shards[shard_index(r, partition)];
+}
+
+bool regions_equal(const struct regions *g)
+{
+    const struct region *first = NULL;
+    for (uint32_t i = 1; i <= g->n; i++) {
+        const struct region *r = &g->at[i];
+        if (!r->alive)
+            continue;
+        if (first == NULL)
+            first = r;
+        for (uint32_t p = 0; p < g->partitions; p++)
+            if (!context_eq(shard_context(shard_of(first, p), p),
+                            shard_context(shard_of(r, p), p)) ||
+                !hash128_eq(shard_digest(shard_of(first, p), p), shard_digest(shard_of(r, p), p)))
+                return false;
+    }
+    return true;
+}
+
+static bool all_quiet(const struct regions *g)
+{
+    for (uint32_t i = 1; i <= g->n; i++)
+        for (uint32_t j = 0; g->at[i].alive && j < g->at[i].shards_n; j++)
+            if (!syncer_quiet(g->at[i].syncers[j]))
+                return false;
+    return true;
+}
+
+bool regions_agree(struct regions *g, uint64_t ms)
+{
+    for (uint64_t t = 0; t < ms; t += 5) {
+        if (all_quiet(g) && regions_equal(g))
+            return true;
+        regions_run(g, 5);
+    }
+    return false;
+}
+
+struct link_stats regions_stats(const struct regions *g, uint32_t r, uint32_t peer)
+{
+    struct link_stats stats[REGION_MAX], sum = {0};
+    unsigned n = syncer_stats(g->at[r].syncers[0], stats, REGION_MAX, now_at(g, r));
+    for (unsigned i = 0; i < n; i++)
+        if (stats[i].region == peer)
+            sum = stats[i];
+    return sum;
+}
+
+bool regions_logged(const struct regions *g, const char *text)
+{
+    return buf_len(&g->log) > 0 &&
+           memmem(g->log.p + g->log.head, buf_len(&g->log), text, strlen(text)) != NULL;
+}
