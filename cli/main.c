@@ -19,6 +19,7 @@ static const struct {
     int (*run)(int argc, char **argv);
     const char *about;
 } commands[] = {
+    {"lab", cmd_lab, "plays conflict scenarios"},
     {"version", cmd_version, "the version"},
 };
 

@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 void fail(struct run *r, const char *fmt, ...)
@@ -120,8 +119,8 @@ static void check_chain(struct run *r, unsigned g)
     uint8_t have[CHAIN_MAX / 8] = {0};
     coll_iter(&it, key, TYPE_SET);
     for (const struct cell *c; (c = coll_next(&it)) != NULL;) {
-        unsigned n = (unsigned)strtoul((const char *)cell_name(c).p, NULL, 10);
-        if (n < CHAIN_MAX)
+        int64_t n = 0;
+        if (num_parse_i64(cell_name(c), &n) && n >= 0 && n < (int64_t)CHAIN_MAX)
             have[n / 8] |= (uint8_t)(1u << n % 8);
     }
     for (unsigned i = 0; i < r->chain_n; i++) {
@@ -303,18 +302,38 @@ static void read_all(struct run *r, unsigned g, struct reader *rd)
         vconn_close(c);
 }
 
+/* Names the first read whose answers differ. */
+static void report_difference(struct run *r, unsigned a, unsigned b, struct buf *x, struct buf *y)
+{
+    static const char *const reads[] = {"TYPE",   "GET",    "HMGET",   "SMISMEMBER",
+                                        "ZRANGE", "LRANGE", "PFCOUNT", "PEXPIRETIME"};
+    struct bytes p = buf_bytes(x), q = buf_bytes(y);
+    for (unsigned n = 0;; n++) {
+        const uint8_t *i = p.n ? memchr(p.p, '\n', p.n) : NULL,
+                      *j = q.n ? memchr(q.p, '\n', q.n) : NULL;
+        size_t u = i ? (size_t)(i - p.p) : 0, v = j ? (size_t)(j - q.p) : 0;
+        if (i == NULL || j == NULL || !bytes_eq(bytes_of(p.p, u), bytes_of(q.p, v))) {
+            fail(r, "%s {%u}k: region %u answers %.*s, region %u answers %.*s", reads[n % 8], n / 8,
+                 a, (int)u, (const char *)p.p, b, (int)v, (const char *)q.p);
+            return;
+        }
+        p = bytes_of(i + 1, p.n - u - 1);
+        q = bytes_of(j + 1, q.n - v - 1);
+    }
+}
+
 static void check_reads(struct run *r)
 {
     unsigned first = 0;
     struct reader want = {0};
+    world_clock_freeze(r->world, true); /* nothing expires between two regions' answers */
     for (unsigned g = 1; g <= r->plan.regions; g++) {
         if (!living(r, g))
             continue;
         struct reader got = {0};
         read_all(r, g, first ? &got : &want);
         if (first && (got.failed || !bytes_eq(buf_bytes(&got.text), buf_bytes(&want.text))))
-            fail(r, "regions %u and %u answer reads differently%s", first, g,
-                 got.failed ? " (no answer)" : "");
+            report_difference(r, first, g, &want.text, &got.text);
         if (!first && want.failed)
             fail(r, "region %u does not answer reads", g);
         if (!first)
@@ -322,6 +341,7 @@ static void check_reads(struct run *r)
         buf_deinit(&got.text);
     }
     buf_deinit(&want.text);
+    world_clock_freeze(r->world, false);
 }
 
 void check_end(struct run *r)

@@ -18,6 +18,7 @@ void faults_draw(struct run *r)
     if (rng_below(g, 3) == 0)
         p->kinds = UINT32_MAX;
     p->think_us = 2000u << rng_below(g, 6);
+    p->flush = rng_below(g, 8) == 0;
     p->cuts = rng_below(g, 2);
     p->one_way = p->cuts && rng_below(g, 2);
     p->resets = rng_below(g, 2);

@@ -55,7 +55,8 @@ struct plan { /* drawn per run */
     unsigned regions, clients, keys;
     uint32_t kinds; /* which commands */
     uint32_t think_us;
-    bool cuts, one_way, resets, slow, crashes, silent, skew, wild_skew, membership, relay_only;
+    bool cuts, one_way, resets, slow, crashes, silent, skew, wild_skew, membership;
+    bool flush; /* FLUSHALL among the commands; nothing is checked then that it would empty */
     uint32_t fault_every_us;
     uint64_t fault_until_us;
 };
