@@ -19,7 +19,8 @@ void run_start_with(struct run *r, const struct shard_opts *given)
     o.seed = o.seed ? o.seed : o.region;
     if (o.hash_key.k0 == 0)
         o.hash_key = (struct hash_key){.k0 = 11 + o.region, .k1 = 12};
-    *r = (struct run){.shard = shard_new(&o), .now = {.wall_ms = START_MS}, .resp = 2};
+    *r = (struct run){
+        .shard = shard_new(&o), .region = o.region, .now = {.wall_ms = START_MS}, .resp = 2};
 }
 
 void run_start(struct run *r, uint32_t region, bool geo)
@@ -30,6 +31,9 @@ void run_start(struct run *r, uint32_t region, bool geo)
 void run_stop(struct run *r)
 {
     shard_free(r->shard);
+    for (unsigned i = 0; i <= RUN_REGIONS; i++)
+        for (unsigned p = 0; p < RUN_PARTITIONS; p++)
+            context_deinit(&r->known[i][p]);
     buf_deinit(&r->text);
     *r = (struct run){0};
 }
@@ -139,8 +143,19 @@ bool run_ship(struct run *from, struct run *to)
         enum take how = shard_take(to->shard, &f, to->now);
         cr_assert(how != TAKE_BAD, "a frame from region %u is refused", stamp_actor(f.last));
         all &= how != TAKE_WAITS;
+        if (how != TAKE_DONE)
+            continue;
+        struct context *known = &to->known[actor_region(stamp_actor(f.last))][f.partition];
+        for (uint32_t i = 0; i < f.deps_count; i++)
+            context_raise(known, f.deps[i]);
+        context_raise(known, f.last);
     }
     return all;
+}
+
+void run_learn(struct run *to, uint32_t from, uint32_t partition, const struct context *seen)
+{
+    context_join(&to->known[from][partition], seen);
 }
 
 struct lines {
@@ -215,18 +230,37 @@ void run_sync(struct run **all, unsigned n)
         compare_regions(all[0], all[i]);
 }
 
+/* A heartbeat: an empty claim in the region's stream, when all of its frames are here. */
+static void claim(const struct run *from, struct run *to, uint32_t partition)
+{
+    const struct context *theirs = shard_context(from->shard, partition);
+    stamp_t last = context_get(theirs, from->region);
+    if (context_get(shard_context(to->shard, partition), from->region) == last)
+        run_learn(to, from->region, partition, theirs);
+}
+
+static void stable_at(struct run **all, unsigned n, struct run *r, uint32_t partition)
+{
+    struct context stable = {0};
+    context_copy(&stable, shard_context(r->shard, partition));
+    for (unsigned i = 0; i < n; i++) {
+        if (all[i] == r)
+            continue;
+        claim(all[i], r, partition);
+        context_meet(&stable, &r->known[all[i]->region][partition]);
+    }
+    shard_stable(r->shard, partition, &stable, r->now);
+    context_deinit(&stable);
+}
+
 void run_stable(struct run **all, unsigned n)
 {
-    for (uint32_t p = 0; p < RUN_PARTITIONS; p++) {
-        struct context stable = {0};
-        context_copy(&stable, shard_context(all[0]->shard, p));
-        for (unsigned i = 1; i < n; i++)
-            context_meet(&stable, shard_context(all[i]->shard, p));
-        for (unsigned i = 0; i < n; i++)
-            shard_stable(all[i]->shard, p, &stable, all[i]->now);
-        context_deinit(&stable);
-    }
     for (unsigned i = 0; i < n; i++)
+        shard_close_frames(all[i]->shard, all[i]->now);
+    for (unsigned i = 0; i < n; i++) {
+        for (uint32_t p = 0; p < RUN_PARTITIONS; p++)
+            stable_at(all, n, all[i], p);
         while (shard_tick(all[i]->shard, all[i]->now))
             continue;
+    }
 }

@@ -10,14 +10,17 @@
  * Running command lines on shards, without sessions: for the unit tests of commands and of the
  * shard. Time stands still but for run_wait: each command is one millisecond after the one before.
  */
+#define RUN_PARTITIONS 4u
+#define RUN_REGIONS 4u
 struct run {
     struct shard *shard;
     struct moment now;
+    uint32_t region;
     uint8_t resp;    /* 2 */
     struct buf text; /* of the last reply */
+    /* By region and partition: what it had seen, learnt from its own frames as they were applied */
+    struct context known[RUN_REGIONS + 1][RUN_PARTITIONS];
 };
-
-#define RUN_PARTITIONS 4u
 
 /* Region 1..63; geo: it has peers. `run_start_with` fills what the options leave out. */
 void run_start(struct run *r, uint32_t region, bool geo);
@@ -48,7 +51,9 @@ const char *run(struct run *r, const char *line);
 bool run_ship(struct run *from, struct run *to);
 /* Both ways until nothing is new; then contexts, digests and keys must be equal. */
 void run_sync(struct run **all, unsigned n);
-/* Everything every shard has is stable: compacts. */
+/* Notes that `to` has joined a state of region `from` with that context. */
+void run_learn(struct run *to, uint32_t from, uint32_t partition, const struct context *seen);
+/* Compacts what is causally stable at each region, by what it has learnt in band. */
 void run_stable(struct run **all, unsigned n);
 /* A partition's keys with their shown values, one a line, sorted: to compare regions by. */
 void run_dump(const struct run *r, struct buf *out);

@@ -112,6 +112,7 @@ static void transfer_all(struct rng *rng, struct run *from, struct run *to)
         while (transfer_next(t, &state, 1 + pick(rng, 200)))
             random_command(rng, from);
         cr_assert(shard_join(to->shard, p, buf_bytes(&state), transfer_context(t), to->now));
+        run_learn(to, from->region, p, transfer_context(t));
         transfer_end(t);
         buf_deinit(&state);
     }
@@ -272,6 +273,7 @@ Test(shard, flushing_gives_the_memory_back)
     expect(&a, "DEL big", "1");
     expect(&a, "FLUSHDB", "OK");
     run_wait(&a, 1);
+    shard_close_frames(a.shard, a.now);
     size_t left = mem_used() - before - log_bytes(shard_log(a.shard));
     cr_expect_lt(left, full / 4, "%zu of %zu bytes stayed", left, full);
     expect(&a, "DBSIZE", "0");
