@@ -20,6 +20,7 @@ static const struct {
     const char *about;
 } commands[] = {
     {"lab", cmd_lab, "plays conflict scenarios"},
+    {"plane", cmd_plane, "the data plane's process (started by node)"},
     {"version", cmd_version, "the version"},
 };
 
