@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "tests/unit/serve.h"
+
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define TOKEN "0123456789abcdef"
+#define WORKERS_MAX 4u
+
+struct serve {
+    struct world *world;
+    struct driver *driver;
+    struct serve_opts opts;
+    struct worker *workers[WORKERS_MAX];
+    struct vconn *control;
+    bool answered, ok;
+    uint64_t id;
+    char error[256];
+    struct buf body;
+    struct client *clients;
+};
+
+struct client {
+    struct client *next;
+    struct serve *serve;
+    struct vconn *conn; /* NULL: closed */
+    struct buf got, text;
+};
+
+static void drop_worker(void *self, struct port *port) { worker_free(self, port); }
+
+static void on_control(struct vconn *c, enum vconn_event what, struct buf *in, void *arg)
+{
+    struct serve *s = arg;
+    uint64_t id;
+    enum control_kind kind;
+    struct bytes body, rest = {0};
+    size_t used;
+    (void)c;
+    if (what == VCONN_CLOSED) {
+        s->control = NULL;
+        return;
+    }
+    while (what == VCONN_DATA &&
+           control_get(buf_bytes(in), &id, &kind, &body, &used) == CONTROL_OK) {
+        s->answered = control_answer_decode(body, &s->ok, s->error, sizeof s->error, &rest);
+        buf_clear(&s->body);
+        buf_put_bytes(&s->body, rest);
+        buf_consume(in, used);
+    }
+}
+
+bool serve_control(struct serve *s, enum control_kind kind, struct bytes body)
+{
+    struct buf out = {0};
+    if (s->control == NULL)
+        s->control = driver_dial(s->driver, "server", 9000, on_control, s);
+    s->answered = s->ok = false;
+    control_put(&out, ++s->id, kind, body);
+    vconn_send(s->control, buf_bytes(&out));
+    buf_deinit(&out);
+    for (unsigned i = 0; i < 100 && !s->answered; i++)
+        serve_run(s, 10);
+    return s->answered && s->ok;
+}
+
+bool serve_set(struct serve *s, const struct plane_db *db)
+{
+    struct buf body = {0};
+    plane_db_encode(&body, db);
+    bool ok = serve_control(s, CONTROL_DB_SET, buf_bytes(&body));
+    buf_deinit(&body);
+    return ok;
+}
+
+void serve_db(const struct serve *s, struct plane_db *db)
+{
+    *db = (struct plane_db){.uid = 7,
+                            .name = "unit",
+                            .host = "0.0.0.0",
+                            .port = 6379,
+                            .partitions = 16,
+                            .shards = s->opts.shards,
+                            .hash_k0 = 1,
+                            .hash_k1 = 2,
+                            .seed = 3,
+                            .region = 1,
+                            .version = 1,
+                            .clients_max = s->opts.clients_max};
+    snprintf(db->password, sizeof db->password, "%s", s->opts.password ? s->opts.password : "");
+}
+
+struct serve *serve_new(const struct serve_opts *o)
+{
+    struct serve *s = mem_zalloc(sizeof *s);
+    s->opts = *o;
+    s->world = world_new(
+        &(struct world_opts){.seed = 5, .latency_us = 50, .jitter_us = 20, .split = o->split});
+    uint32_t host = world_host(s->world, "server");
+    for (unsigned i = 0; i < o->workers; i++) {
+        struct worker_opts w = {.index = i,
+                                .count = o->workers,
+                                .control = i == 0 ? "0.0.0.0:9000" : NULL,
+                                .control_token = TOKEN,
+                                .seed = 11 + i,
+                                .pid = 4711};
+        s->workers[i] = worker_new(&w);
+        world_machine(s->world, host, o->workers, worker_machine(s->workers[i]), drop_worker);
+    }
+    s->driver = driver_new(s->world, "outside");
+    serve_run(s, 1);
+    struct buf body = {0};
+    control_hello_encode(&body,
+                         &(struct control_hello){.protocol = CONTROL_PROTOCOL, .token = TOKEN});
+    bool ok = serve_control(s, CONTROL_HELLO, buf_bytes(&body));
+    buf_deinit(&body);
+    struct plane_db *db = mem_zalloc(sizeof *db);
+    serve_db(s, db);
+    if (!ok || !serve_set(s, db))
+        fprintf(stderr, "serve_new: %s\n", s->error);
+    mem_free(db);
+    return s;
+}
+
+void serve_free(struct serve *s)
+{
+    if (s->control != NULL)
+        vconn_close(s->control);
+    while (s->clients != NULL)
+        client_close(s->clients);
+    world_free(s->world);
+    buf_deinit(&s->body);
+    mem_free(s);
+}
+
+const char *serve_error(const struct serve *s) { return s->error; }
+
+struct bytes serve_body(const struct serve *s) { return buf_bytes(&s->body); }
+
+void serve_run(struct serve *s, unsigned ms)
+{
+    world_flush(s->world);
+    world_run(s->world, world_now_us(s->world) + ms * 1000u);
+}
+
+struct world *serve_world(struct serve *s) { return s->world; }
+
+/* ------------------------------------------------------------ clients */
+
+static void on_client(struct vconn *v, enum vconn_event what, struct buf *in, void *arg)
+{
+    struct client *c = arg;
+    (void)v;
+    if (in != NULL && buf_len(in) > 0) {
+        buf_put_bytes(&c->got, buf_bytes(in));
+        buf_consume(in, buf_len(in));
+    }
+    if (what == VCONN_CLOSED)
+        c->conn = NULL;
+}
+
+struct client *client_new(struct serve *s)
+{
+    struct client *c = mem_zalloc(sizeof *c);
+    c->serve = s;
+    c->next = s->clients;
+    s->clients = c;
+    c->conn = driver_dial(s->driver, "server", 6379, on_client, c);
+    serve_run(s, 5);
+    return c;
+}
+
+void client_send(struct client *c, struct bytes s)
+{
+    if (c->conn != NULL)
+        vconn_send(c->conn, s);
+}
+
+const char *client_take(struct client *c)
+{
+    serve_run(c->serve, 50);
+    buf_clear(&c->text);
+    buf_put_bytes(&c->text, buf_bytes(&c->got));
+    buf_put_u8(&c->text, 0);
+    buf_clear(&c->got);
+    return (const char *)c->text.p;
+}
+
+const char *client_ask(struct client *c, const char *text)
+{
+    client_send(c, bytes_str(text));
+    return client_take(c);
+}
+
+const char *client_command(struct client *c, const char *words)
+{
+    struct buf out = {0}, args = {0};
+    unsigned n = 0;
+    for (const char *p = words; *p != 0;) {
+        size_t len = strcspn(p, " ");
+        buf_putf(&args, "$%zu\r\n%.*s\r\n", len, (int)len, p);
+        n++;
+        p += len + (p[len] == ' ');
+    }
+    buf_putf(&out, "*%u\r\n", n);
+    buf_put_bytes(&out, buf_bytes(&args));
+    client_send(c, buf_bytes(&out));
+    buf_deinit(&out);
+    buf_deinit(&args);
+    return client_take(c);
+}
+
+bool client_closed(const struct client *c) { return c->conn == NULL; }
+
+void client_close(struct client *c)
+{
+    struct client **at = &c->serve->clients;
+    while (*at != c)
+        at = &(*at)->next;
+    *at = c->next;
+    if (c->conn != NULL)
+        vconn_close(c->conn);
+    buf_deinit(&c->got);
+    buf_deinit(&c->text);
+    mem_free(c);
+}

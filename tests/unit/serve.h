@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#ifndef MERIDIAN_TESTS_SERVE_H
+#define MERIDIAN_TESTS_SERVE_H
+
+#include "sim/deploy.h"
+
+/*
+ * One region with workers and shards in the virtual world, and a manager and clients to talk to it:
+ * for the tests of sessions and workers. Everything is real but the network and the clock.
+ */
+struct serve;
+
+struct serve_opts {
+    unsigned workers, shards;
+    const char *password;
+    uint64_t clients_max;
+    bool split; /* the network tears bytes anywhere */
+};
+
+struct serve *serve_new(const struct serve_opts *o);
+void serve_free(struct serve *s);
+/* A request of the manager; true when it was answered with ok. The answer's text is in serve_error.
+ */
+bool serve_control(struct serve *s, enum control_kind kind, struct bytes body);
+const char *serve_error(const struct serve *s);
+struct bytes serve_body(const struct serve *s);
+bool serve_set(struct serve *s, const struct plane_db *db);
+void serve_db(const struct serve *s, struct plane_db *db); /* the database as it was created */
+void serve_run(struct serve *s, unsigned ms);
+struct world *serve_world(struct serve *s);
+
+/* A client's connection. What it has received so far stays until the next client_ask or
+ * client_take. */
+struct client;
+struct client *client_new(struct serve *s);
+void client_send(struct client *c, struct bytes s);
+/* Sends inline or RESP text, waits 50 ms, returns all that came; valid until the next call. */
+const char *client_ask(struct client *c, const char *text);
+const char *client_take(struct client *c);
+bool client_closed(const struct client *c);
+void client_close(struct client *c);
+/* NUL-terminated RESP of a command of words separated by blanks. */
+const char *client_command(struct client *c, const char *words);
+
+#endif

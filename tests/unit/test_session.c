@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "tests/unit/serve.h"
+
+#include "base/mem.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+static struct serve *lone(void)
+{
+    return serve_new(&(struct serve_opts){.workers = 1, .shards = 1});
+}
+
+static void expect(struct client *c, const char *ask, const char *want)
+{
+    const char *got = client_ask(c, ask);
+    cr_expect_str_eq(got, want, "%s: got %s", ask, got);
+}
+
+Test(session, answers_a_pipeline_in_order)
+{
+    struct serve *s = lone();
+    struct client *c = client_new(s);
+    expect(c,
+           "set k v\r\nget k\r\n*1\r\n$4\r\nPING\r\n\r\nappend k w\r\nget k\r\nnope x\r\nget\r\n",
+           "+OK\r\n$1\r\nv\r\n+PONG\r\n:2\r\n$2\r\nvw\r\n"
+           "-ERR unknown command 'nope', with args beginning with: 'x' \r\n"
+           "-ERR wrong number of arguments for 'get' command\r\n");
+    serve_free(s);
+}
+
+Test(session, reads_commands_torn_anywhere)
+{
+    struct serve *s = serve_new(&(struct serve_opts){.workers = 2, .shards = 4, .split = true});
+    struct client *c = client_new(s);
+    struct buf out = {0};
+    for (int i = 0; i < 500; i++)
+        buf_putf(
+            &out,
+            "*3\r\n$3\r\nSET\r\n$4\r\nk%03d\r\n$3\r\n%03d\r\n*2\r\n$3\r\nGET\r\n$4\r\nk%03d\r\n", i,
+            i, i);
+    client_send(c, buf_bytes(&out));
+    serve_run(s, 2000);
+    const char *got = client_take(c);
+    buf_clear(&out);
+    for (int i = 0; i < 500; i++)
+        buf_putf(&out, "+OK\r\n$3\r\n%03d\r\n", i);
+    buf_put_u8(&out, 0);
+    cr_expect_str_eq(got, (char *)out.p);
+    buf_deinit(&out);
+    serve_free(s);
+}
+
+Test(session, keeps_a_long_command_until_it_is_whole)
+{
+    struct serve *s = lone();
+    struct client *c = client_new(s);
+    struct buf out = {0};
+    buf_putf(&out, "*1002\r\n$5\r\nRPUSH\r\n$1\r\nl\r\n");
+    for (int i = 0; i < 1000; i++)
+        buf_putf(&out, "$6\r\n%06d\r\n", i);
+    size_t half = buf_len(&out) - 7003;
+    client_send(c, bytes_of(out.p, half));
+    cr_expect_str_empty(client_take(c));
+    client_send(c, bytes_of(out.p + half, buf_len(&out) - half));
+    cr_expect_str_eq(client_take(c), ":1000\r\n");
+    expect(c, "lindex l 777\r\n", "$6\r\n000777\r\n");
+    buf_deinit(&out);
+    serve_free(s);
+}
+
+Test(session, closes_after_a_protocol_error)
+{
+    struct serve *s = lone();
+    struct client *c = client_new(s);
+    expect(c, "ping\r\n*1\r\n$x\r\nping\r\n",
+           "+PONG\r\n-ERR Protocol error: invalid bulk length\r\n");
+    cr_expect(client_closed(c));
+    struct client *http = client_new(s);
+    expect(http, "POST / HTTP/1.1\r\nHost: x\r\n\r\n", "");
+    cr_expect(client_closed(http));
+    struct client *quit = client_new(s);
+    expect(quit, "quit\r\nping\r\n", "+OK\r\n");
+    cr_expect(client_closed(quit));
+    serve_free(s);
+}
+
+Test(session, demands_the_password)
+{
+    struct serve *s =
+        serve_new(&(struct serve_opts){.workers = 1, .shards = 1, .password = "secret"});
+    struct client *c = client_new(s);
+    expect(c, "get k\r\n", "-NOAUTH Authentication required.\r\n");
+    expect(c, "auth wrong\r\n",
+           "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+    expect(c, "auth other secret\r\n",
+           "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+    expect(c, "auth default secret\r\n", "+OK\r\n");
+    expect(c, "get k\r\n", "$-1\r\n");
+    struct client *d = client_new(s);
+    cr_expect_not_null(strstr(client_ask(d, "hello 3\r\n"), "-NOAUTH HELLO must be called"));
+    cr_expect_not_null(strstr(client_ask(d, "hello 3 auth default secret setname me\r\n"),
+                              "%7\r\n$6\r\nserver\r\n$5\r\nredis\r\n"));
+    expect(d, "get k\r\n", "_\r\n");
+    expect(d, "client getname\r\n", "$2\r\nme\r\n");
+    expect(d, "reset\r\n", "+RESET\r\n");
+    expect(d, "get k\r\n", "-NOAUTH Authentication required.\r\n");
+    struct client *e = client_new(s);
+    expect(e, "*11\r\n", "-ERR Protocol error: unauthenticated multibulk length\r\n");
+    serve_free(s);
+}
+
+Test(session, runs_transactions)
+{
+    struct serve *s = lone();
+    struct client *c = client_new(s), *d = client_new(s);
+    expect(c, "multi\r\nset a 1\r\nincr a\r\nping\r\nget a\r\nexec\r\n",
+           "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n"
+           "*4\r\n+OK\r\n:2\r\n+PONG\r\n$1\r\n2\r\n");
+    expect(c, "multi\r\nnope\r\nset a 9\r\nexec\r\n",
+           "+OK\r\n-ERR unknown command 'nope', with args beginning with: \r\n+QUEUED\r\n"
+           "-EXECABORT Transaction discarded because of previous errors.\r\n");
+    expect(c, "multi\r\nset a 9\r\ndiscard\r\nget a\r\n", "+OK\r\n+QUEUED\r\n+OK\r\n$1\r\n2\r\n");
+    expect(c, "watch a\r\nmulti\r\nget a\r\n", "+OK\r\n+OK\r\n+QUEUED\r\n");
+    expect(d, "set a 3\r\n", "+OK\r\n");
+    expect(c, "exec\r\n", "*-1\r\n");
+    expect(c, "watch a\r\nmulti\r\nget a\r\nexec\r\n",
+           "+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n$1\r\n3\r\n");
+    expect(c, "exec\r\ndiscard\r\nmulti\r\nmulti\r\nwatch a\r\nexec\r\n",
+           "-ERR EXEC without MULTI\r\n-ERR DISCARD without MULTI\r\n+OK\r\n"
+           "-ERR MULTI calls can not be nested\r\n-ERR WATCH inside MULTI is not allowed\r\n"
+           "*0\r\n");
+    serve_free(s);
+}
+
+Test(session, mutes_replies)
+{
+    struct serve *s = lone();
+    struct client *c = client_new(s);
+    expect(c, "client reply off\r\nset a 1\r\nget a\r\nclient reply on\r\nget a\r\n",
+           "+OK\r\n$1\r\n1\r\n");
+    expect(c, "client reply skip\r\nget a\r\nget a\r\nclient reply skip\r\nping\r\nping\r\n",
+           "$1\r\n1\r\n+PONG\r\n");
+    serve_free(s);
+}
+
+Test(session, limits_clients)
+{
+    struct serve *s = serve_new(&(struct serve_opts){.workers = 1, .shards = 1, .clients_max = 2});
+    struct client *a = client_new(s), *b = client_new(s), *c = client_new(s);
+    cr_expect_str_eq(client_take(c), "-ERR max number of clients reached\r\n");
+    cr_expect(client_closed(c));
+    expect(a, "ping\r\n", "+PONG\r\n");
+    client_close(b);
+    serve_run(s, 5);
+    struct client *d = client_new(s);
+    expect(d, "ping\r\n", "+PONG\r\n");
+    serve_free(s);
+}
+
+Test(session, kills_and_lists_clients_of_all_workers)
+{
+    struct serve *s = serve_new(&(struct serve_opts){.workers = 3, .shards = 3});
+    struct client *c[6];
+    for (int i = 0; i < 6; i++) {
+        c[i] = client_new(s);
+        char text[40];
+        snprintf(text, sizeof text, "client setname n%d\r\n", i);
+        expect(c[i], text, "+OK\r\n");
+    }
+    const char *list = client_ask(c[0], "client list\r\n");
+    for (int i = 0; i < 6; i++) {
+        char text[40];
+        snprintf(text, sizeof text, " name=n%d ", i);
+        cr_expect_not_null(strstr(list, text), "%s", text);
+    }
+    expect(c[0], "client kill type normal skipme yes\r\n", ":5\r\n");
+    for (int i = 1; i < 6; i++)
+        cr_expect(client_closed(c[i]));
+    expect(c[0], "client kill id 99999\r\n", ":0\r\n");
+    expect(c[0], "client kill 1.2.3.4:5\r\n", "-ERR No such client\r\n");
+    serve_run(s, 200);
+    cr_expect_not_null(strstr(client_ask(c[0], "info clients\r\n"), "connected_clients:1\r\n"));
+    serve_free(s);
+}
+
+Test(session, pauses_clients)
+{
+    struct serve *s = lone();
+    struct client *c = client_new(s);
+    expect(c, "client pause 300 write\r\nget k\r\nset k 1\r\nget k\r\n", "+OK\r\n$-1\r\n");
+    serve_run(s, 500);
+    cr_expect_str_eq(client_take(c), "+OK\r\n$1\r\n1\r\n");
+    expect(c, "client pause 100000\r\n", "+OK\r\n");
+    struct client *d = client_new(s);
+    expect(d, "get k\r\n", "");
+    expect(c, "client unpause\r\n", "+OK\r\n");
+    serve_run(s, 200);
+    cr_expect_str_eq(client_take(d), "$1\r\n1\r\n");
+    serve_free(s);
+}
+
+Test(session, shows_and_sets_configuration_everywhere)
+{
+    struct serve *s = serve_new(&(struct serve_opts){.workers = 3, .shards = 3});
+    struct client *c = client_new(s);
+    expect(c, "config get save\r\nconfig get appendonly\r\nconfig get slowlog-*\r\n",
+           "*2\r\n$4\r\nsave\r\n$0\r\n\r\n*2\r\n$10\r\nappendonly\r\n$2\r\nno\r\n*0\r\n");
+    expect(c, "config set maxclients 500\r\n", "+OK\r\n");
+    for (int i = 0; i < 6; i++)
+        expect(client_new(s), "config get MAXCLIENTS\r\n",
+               "*2\r\n$10\r\nmaxclients\r\n$3\r\n500\r\n");
+    cr_expect_not_null(strstr(client_ask(c, "config set maxmemory 1gb\r\n"),
+                              "-ERR CONFIG SET failed (possibly related to argument 'maxmemory')"));
+    expect(c, "config set nope 1\r\n",
+           "-ERR Unknown option or number of arguments for CONFIG SET - 'nope'\r\n");
+    serve_free(s);
+}
+
+/* A client that asks for much and reads nothing is held back; nothing is lost when it reads on. */
+Test(session, holds_back_a_client_that_asks_for_too_much)
+{
+    struct serve *s = lone();
+    struct client *c = client_new(s);
+    struct buf out = {0};
+    buf_putf(&out, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100000\r\n");
+    memset(buf_reserve(&out, 100000), 'x', 100000);
+    buf_added(&out, 100000);
+    buf_putf(&out, "\r\n");
+    client_send(c, buf_bytes(&out));
+    serve_run(s, 100);
+    cr_expect_str_eq(client_take(c), "+OK\r\n");
+    for (int i = 0; i < 200; i++)
+        client_send(c, bytes_str("get k\r\n"));
+    client_send(c, bytes_str("ping\r\n"));
+    serve_run(s, 1000);
+    const char *got = client_take(c);
+    cr_expect_eq(strlen(got), 200 * (100000 + 11) + 7, "%zu", strlen(got));
+    buf_deinit(&out);
+    serve_free(s);
+}
