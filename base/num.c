@@ -4,6 +4,7 @@
 #include "base/mem.h"
 
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,6 +135,59 @@ bool num_parse_double(struct bytes s, double *out)
     return ok;
 }
 
+/* Lays decimal digits d[0..n) with value 0.d0d1d2... * 10^point out: plainly where that is short,
+ * else as 1.5e-7. */
+static size_t lay_out(char *out, const char *d, int n, int point)
+{
+    char *o = out;
+    if (point > 0 && point < n + 8 && point <= 21) {
+        for (int i = 0; i < (point > n ? point : n); i++) {
+            if (i == point)
+                *o++ = '.';
+            *o++ = i < n ? d[i] : '0';
+        }
+        return (size_t)(o - out);
+    }
+    if (point <= 0 && point > -6) {
+        *o++ = '0';
+        *o++ = '.';
+        for (int i = point; i < 0; i++)
+            *o++ = '0';
+        memcpy(o, d, (size_t)n);
+        return (size_t)(o - out) + (size_t)n;
+    }
+    *o++ = d[0];
+    if (n > 1) {
+        *o++ = '.';
+        memcpy(o, d + 1, (size_t)n - 1);
+        o += n - 1;
+    }
+    *o++ = 'e';
+    *o++ = point > 0 ? '+' : '-';
+    return (size_t)(o - out) + num_format_i64(o, point > 0 ? point - 1 : 1 - point);
+}
+
+size_t num_format_shortest(char *out, double v)
+{
+    char text[40], digits[20];
+    int precision =
+        fabs(v) < DBL_MIN ? 0 : 14; /* 15 digits are right for most, denormals have fewer */
+    do
+        snprintf(text, sizeof text, "%.*e", precision, fabs(v));
+    while (++precision < 17 && strtod(text, NULL) != fabs(v));
+    int n = 0;
+    const char *p = text;
+    for (; *p != 'e'; p++)
+        if (*p != '.')
+            digits[n++] = *p;
+    while (n > 1 && digits[n - 1] == '0')
+        n--;
+    int exponent = atoi(p + 1);
+    size_t sign = signbit(v) ? 1 : 0;
+    out[0] = '-';
+    return sign + lay_out(out + sign, digits, n, exponent + 1);
+}
+
 size_t num_format_double(char *out, double v)
 {
     if (isinf(v)) {
@@ -147,7 +201,7 @@ size_t num_format_double(char *out, double v)
         if ((double)i == v && (i != 0 || !signbit(v)))
             return num_format_i64(out, i);
     }
-    return (size_t)snprintf(out, NUM_TEXT_MAX, "%.17g", v);
+    return num_format_shortest(out, v);
 }
 
 /* Redis reads no longer text as a long double. */

@@ -86,19 +86,18 @@ void reply_verbatim(struct reply *r, struct bytes s)
     buf_put(r->out, "\r\n", 2);
 }
 
-/* Redis 7.0 replies plain %.17g, unlike scores elsewhere. That is slow, and the same as an
- * integer's text up to 17 digits. */
-static size_t format_17g(char *out, double v)
+/* Replies show integers from 1e17 on as 1e+17, unlike scores elsewhere. */
+static size_t format_score(char *out, double v)
 {
     if (isinf(v) || (v > -1e17 && v < 1e17))
         return num_format_double(out, v);
-    return (size_t)snprintf(out, NUM_TEXT_MAX, "%.17g", v);
+    return num_format_shortest(out, v);
 }
 
 void reply_double(struct reply *r, double v)
 {
     char text[NUM_TEXT_MAX];
-    struct bytes s = bytes_of(text, format_17g(text, v));
+    struct bytes s = bytes_of(text, format_score(text, v));
     if (r->resp < 3) {
         reply_bulk(r, s);
         return;

@@ -47,7 +47,7 @@ Test(reply, resp3)
     CHECK(3, reply_set(&r, 3), "~3\r\n");
     CHECK(3, reply_push(&r, 3), ">3\r\n");
     CHECK(3, reply_verbatim(&r, bytes_str("ab")), "=6\r\ntxt:ab\r\n");
-    CHECK(3, reply_double(&r, 0.1), ",0.10000000000000001\r\n");
+    CHECK(3, reply_double(&r, 0.1), ",0.1\r\n");
     CHECK(3, reply_double(&r, 10), ",10\r\n");
     CHECK(3, reply_double(&r, -INFINITY), ",-inf\r\n");
 }
