@@ -30,6 +30,8 @@ static void add_link(struct link_summary *sum, const struct plane_link *l)
         snprintf(sum->state, sizeof sum->state, "%s", l->state);
     if (l->error[0])
         snprintf(sum->error, sizeof sum->error, "%s", l->error);
+    text_plain(sum->error);
+    text_plain(sum->state);
     sum->feeding = sum->feeding && l->feeding;
     sum->bytes_in += l->bytes_in;
     sum->bytes_out += l->bytes_out;

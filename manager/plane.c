@@ -325,6 +325,7 @@ static bool take_message(struct plane *p)
     if (a != NULL) {
         conn_id conn = p->conn;
         why.status = 409;
+        text_plain(why.message);
         snprintf(why.code, sizeof why.code, "refused_by_plane");
         a->fn(a->arg, ok ? NULL : &why, inner);
         mem_free(a);

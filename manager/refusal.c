@@ -12,5 +12,13 @@ bool refuse(struct refusal *why, int status, const char *code, const char *fmt, 
     va_start(ap, fmt);
     vsnprintf(why->message, sizeof why->message, fmt, ap);
     va_end(ap);
+    text_plain(why->message);
     return false;
+}
+
+void text_plain(char *s)
+{
+    for (; *s; s++)
+        if (*s < 0x20 || *s > 0x7e)
+            *s = '?';
 }

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "api/rest.h"
+
+#include "base/num.h"
+
+#include <stdio.h>
+
+#define FRESH_US 50000u /* statistics for a health check are no older */
+
+/* ------------------------------------------------------------ availability */
+
+/* The tolerance to check with; -1: links are not looked at. False: it has been answered. */
+static bool tolerance_of(struct call *c, int64_t *out)
+{
+    char text[32];
+    *out = -1;
+    if (query_get(c->query, "extend_check", text, sizeof text)) {
+        if (strcmp(text, "lag") != 0) {
+            call_fail(c, 400, "invalid_schema", "extend_check: lag is expected");
+            return false;
+        }
+        *out = manager_cluster(c->m)->availability_lag_tolerance_ms;
+    }
+    if (query_get(c->query, "availability_lag_tolerance_ms", text, sizeof text) &&
+        (!num_parse_i64(bytes_str(text), out) || *out < 0 || *out > 3600000)) {
+        call_fail(c, 400, "invalid_schema",
+                  "availability_lag_tolerance_ms: milliseconds from 0 to 3600000 are expected");
+        return false;
+    }
+    return true;
+}
+
+static void unavailable(struct call *c, unsigned health, int64_t lag_ms, int64_t tolerance)
+{
+    char code[64], text[256] = "";
+    bool shard = health & BDB_SHARD_UNREACHABLE, port = health & BDB_PORT_UNBOUND;
+    snprintf(code, sizeof code, "bdb_unavailable%s%s%s", shard ? "_shard_unreachable" : "",
+             port ? "_port_unbound" : "", health == BDB_LAGGING ? "_lag" : "");
+    if (health == BDB_NO_PLANE)
+        snprintf(text, sizeof text, "the data plane is being started");
+    else if (health == BDB_LAGGING && lag_ms < 0)
+        snprintf(text, sizeof text, "a link to another region is not up");
+    else if (health == BDB_LAGGING)
+        snprintf(text, sizeof text, "a link lags %lld ms, more than %lld ms", (long long)lag_ms,
+                 (long long)tolerance);
+    else
+        snprintf(text, sizeof text, "endpoint error status:%s%s%s",
+                 shard ? " shard unreachable or catching up" : "", shard && port ? "," : "",
+                 port ? " port unbound" : "");
+    call_fail(c, 503, code, "%s", text);
+}
+
+static void check(struct call *c)
+{
+    const struct bdb *b = cluster_bdb(manager_cluster(c->m), c->uid);
+    int64_t tolerance, lag_ms;
+    if (b == NULL) {
+        call_fail(c, 404, "db_not_found", "no database %u", c->uid);
+        return;
+    }
+    if (!tolerance_of(c, &tolerance))
+        return;
+    unsigned health = bdb_health(c->m, b, tolerance, &lag_ms);
+    if (health != BDB_HEALTHY)
+        unavailable(c, health, lag_ms, tolerance);
+    else
+        call_json(c, 200,
+                  json_pack("{s:s, s:I}", "status", "available", "lag_ms", (json_int_t)lag_ms));
+}
+
+static void fresh(void *arg, const struct refusal *why, uint32_t uid)
+{
+    (void)why; /* no statistics: the check tells */
+    (void)uid;
+    check(arg);
+}
+
+void rest_availability(struct call *c)
+{
+    int64_t tolerance;
+    if (call_bdb(c, 0) == NULL || !tolerance_of(c, &tolerance))
+        return;
+    plane_refresh(manager_plane(c->m), FRESH_US, (struct done){.fn = fresh, .arg = c});
+}
+
+void rest_local_availability(struct call *c) { rest_availability(c); }
+
+/* ------------------------------------------------------------ shards */
+
+static json_t *shard_json(const struct call *c, const struct plane_shard *s)
+{
+    const struct bdb *b = cluster_bdb(manager_cluster(c->m), s->db_uid);
+    char uid[32], slots[32], digest[40];
+    uint32_t per = b != NULL && b->partitions ? 16384 / b->partitions : 0;
+    snprintf(uid, sizeof uid, "%u", s->db_uid * SHARDS_MAX + s->shard + 1);
+    snprintf(slots, sizeof slots, "%u-%u", s->first_partition * per,
+             (s->first_partition + s->count) * per - 1);
+    snprintf(digest, sizeof digest, "%016llx%016llx", (unsigned long long)s->digest_hi,
+             (unsigned long long)s->digest_lo);
+    return json_pack(
+        "{s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:{s:s}, s:{s:I, s:I, s:I}, s:s, s:i}", "uid", uid,
+        "bdb_uid", (int)s->db_uid, "node_uid", "1", "role", "master", "assigned_slots", slots,
+        "status", "active", "detailed_status", s->stale ? "loading" : "ok", "loading", "status",
+        s->stale ? "in_progress" : "idle", "redis_info", "used_memory", (json_int_t)s->used_memory,
+        "keys", (json_int_t)s->keys, "total_commands_processed", (json_int_t)s->commands, "digest",
+        digest, "worker", (int)s->worker);
+}
+
+static void list_shards(struct call *c)
+{
+    const struct plane_stats *s = plane_stats(manager_plane(c->m), NULL);
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < s->shards_count; i++)
+        if (c->uid == 0 || s->shards[i].db_uid == c->uid)
+            json_array_append_new(list, shard_json(c, &s->shards[i]));
+    call_json(c, 200, list);
+}
+
+static void shards_fresh(void *arg, const struct refusal *why, uint32_t uid)
+{
+    (void)uid;
+    if (why != NULL)
+        call_refuse(arg, why);
+    else
+        list_shards(arg);
+}
+
+void rest_shards(struct call *c)
+{
+    plane_refresh(manager_plane(c->m), FRESH_US, (struct done){.fn = shards_fresh, .arg = c});
+}
+
+void rest_bdb_shards(struct call *c)
+{
+    if (call_bdb(c, 0) != NULL)
+        rest_shards(c);
+}
+
+void rest_shard(struct call *c)
+{
+    const struct plane_stats *s = plane_stats(manager_plane(c->m), NULL);
+    for (uint32_t i = 0; i < s->shards_count; i++) {
+        char uid[32];
+        snprintf(uid, sizeof uid, "%u", s->shards[i].db_uid * SHARDS_MAX + s->shards[i].shard + 1);
+        if (strcmp(uid, c->match.params[0]) == 0) {
+            call_json(c, 200, shard_json(c, &s->shards[i]));
+            return;
+        }
+    }
+    call_fail(c, 404, "shard_not_exist", "no shard %s", c->match.params[0]);
+}
+
+/* ------------------------------------------------------------ links */
+
+static void peer_stats(struct call *c)
+{
+    const struct bdb *b = cluster_bdb(manager_cluster(c->m), c->uid);
+    const struct crdb *r =
+        b != NULL && b->guid[0] ? cluster_crdb(manager_cluster(c->m), b->guid) : NULL;
+    json_t *list = json_array();
+    for (uint32_t i = 0; r != NULL && i < r->config.instances_count; i++) {
+        const struct instance *in = &r->config.instances[i];
+        struct link_summary l;
+        if (in->id != b->region && bdb_link(c->m, b, in->id, &l))
+            json_array_append_new(list, link_json(&l, in->cluster));
+    }
+    call_json(c, 200, json_pack("{s:i, s:o}", "uid", (int)c->uid, "peer_stats", list));
+}
+
+static void peers_fresh(void *arg, const struct refusal *why, uint32_t uid)
+{
+    (void)uid;
+    if (why != NULL)
+        call_refuse(arg, why);
+    else
+        peer_stats(arg);
+}
+
+void rest_peer_stats(struct call *c)
+{
+    if (call_bdb(c, 0) != NULL)
+        plane_refresh(manager_plane(c->m), FRESH_US, (struct done){.fn = peers_fresh, .arg = c});
+}
