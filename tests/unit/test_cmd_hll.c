@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "shard/hll_estimate.h"
+#include "tests/unit/run.h"
+
+#include <stdio.h>
+
+static struct run r;
+
+static void start(void) { run_start(&r, 1, true); }
+
+static void stop(void) { run_stop(&r); }
+
+TestSuite(cmd_hll, .init = start, .fini = stop);
+
+Test(cmd_hll, hash_is_murmur_64a)
+{
+    /* computed with another implementation */
+    cr_expect(hll_hash(bytes_str("")) == UINT64_C(0xd8dfea6585bc9732));
+    cr_expect(hll_hash(bytes_str("a")) == UINT64_C(0x53d2470a9b43b1a7));
+    cr_expect(hll_hash(bytes_str("hello")) == UINT64_C(0xf656f01eecfe400));
+    cr_expect(hll_hash(bytes_str("12345678")) == UINT64_C(0x95ebb86389132953));
+    cr_expect(hll_hash(bytes_str("123456789")) == UINT64_C(0x217532cb09f2a44d));
+    cr_expect(hll_hash(bytes_str("the quick brown fox")) == UINT64_C(0xa9b9ed93197d7db3));
+}
+
+Test(cmd_hll, places_come_from_the_hash)
+{
+    uint16_t index;
+    uint8_t rank;
+    hll_place(bytes_str("a"), &index, &rank); /* ...0111 1011 0001 1010 0111 */
+    cr_expect(index == 0x31a7, "%x", index);
+    cr_expect(rank == 2, "%u", rank);
+    for (unsigned i = 0; i < 10000; i++) {
+        hll_place(bytes_of(&i, sizeof i), &index, &rank);
+        cr_assert(index < HLL_REGISTERS && rank >= 1 && rank <= HLL_RANK_MAX);
+    }
+}
+
+/* What redis-server 7.0.15 counts after PFADD e0 ... e<n-1>. */
+Test(cmd_hll, estimates_equal_redis)
+{
+    static uint8_t ranks[HLL_REGISTERS];
+    char text[16];
+    cr_expect(hll_estimate(ranks) == 0);
+    for (unsigned i = 0; i < 50000; i++) {
+        uint16_t index;
+        uint8_t rank;
+        size_t n = (size_t)snprintf(text, sizeof text, "e%u", i);
+        hll_place(bytes_of(text, n), &index, &rank);
+        if (rank > ranks[index])
+            ranks[index] = rank;
+        if (i == 0)
+            cr_expect(hll_estimate(ranks) == 1);
+        if (i == 999)
+            cr_expect(hll_estimate(ranks) == 1008);
+    }
+    cr_expect(hll_estimate(ranks) == 49978);
+}
+
+Test(cmd_hll, full_registers_do_not_break_the_estimate)
+{
+    static uint8_t ranks[HLL_REGISTERS];
+    memset(ranks, HLL_RANK_MAX - 1, sizeof ranks);
+    cr_expect(hll_estimate(ranks) > UINT64_C(1) << 60);
+}
+
+Test(cmd_hll, adding_and_counting)
+{
+    expect(&r, "PFCOUNT none", "0");
+    expect(&r, "PFADD h a b c", "1");
+    expect(&r, "PFADD h a b c a", "0");
+    expect(&r, "PFCOUNT h", "3");
+    expect(&r, "PFADD h d", "1");
+    expect(&r, "PFADD other c d e", "1");
+    expect(&r, "PFCOUNT h other none", "5");
+    expect(&r, "TYPE h", "string");
+    expect(&r, "PFADD empty", "1");
+    expect(&r, "PFADD empty", "0");
+    expect(&r, "EXISTS empty", "1");
+    expect(&r, "PFCOUNT empty", "0");
+    expect(&r, "DEL h empty", "2");
+    expect(&r, "PFCOUNT h", "0");
+}
+
+Test(cmd_hll, merging)
+{
+    expect(&r, "PFADD a x y", "1");
+    expect(&r, "PFADD b y z", "1");
+    expect(&r, "PFMERGE b a", "OK");
+    expect(&r, "PFCOUNT b", "3");
+    expect(&r, "PFMERGE c a b none", "OK");
+    expect(&r, "PFCOUNT c", "3");
+    expect(&r, "PFMERGE d", "OK");
+    expect(&r, "EXISTS d", "1");
+}
+
+Test(cmd_hll, wrong_types)
+{
+    const char *text = "error WRONGTYPE Key is not a valid HyperLogLog string value.";
+    const char *other = "error WRONGTYPE Operation against a key holding the wrong kind of value";
+    expect(&r, "SET s x", "OK");
+    expect(&r, "SADD set x", "1");
+    expect(&r, "PFADD s a", text);
+    expect(&r, "PFCOUNT s", text);
+    expect(&r, "PFCOUNT none s", text);
+    expect(&r, "PFMERGE s none", text);
+    expect(&r, "PFMERGE none s", text);
+    expect(&r, "EXISTS none", "0");
+    expect(&r, "PFADD set a", other);
+    expect(&r, "PFMERGE none set", other);
+}
+
+Test(cmd_hll, adds_are_united_and_survive_a_concurrent_delete)
+{
+    struct run other, *both[] = {&r, &other};
+    run_start(&other, 2, true);
+    expect(&r, "PFADD h x", "1");
+    expect(&other, "PFADD h y", "1");
+    run_sync(both, 2);
+    expect(&r, "PFCOUNT h", "2");
+    expect(&other, "PFCOUNT h", "2");
+    expect(&r, "DEL h", "1");
+    expect(&other, "PFADD h x", "0");
+    run_sync(both, 2);
+    expect(&r, "PFCOUNT h", "1");
+    expect(&other, "PFCOUNT h", "1");
+    run_stop(&other);
+}
