@@ -12,9 +12,13 @@ bool claims_is_retired(const struct syncer *s, uint32_t actor)
     return s->retired[actor / 64] >> actor % 64 & 1;
 }
 
-/* Every peer is to know before it is sent anything more. */
-static void news_changed(struct syncer *s, struct part *part)
+/* Retirements or reports of a partition have changed. Every peer is to know before it is sent
+ * anything more; and of what waits, some may have to go. */
+static void news_changed(struct syncer *s, uint32_t partition, struct moment now)
 {
+    struct part *part = syncer_part(s, partition);
+    stability_save(part->stability, shard_context(s->shard, partition));
+    wait_retry(s, partition, now);
     part->news++;
     part->restable = true;
     s->dirty = true;
@@ -48,17 +52,13 @@ void claims_retire(struct syncer *s, struct port *port, uint32_t actor, struct m
     s->any_retired = true;
     for (uint32_t i = 0; i < s->count; i++) {
         struct part *part = &s->parts[i];
-        const struct context *mine = shard_context(s->shard, s->first + i);
-        if (!stability_retire(part->stability, actor, mine))
-            continue;
-        stability_save(part->stability, mine);
-        news_changed(s, part);
+        if (stability_retire(part->stability, actor, shard_context(s->shard, s->first + i)))
+            news_changed(s, s->first + i, now);
     }
 #ifndef MUTANT_no_fence
     if (port != NULL)
         fence(s, port, actor, now);
 #endif
-    (void)now;
 }
 
 /* The number of an old life is handed out again. False: that life is not over here yet. */
@@ -175,12 +175,10 @@ static void find_retired(struct syncer *s, struct port *port, struct part *part,
         }
 }
 
-void claims_report(struct syncer *s)
+void claims_report(struct syncer *s, struct moment now)
 {
-    for (uint32_t i = 0; i < s->count; i++) {
-        stability_save(s->parts[i].stability, shard_context(s->shard, s->first + i));
-        news_changed(s, &s->parts[i]);
-    }
+    for (uint32_t i = 0; i < s->count; i++)
+        news_changed(s, s->first + i, now);
 }
 
 bool claims_take_news(struct pull *p, struct port *port, struct bytes body, struct moment now)
@@ -198,8 +196,7 @@ bool claims_take_news(struct pull *p, struct port *port, struct bytes body, stru
             return false;
         if (!news)
             continue;
-        stability_save(part->stability, shard_context(s->shard, partition));
-        news_changed(s, part);
+        news_changed(s, partition, now);
         find_retired(s, port, part, now);
         if (p->conn == 0)
             return true; /* it was the feeder itself that retired */

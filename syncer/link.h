@@ -280,7 +280,8 @@ bool claims_life(struct syncer *s, struct port *port, uint32_t region, uint32_t 
                  struct moment now);
 void claims_retire(struct syncer *s, struct port *port, uint32_t actor, struct moment now);
 bool claims_is_retired(const struct syncer *s, uint32_t actor);
-void claims_report(struct syncer *s); /* how far we have got by now, of everybody retired */
+void claims_report(struct syncer *s,
+                   struct moment now); /* how far we have got by now, of everybody retired */
 bool claims_take(struct pull *p, struct bytes body);
 bool claims_take_news(struct pull *p, struct port *port, struct bytes body, struct moment now);
 void claims_count(struct pull *p); /* those that waited for their frames */

@@ -422,7 +422,8 @@ static bool contexts_changed(const struct pull *p)
 
 static bool has_gap(const struct pull_part *part) { return part->gap; }
 
-/* Asks again for what had to be dropped, when there is room for it. */
+/* Asks again for what had to be dropped. Also while there is little room to wait: what comes next
+ * of some actor has its causes here, needs no room, and makes some. */
 static void fill_gaps(struct pull *p, struct port *port, struct moment now)
 {
     struct syncer *s = p->peer->s;
@@ -433,9 +434,9 @@ static void fill_gaps(struct pull *p, struct port *port, struct moment now)
     if (!any)
         return;
     s->dirty = true;
-    if (s->waiting_bytes > max / 2 || now.mono_us < p->try_us)
+    if (now.mono_us < p->try_us)
         return;
-    p->try_us = now.mono_us + ASK_EVERY;
+    p->try_us = now.mono_us + (s->waiting_bytes > max / 2 ? 2 * ASK_EVERY : ASK_EVERY);
     pull_subscribe(p, port, has_gap);
 }
 

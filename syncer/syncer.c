@@ -128,7 +128,7 @@ static void remove_peer(struct syncer *s, struct port *port, uint32_t region, st
         if (f->puller.region == region)
             feed_close(f, port, "the region was removed");
     retire_region(s, port, region, now);
-    claims_report(s);
+    claims_report(s, now);
     peer->member = false;
     s->removed |= UINT64_C(1) << region;
 }

@@ -305,6 +305,49 @@ bool regions_agree(struct regions *g, uint64_t ms)
     return false;
 }
 
+static void describe_links(const struct regions *g, uint32_t number, uint32_t i, struct buf *out)
+{
+    struct link_stats stats[REGION_MAX];
+    const struct syncer *s = g->at[number].syncers[i];
+    unsigned n = syncer_stats(s, stats, REGION_MAX, now_at(g, number));
+    for (unsigned j = 0; j < n; j++)
+        buf_putf(out, "    from %u: %s%s, waiting %zu, %s\n", stats[j].region,
+                 link_state_name(stats[j].state), stats[j].feeding ? ", feeding" : "",
+                 stats[j].waiting_bytes, stats[j].error);
+}
+
+static void describe_shard(const struct regions *g, uint32_t number, uint32_t i, struct buf *out)
+{
+    const struct region *r = &g->at[number];
+    buf_putf(out, "  shard %u: %s, %s, %zu unsettled\n", i,
+             syncer_caught_up(r->syncers[i]) ? "caught up" : "stale",
+             syncer_quiet(r->syncers[i]) ? "quiet" : "busy", shard_unsettled(r->shards[i]));
+    describe_links(g, number, i, out);
+    for (uint32_t p = 0; p < g->partitions; p++) {
+        if (shard_index(r, p) != i)
+            continue;
+        const struct context *c = shard_context(r->shards[i], p);
+        buf_putf(out, "    %u: %016llx", p, (unsigned long long)shard_digest(r->shards[i], p).lo);
+        for (unsigned k = 0; k < c->n; k++)
+            buf_putf(out, " %u:%llx", stamp_actor(c->at[k]), (unsigned long long)c->at[k] >> 10);
+        buf_putf(out, "\n");
+    }
+}
+
+const char *regions_describe(const struct regions *g)
+{
+    static char text[32768];
+    struct buf out = {0};
+    for (uint32_t i = 1; i <= g->n; i++) {
+        buf_putf(&out, "region %u%s\n", i, g->at[i].alive ? "" : " is dead");
+        for (uint32_t j = 0; g->at[i].alive && j < g->at[i].shards_n; j++)
+            describe_shard(g, i, j, &out);
+    }
+    snprintf(text, sizeof text, "%.*s", (int)buf_len(&out), (const char *)out.p);
+    buf_deinit(&out);
+    return text;
+}
+
 struct link_stats regions_stats(const struct regions *g, uint32_t r, uint32_t peer)
 {
     struct link_stats stats[REGION_MAX], sum = {0};

@@ -57,6 +57,8 @@ bool regions_agree(struct regions *g, uint64_t ms);
 /* Contexts and digests are equal everywhere now. */
 bool regions_equal(const struct regions *g);
 struct link_stats regions_stats(const struct regions *g, uint32_t r, uint32_t peer);
+/* What stands in the way of agreement, for people; valid until the next one. */
+const char *regions_describe(const struct regions *g);
 bool regions_logged(const struct regions *g, const char *text);
 
 #endif
