@@ -16,11 +16,11 @@ static bool comes_directly(const struct syncer *s, uint32_t partition, stamp_t s
            context_covers(&p->parts[partition - p->first].announced, stamp);
 }
 
-/* The next region, in turn, that announced `stamp`. */
+/* The next region, in turn, that announced `stamp`; who was asked last comes last. */
 static struct pull *who_has(const struct syncer *s, const struct part *part, uint32_t partition,
                             stamp_t stamp)
 {
-    for (uint32_t i = 1; i <= REGION_MAX; i++) {
+    for (uint32_t i = 1; i <= REGION_MAX + 1; i++) {
         uint32_t region = (part->asked_region + i) % (REGION_MAX + 1);
         struct pull *p = peer_pull(&s->peers[region], partition);
         if (p != NULL && pull_works(p) && region != actor_region(stamp_actor(stamp)) &&
