@@ -10,6 +10,7 @@
 int cmd_node(int argc, char **argv);
 int cmd_plane(int argc, char **argv);
 int cmd_lab(int argc, char **argv);
+int cmd_ctl(int argc, char **argv);
 int cmd_demo(int argc, char **argv);
 
 #endif

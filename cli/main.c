@@ -19,6 +19,7 @@ static const struct {
     int (*run)(int argc, char **argv);
     const char *about;
 } commands[] = {
+    {"ctl", cmd_ctl, "manages clusters and databases through their REST API"},
     {"lab", cmd_lab, "plays conflict scenarios"},
     {"plane", cmd_plane, "the data plane's process (started by node)"},
     {"version", cmd_version, "the version"},
