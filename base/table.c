@@ -118,7 +118,7 @@ static void place(struct table *t, uint64_t hash, void *item)
 static void prefetch_items(const struct table_bucket *b)
 {
     for (unsigned i = 0; i < TABLE_SLOTS; i++)
-        __builtin_prefetch(table_pointer(b->slot[i]));
+        prefetch(table_pointer(b->slot[i]));
 }
 
 /* Moves all items of a segment, which is no longer in the directory, to where they belong now, and

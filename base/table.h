@@ -140,7 +140,7 @@ static inline unsigned table_match(const struct table_bucket *b, uint64_t tag)
 static inline void table_prefetch(const struct table *t, uint64_t hash)
 {
     if (t->count > 0)
-        __builtin_prefetch(table_bucket(t->dir[table_top(hash, t->depth)], hash));
+        prefetch(table_bucket(t->dir[table_top(hash, t->depth)], hash));
 }
 
 static inline void table_prefetch_item(const struct table *t, uint64_t hash)
@@ -151,7 +151,7 @@ static inline void table_prefetch_item(const struct table *t, uint64_t hash)
     const struct table_bucket *b = table_bucket(entry, hash);
     unsigned match = table_match(b, table_tag(entry, hash));
     if (match != 0)
-        __builtin_prefetch(table_pointer(b->slot[__builtin_ctz(match)]));
+        prefetch(table_pointer(b->slot[__builtin_ctz(match)]));
 }
 
 static inline void *table_get(const struct table *t, uint64_t hash, struct bytes name)
