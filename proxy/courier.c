@@ -108,6 +108,7 @@ struct answer *answer_new(struct courier *c, uint32_t parts)
     }
     a->missing = parts;
     a->parts_count = parts;
+    a->worker = ANSWER_NOBODY;
     if (parts > 1)
         a->parts = mem_zalloc(parts * sizeof a->parts[0]);
     return a;
@@ -176,7 +177,7 @@ static void deliver(struct courier *c, struct port *port, uint32_t ticket, struc
     }
     buf_put_bytes(a->parts != NULL ? &a->parts[t.part] : &a->out, reply);
     session_part(a->session, a, reply.n);
-    if (a->missing == 0 && a->session->head == a)
+    if (a->missing == 0 && (a->session->head == a || a->session->head->missing == 0))
         session_resume(a->session, port, now);
 }
 
@@ -213,8 +214,8 @@ static void batch_done(struct courier *c, struct batch *b)
     c->spares++;
 }
 
-void courier_send(struct courier *c, struct port *port, uint32_t worker, const struct job *job,
-                  struct answer *a, uint32_t part)
+size_t courier_send(struct courier *c, struct port *port, uint32_t worker, const struct job *job,
+                    struct answer *a, uint32_t part)
 {
     struct batch *b = batch_open(c, worker);
     size_t head = sizeof(struct record) + job->argc * sizeof(struct bytes), size = head;
@@ -238,6 +239,7 @@ void courier_send(struct courier *c, struct port *port, uint32_t worker, const s
         c->open[worker] = NULL;
         port->ops->post(port, worker, &b->msg);
     }
+    return size;
 }
 
 void courier_flush(struct courier *c, struct port *port)

@@ -47,6 +47,8 @@ struct job {
 /* Writes an answer's final reply once all its parts are here. */
 typedef void answer_finish(struct front *f, struct answer *a, struct reply *r);
 
+#define ANSWER_NOBODY UINT32_MAX
+
 struct answer {
     struct answer *next;     /* the session's queue, oldest first */
     struct session *session; /* NULL: it has gone; nobody wants this any more */
@@ -57,8 +59,10 @@ struct answer {
     answer_finish *finish;
     uint32_t *order; /* owned; MERGE_BY_KEY: which part holds the reply of each key */
     uint32_t order_count;
-    uint32_t shard;    /* SCAN: where it ran */
-    uint64_t aux;      /* finish's business */
+    uint32_t shard; /* SCAN: where it ran */
+    uint32_t
+        worker;   /* where all parts run, in order: replies of one worker share an answer; NOBODY */
+    uint64_t aux; /* finish's business */
     struct moment now; /* when it was asked */
     size_t owed;       /* what of session->owed is this answer's */
     uint8_t resp;
@@ -83,8 +87,8 @@ void answer_free(struct courier *c, struct answer *a);
 
 /* Sends a job; its reply becomes part `part` of the answer (a NULL: nobody waits). All of `job` is
  * copied. */
-void courier_send(struct courier *c, struct port *port, uint32_t worker, const struct job *job,
-                  struct answer *a, uint32_t part);
+size_t courier_send(struct courier *c, struct port *port, uint32_t worker, const struct job *job,
+                    struct answer *a, uint32_t part);
 /* Posts what was collected; at the end of each turn. */
 void courier_flush(struct courier *c, struct port *port);
 

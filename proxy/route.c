@@ -77,9 +77,14 @@ void route_shard(struct ask *a, enum job_kind kind, uint32_t shard, uint32_t arg
         front_run(f, a->port, &job, a->reply.out, a->now);
         return;
     }
-    struct answer *answer = answer_new(f->courier, 1);
-    session_wait(a->session, answer);
-    courier_send(f->courier, a->port, f->shards[shard].worker, &job, answer, 0);
+    uint32_t worker = f->shards[shard].worker;
+    struct answer *answer = session_shared(a->session, worker);
+    if (answer == NULL) {
+        answer = answer_new(f->courier, 1);
+        answer->worker = worker;
+        session_wait(a->session, answer);
+    }
+    session_part(a->session, answer, courier_send(f->courier, a->port, worker, &job, answer, 0));
 }
 
 /* Parts that ran here are whole at once; when all are, the answer need not wait. */
@@ -96,7 +101,8 @@ static void run_part(struct ask *a, struct answer *answer, uint32_t part, const 
     struct front *f = a->front;
     const struct front_shard *to = &f->shards[job->shard];
     if (to->local == NULL) {
-        courier_send(f->courier, a->port, to->worker, job, answer, part);
+        session_part(a->session, answer,
+                     courier_send(f->courier, a->port, to->worker, job, answer, part));
         return;
     }
     front_run(f, a->port, job, answer->parts ? &answer->parts[part] : &answer->out, a->now);

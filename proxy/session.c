@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #define LINK_MAGIC 0x9bu /* the first byte of a peer's link: never RESP, never a command */
+#define SHARED_MAX 64u   /* replies that share an answer */
 #define RESUME_MIN 2048u /* shorter unfinished commands are read again from their start */
 
 /* A long command under way, with the arguments read so far. */
@@ -116,6 +117,17 @@ void session_wait(struct session *s, struct answer *a)
     a->mute = s->reply_mode == REPLY_OFF || s->reply_mode == REPLY_SKIP;
     a->resp = s->resp;
     push(s, a);
+}
+
+struct answer *session_shared(struct session *s, uint32_t worker)
+{
+    struct answer *a = s->tail;
+    bool mute = s->reply_mode == REPLY_OFF || s->reply_mode == REPLY_SKIP;
+    if (a == NULL || a->worker != worker || a->missing == 0 || a->missing >= SHARED_MAX ||
+        a->mute != mute)
+        return NULL;
+    a->missing++;
+    return a;
 }
 
 void session_part(struct session *s, struct answer *a, size_t bytes)
@@ -260,20 +272,23 @@ static bool is_plain(const struct session *s)
 
 /* Looks the commands up and starts fetching the memory that they will touch: first all buckets,
  * then all items. */
-static void prepare(struct front *f, struct request *batch, unsigned n)
+static bool prepare(struct front *f, struct request *batch, unsigned n)
 {
+    bool elsewhere = false;
     for (unsigned i = 0; i < n; i++) {
         struct request *q = &batch[i];
         q->command = front_command(f, q->argv[0]);
         q->shard = NULL;
         if (q->command != NULL && command_arity_ok(q->command, q->argc))
             q->shard = front_prefetch(f, q->command, q->argc, q->argv, &q->slot, &q->hash);
+        elsewhere |= q->shard == NULL && q->command != NULL && q->command->where != AT_SESSION;
     }
     if (n == 1)
-        return;
+        return false;
     for (unsigned i = 0; i < n; i++)
         if (batch[i].shard != NULL)
             shard_prefetch_item(batch[i].shard, batch[i].slot, batch[i].hash);
+    return elsewhere;
 }
 
 /* CLIENT PAUSE: may this command run now? CLIENT itself always may, so that UNPAUSE works. */
@@ -291,7 +306,9 @@ static unsigned run_batch(struct session *s, struct port *port, struct request *
                           struct moment now)
 {
     struct front *f = s->front;
-    prepare(f, batch, n);
+    /* Replies before one that has to wait wait with it: one write instead of two. */
+    if (prepare(f, batch, n) && s->tail == NULL && courier_workers(f->courier) > 1)
+        push(s, answer_new(f->courier, 0));
     struct reply r = {.out = session_out(s, port), .resp = s->resp};
     bool plain = is_plain(s);
     for (unsigned i = 0; i < n; i++) {
@@ -441,6 +458,8 @@ static size_t run_all(struct session *s, struct port *port, struct bytes in, str
         if (n == 0)
             break;
         used += n;
+        if (s->answers == 1 && s->head->missing == 0)
+            session_answers(s, port);
         if (session_must_wait(s, port))
             set_held(s, port, true);
     }

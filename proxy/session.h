@@ -81,9 +81,12 @@ bool session_must_wait(const struct session *s, struct port *port);
 void session_dispatch(struct ask *a);
 /* Queues an answer behind the others; from now on replies go behind it. */
 void session_wait(struct session *s, struct answer *a);
+/* The last answer in the queue, if one more reply of that worker may be appended to it (it is
+ * counted): a worker's replies come in order. NULL: a new one is needed. */
+struct answer *session_shared(struct session *s, uint32_t worker);
 /* Writes the answers that are whole, oldest first. */
 void session_answers(struct session *s, struct port *port);
-/* A part has arrived for this answer, of so many bytes. */
+/* So many bytes wait on account of this answer: a request under way, a part that arrived. */
 void session_part(struct session *s, struct answer *a, size_t bytes);
 /* Where the next reply is written: the connection's output, or behind the answers that wait. */
 struct buf *session_out(struct session *s, struct port *port);
