@@ -257,7 +257,7 @@ static void request(void *arg, struct exchange *x)
     c->x = x;
     if (mark != NULL)
         c->query = bytes_of(mark + 1, target.n - n - 1);
-    enum route_result r = route_find(rest_routes, x->method, bytes_of(target.p, n), &c->match);
+    enum route_result r = router_find(rest_routes, x->method, bytes_of(target.p, n), &c->match);
     if (x->method == METHOD_OPTIONS && (r == ROUTE_NO_METHOD || r == ROUTE_FOUND)) {
         snprintf(x->allow, sizeof x->allow, "%s", c->match.allow);
         call_json(c, 204, NULL);
