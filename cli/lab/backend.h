@@ -16,6 +16,8 @@ struct backend {
 };
 
 struct backend_ops {
+    bool (*can)(struct backend *b, const struct scenario *s,
+                char *why); /* NULL: it can play everything */
     bool (*begin)(struct backend *b, const struct scenario *s, char *why);
     void (*end)(struct backend *b);
     /* One reply's bytes are appended to `reply`. */
@@ -42,7 +44,7 @@ struct live_opts {
 struct backend *live_new(const struct live_opts *o);
 
 struct lab_counts {
-    unsigned passed, failed;
+    unsigned passed, failed, left_out;
 };
 /* Plays one file's stories; failures and, when verbose, titles go to stdout. */
 void lab_play(struct backend *b, const char *file, const struct script *s, bool verbose,

@@ -133,6 +133,11 @@ void lab_play(struct backend *b, const char *file, const struct script *s, bool 
         bool down[SCENARIO_REGIONS_MAX + 1] = {false};
         struct player p = {.b = b, .file = file, .s = &s->scenarios[i], .down = down};
         char why[WHY_MAX];
+        if (b->ops->can != NULL && !b->ops->can(b, p.s, why)) {
+            printf("left out %s:%u: %s: %s\n", file, p.s->line, p.s->title, why);
+            counts->left_out++;
+            continue;
+        }
         bool ok = b->ops->begin(b, p.s, why);
         if (!ok)
             failed(&p, NULL, 0, why);
