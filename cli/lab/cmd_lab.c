@@ -78,7 +78,7 @@ static unsigned leave_out(struct script *s, const char *path, struct bytes list)
 }
 
 static bool play_file(struct backend *b, const struct lab_opts *o, const char *path,
-                      struct bytes except, struct lab_counts *counts, unsigned *left_out)
+                      struct bytes except, struct lab_counts *counts)
 {
     struct buf text = {0};
     struct script s;
