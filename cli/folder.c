@@ -201,23 +201,34 @@ bool folder_token(const char *path, bool make, char out[65], struct buf *why)
     return ok;
 }
 
+#define COMMON_NAME_MAX                                                                            \
+    64u /* RFC 5280, ub-common-name; the names that count are the alternative ones */
+
+static bool make_cert(const char *const *names, const char *cert_path, const char *key_path,
+                      struct buf *cert, struct buf *key, struct buf *why)
+{
+    const char *common = strlen(names[0]) <= COMMON_NAME_MAX ? names[0] : "meridian";
+    if (cert_self_signed(common, names, cert, key) != 0) {
+        buf_putf(why, "cannot make a certificate for %s: give one with --cert and --key", names[0]);
+        return false;
+    }
+    if (!write_file(key_path, buf_bytes(key), why))
+        return false;
+    if (write_file(cert_path, buf_bytes(cert), why))
+        return true;
+    unlink(key_path); /* a key alone would look like a file that was lost */
+    return false;
+}
+
 bool folder_cert(const struct folder *f, const char *const *names, struct buf *cert,
                  struct buf *key, struct buf *why)
 {
     char *cert_path = folder_file(f, "cert.pem"), *key_path = folder_file(f, "key.pem");
-    bool ok = true;
-    if (access(cert_path, F_OK) != 0 && access(key_path, F_OK) != 0) {
-        ok = cert_self_signed(names[0], names, cert, key) == 0;
-        if (!ok)
-            buf_putf(why, "cannot make a certificate for %s: give one with --cert and --key",
-                     names[0]);
-        /* The certificate last: a crash in between is seen as what it is, a key alone, and begun
-         * anew by hand. */
-        ok = ok && write_file(key_path, buf_bytes(key), why) &&
-             write_file(cert_path, buf_bytes(cert), why);
-    } else {
+    bool ok;
+    if (access(cert_path, F_OK) != 0 && access(key_path, F_OK) != 0)
+        ok = make_cert(names, cert_path, key_path, cert, key, why);
+    else
         ok = folder_read(cert_path, PEM_MAX, cert, why) && folder_read(key_path, PEM_MAX, key, why);
-    }
     mem_free(cert_path);
     mem_free(key_path);
     return ok;
