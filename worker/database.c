@@ -123,10 +123,7 @@ static bool check(const struct worker *w, const struct plane_db *db, char *error
 static void member_link(struct database *d, struct member *m, const struct syncer_config *config,
                         struct moment now)
 {
-    /* A lone region has nobody to catch up with. */
-    bool stale = config->reborn && d->config.regions_count > 1;
     shard_set_geo(m->shard, true);
-    shard_set_stale(m->shard, stale);
     m->syncer = syncer_new(m->shard, m->first, m->count, config,
                            d->config.seed * 2654435761u + m->id + (uint64_t)now.wall_ms);
 }
@@ -195,6 +192,7 @@ bool database_add(struct worker *w, struct port *port, const struct plane_db *db
     d->worker = w;
     d->config = *db;
     d->ticket = ticket;
+    d->joining = database_is_geo(db) && is_reborn(db) && db->regions_count <= 1;
     members_create(d, now);
     front_create(d, now);
     struct database **at = &w->databases;
@@ -213,7 +211,7 @@ bool database_add(struct worker *w, struct port *port, const struct plane_db *db
 /* ------------------------------------------------------------ changing */
 
 static void member_configure(struct database *d, struct port *port, struct member *m,
-                             const struct syncer_config *config, struct moment now)
+                             const struct syncer_config *config, bool joins, struct moment now)
 {
     if (config == NULL) {
         if (m->syncer == NULL)
@@ -224,6 +222,10 @@ static void member_configure(struct database *d, struct port *port, struct membe
         shard_set_geo(m->shard, false);
     } else if (m->syncer == NULL) {
         member_link(d, m, config, now);
+    } else if (joins) {
+        /* Alone it had caught up with everybody; now there are peers that know more. */
+        syncer_free(m->syncer, port);
+        member_link(d, m, config, now);
     } else {
         syncer_configure(m->syncer, port, config, now);
     }
@@ -233,8 +235,10 @@ static void members_configure(struct database *d, struct port *port, struct mome
 {
     struct syncer_config *config =
         database_is_geo(&d->config) ? syncer_config_new(d->worker, &d->config) : NULL;
+    bool joins = d->joining && d->config.regions_count > 1;
     for (uint32_t i = 0; i < d->members_count; i++)
-        member_configure(d, port, &d->members[i], config, now);
+        member_configure(d, port, &d->members[i], config, joins, now);
+    d->joining = d->joining && !joins;
     mem_free(config);
 }
 

@@ -31,7 +31,9 @@ struct database {
     uint32_t members_count;
     uint32_t listener; /* 0: none */
     bool listening;
-    bool more;       /* a shard has upkeep left */
+    bool joining; /* reborn and still without peers: prepared to join others, which it will have to
+                     catch up with */
+    bool more;    /* a shard has upkeep left */
     uint32_t ticket; /* of the change that waits for the listener; 0 none */
 };
 
