@@ -196,7 +196,7 @@ static void ask_report(struct call *c, const struct instance *in)
     snprintf(p->cluster, sizeof p->cluster, "%s", in->cluster);
     snprintf(path, sizeof path, "/v1/crdbs/%s/health_report?instance_id=%u", c->guid, in->id);
     if (peer_url_parse(in->url, &call.url))
-        peers_call(manager_peers(c->m), &call, report_came, p);
+        peer_client_call(manager_peer_client(c->m), &call, report_came, p);
     else
         report_came(p, 0, NULL, "its URL is malformed");
 }

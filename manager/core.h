@@ -26,7 +26,7 @@ struct manager {
     struct cluster cluster;
     struct auth auth;
     struct plane *plane;
-    struct peers *peers;
+    struct peer_client *peers;
     struct tasks *tasks;
     struct discovery *discovery;
     uint32_t rest_listener, discovery_listener, rest_tls;

@@ -42,7 +42,7 @@ struct manager *manager_new(const struct manager_opts *o)
     m->cluster.availability_lag_tolerance_ms = LAG_TOLERANCE_MS;
     m->plane = plane_new(m, o->control, o->control_token, o->plane_argv,
                          (struct plane_hooks){.ready = plane_ready});
-    m->peers = peers_new(m);
+    m->peers = peer_client_new(m);
     m->tasks = tasks_new(m);
     m->discovery = discovery_new(m);
     m->tick_us = UINT64_MAX;
@@ -66,7 +66,7 @@ void manager_free(struct manager *m, struct port *port)
     refuse(&why, 503, "stopped", "the manager stops");
     m->port = port;
     plane_free(m->plane);
-    peers_free(m->peers);
+    peer_client_free(m->peers);
     struct save_waiter *lists[] = {m->saving, m->waiting};
     m->saving = m->waiting = NULL;
     for (unsigned i = 0; i < 2; i++)
@@ -108,7 +108,7 @@ struct auth *manager_auth(struct manager *m) { return &m->auth; }
 
 struct plane *manager_plane(struct manager *m) { return m->plane; }
 
-struct peers *manager_peers(struct manager *m) { return m->peers; }
+struct peer_client *manager_peer_client(struct manager *m) { return m->peers; }
 
 const struct manager_opts *manager_options(const struct manager *m) { return &m->opts; }
 
@@ -203,7 +203,7 @@ static bool start_listeners(struct manager *m)
             port_log(m->port, 'E', "certificate and key of the REST API: %s", text);
             return false;
         }
-        if (!peers_start(m->peers, &out, &why)) {
+        if (!peer_client_start(m->peers, &out, &why)) {
             port_log(m->port, 'E', "%s", why.message);
             return false;
         }
@@ -394,7 +394,7 @@ static void tick(struct manager *m)
         return;
     if (m->write_failed && !m->writing)
         write_state(m);
-    peers_tick(m->peers);
+    peer_client_tick(m->peers);
     crdb_tick(m);
     tasks_tick(m->tasks);
     discovery_tick(m->discovery);

@@ -13,7 +13,7 @@
 struct peer_request {
     struct conn_owner owner; /* first */
     struct peer_request *next;
-    struct peers *peers;
+    struct peer_client *peers;
     conn_id conn;
     bool open, sent;
     struct buf request, answer;
@@ -24,7 +24,7 @@ struct peer_request {
     void *arg;
 };
 
-struct peers {
+struct peer_client {
     struct manager *m;
     uint32_t tls;
     struct peer_request *open;
@@ -35,9 +35,9 @@ struct peers {
 static int on_body(llhttp_t *parser, const char *at, size_t n);
 static int on_complete(llhttp_t *parser);
 
-struct peers *peers_new(struct manager *m)
+struct peer_client *peer_client_new(struct manager *m)
 {
-    struct peers *p = mem_zalloc(sizeof *p);
+    struct peer_client *p = mem_zalloc(sizeof *p);
     p->m = m;
     llhttp_settings_init(&p->settings);
     p->settings.on_body = on_body;
@@ -45,7 +45,7 @@ struct peers *peers_new(struct manager *m)
     return p;
 }
 
-bool peers_start(struct peers *p, const struct tls_opts *tls, struct refusal *why)
+bool peer_client_start(struct peer_client *p, const struct tls_opts *tls, struct refusal *why)
 {
     char text[256] = "";
     struct port *port = manager_port(p->m);
@@ -191,7 +191,7 @@ static void put_request(struct peer_request *r, const struct peer_call *c)
     free(text);
 }
 
-void peers_call(struct peers *p, const struct peer_call *call, peer_reply_fn *fn, void *arg)
+void peer_client_call(struct peer_client *p, const struct peer_call *call, peer_reply_fn *fn, void *arg)
 {
     struct port *port = manager_port(p->m);
     uint32_t timeout_ms = call->timeout_ms ? call->timeout_ms : PEER_TIMEOUT_US / 1000;
@@ -222,7 +222,7 @@ void peers_call(struct peers *p, const struct peer_call *call, peer_reply_fn *fn
                                                         .timeout_ms = timeout_ms});
 }
 
-void peers_tick(struct peers *p)
+void peer_client_tick(struct peer_client *p)
 {
     uint64_t now = manager_now(p->m).mono_us;
     for (struct peer_request *r = p->open, *next; r != NULL; r = next) {
@@ -235,7 +235,7 @@ void peers_tick(struct peers *p)
     }
 }
 
-void peers_free(struct peers *p)
+void peer_client_free(struct peer_client *p)
 {
     if (p == NULL)
         return;

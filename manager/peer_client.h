@@ -16,7 +16,7 @@
 #define PEER_ANSWER_MAX (4u << 20)
 
 struct manager;
-struct peers;
+struct peer_client;
 
 struct peer_url {
     bool tls;
@@ -38,11 +38,11 @@ struct peer_call {
  */
 typedef void peer_reply_fn(void *arg, int status, json_t *body, const char *error);
 
-struct peers *peers_new(struct manager *m);
-void peers_free(struct peers *p); /* answers what is open with status 0 */
+struct peer_client *peer_client_new(struct manager *m);
+void peer_client_free(struct peer_client *p); /* answers what is open with status 0 */
 /* False: the TLS settings are unusable; *why tells. */
-bool peers_start(struct peers *p, const struct tls_opts *tls, struct refusal *why);
-void peers_call(struct peers *p, const struct peer_call *call, peer_reply_fn *fn, void *arg);
-void peers_tick(struct peers *p);
+bool peer_client_start(struct peer_client *p, const struct tls_opts *tls, struct refusal *why);
+void peer_client_call(struct peer_client *p, const struct peer_call *call, peer_reply_fn *fn, void *arg);
+void peer_client_tick(struct peer_client *p);
 
 #endif

@@ -223,7 +223,7 @@ static void ask_remote(struct manager *m, const struct task *t, const struct tas
     json_t *body = crdb_message_write(msg);
     call.body = body;
     if (peer_url_parse(x->instance.url, &call.url))
-        peers_call(m->peers, &call, remote_answer, q);
+        peer_client_call(m->peers, &call, remote_answer, q);
     else
         remote_answer(q, 0, NULL, "its URL is malformed");
     json_decref(body);

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "tests/unit/clusters.h"
+
+#include <criterion/criterion.h>
+
+static struct clusters c;
+
+static void start(void) { clusters_new(&c, 1, true); }
+static void end(void) { clusters_free(&c); }
+
+TestSuite(bdb, .init = start, .fini = end);
+
+static const char *member(const json_t *o, const char *name)
+{
+    const char *s = json_string_value(json_object_get(o, name));
+    return s != NULL ? s : "";
+}
+
+static void refused(const char *method, const char *path, const char *body, int status,
+                    const char *code, const char *words)
+{
+    json_t *answer;
+    int got = clusters_call(&c, 0, method, path, body, &answer);
+    cr_assert_eq(got, status, "%s: %d %s %s", body, got, member(answer, "error_code"),
+                 member(answer, "message"));
+    cr_expect_str_eq(member(answer, "error_code"), code);
+    cr_expect(strstr(member(answer, "message"), words), "%s", member(answer, "message"));
+    json_decref(answer);
+}
+
+Test(bdb, is_created_served_and_deleted)
+{
+    json_t *db;
+    int status = clusters_call(&c, 0, "POST", "/v1/bdbs",
+                               "{'name': 'db1', 'memory_size': 1000000, 'type': 'redis'}", &db);
+    cr_assert_eq(status, 200, "%d %s", status, c.log);
+    cr_expect_eq(json_integer_value(json_object_get(db, "uid")), 1);
+    cr_expect_str_eq(member(db, "status"), "active");
+    cr_expect_eq(json_integer_value(json_object_get(db, "port")), 12000);
+    cr_expect_null(json_object_get(db, "authentication_redis_pass"));
+    json_decref(db);
+    cr_expect_str_eq(clusters_redis(&c, 0, 12000, "SET k v"), "+OK\r\n");
+    cr_expect_str_eq(clusters_redis(&c, 0, 12000, "GET k"), "$1\r\nv\r\n");
+    cr_expect_eq(clusters_call(&c, 0, "GET", "/v1/bdbs/1/availability", NULL, NULL), 200);
+    cr_expect_eq(clusters_call(&c, 0, "GET", "/v1/local/bdbs/1/endpoint/availability", NULL, NULL),
+                 200);
+    cr_expect_eq(clusters_call(&c, 0, "PUT", "/v1/bdbs/1/flush", NULL, NULL), 200);
+    cr_expect_str_eq(clusters_redis(&c, 0, 12000, "GET k"), "$-1\r\n");
+    cr_expect_eq(clusters_call(&c, 0, "DELETE", "/v1/bdbs/1", NULL, NULL), 200);
+    cr_expect_eq(clusters_count(&c, 0, "/v1/bdbs"), 0);
+    cr_expect_str_eq(clusters_redis(&c, 0, 12000, "PING"), "");
+}
+
+Test(bdb, lists_only_the_fields_asked_for)
+{
+    json_t *list;
+    clusters_call(&c, 0, "POST", "/v1/bdbs", "{'name': 'db1', 'memory_size': 0}", NULL);
+    cr_assert_eq(clusters_call(&c, 0, "GET", "/v1/bdbs?fields=uid,endpoints", NULL, &list), 200);
+    cr_assert_eq(json_array_size(list), 1);
+    const json_t *db = json_array_get(list, 0);
+    cr_expect_eq(json_object_size(db), 2);
+    const json_t *e = json_array_get(json_object_get(db, "endpoints"), 0);
+    cr_expect_str_eq(member(e, "dns_name"), "alpha-db");
+    cr_expect_eq(json_integer_value(json_object_get(e, "port")), 12000);
+    json_decref(list);
+}
+
+Test(bdb, refuses_what_is_wrong_by_name)
+{
+    refused("POST", "/v1/bdbs", NULL, 400, "invalid_schema", "body");
+    refused("POST", "/v1/bdbs", "[1]", 400, "invalid_schema", "object");
+    refused("POST", "/v1/bdbs", "{'name': ", 400, "invalid_json", "line 1");
+    refused("POST", "/v1/bdbs", "{'name': 'a', 'name': 'b'}", 400, "invalid_json", "duplicate");
+    refused("POST", "/v1/bdbs", "{'name': 'a', 'memory_size': 0, 'colour': 1}", 400,
+            "unknown_field", "colour");
+    refused("POST", "/v1/bdbs", "{'name': 'a', 'memory_size': 'big'}", 400, "invalid_schema",
+            "memory_size: an integer");
+    refused("POST", "/v1/bdbs", "{'name': 'a', 'memory_size': -1}", 400, "invalid_schema",
+            "memory_size");
+    refused("POST", "/v1/bdbs", "{'name': 'a', 'memory_size': 0, 'port': 70000}", 400,
+            "invalid_schema", "65535");
+    refused("POST", "/v1/bdbs", "{'name': 1, 'memory_size': 0}", 400, "invalid_name", "name");
+    refused("POST", "/v1/bdbs", "{'name': '-a', 'memory_size': 0}", 400, "invalid_name", "hyphen");
+    refused("POST", "/v1/bdbs", "{'memory_size': 0}", 400, "missing_db_name", "name");
+    refused("POST", "/v1/bdbs", "{'name': 'a'}", 400, "missing_memory_size", "memory_size");
+    refused("POST", "/v1/bdbs", "{'name': 'a', 'memory_size': 0, 'replication': true}", 406,
+            "not_supported", "replication: only false");
+    refused("POST", "/v1/bdbs", "{'name': 'a', 'memory_size': 0, 'shards_count': 65}", 400,
+            "invalid_schema", "shards_count");
+    refused("GET", "/v1/bdbs/7", NULL, 404, "db_not_found", "7");
+    refused("GET", "/v1/bdbs/x", NULL, 404, "db_not_found", "x");
+    refused("PUT", "/v1/bdbs/7", "{}", 404, "db_not_found", "7");
+    refused("GET", "/v1/bdbs/7/availability", NULL, 404, "db_not_found", "7");
+    cr_expect_eq(clusters_count(&c, 0, "/v1/bdbs"), 0);
+}
+
+Test(bdb, refuses_names_and_ports_that_are_taken)
+{
+    clusters_call(&c, 0, "POST", "/v1/bdbs", "{'name': 'a', 'memory_size': 0, 'port': 12001}",
+                  NULL);
+    refused("POST", "/v1/bdbs", "{'name': 'a', 'memory_size': 0}", 409, "name_already_exists", "a");
+    refused("POST", "/v1/bdbs", "{'name': 'b', 'memory_size': 0, 'port': 12001}", 409,
+            "port_unavailable", "12001");
+    refused("POST", "/v1/bdbs", "{'name': 'b', 'memory_size': 0, 'port': 9443}", 409,
+            "port_unavailable", "9443");
+    json_t *db;
+    for (unsigned i = 0; i < 2; i++) { /* the taken one is passed over */
+        clusters_call(&c, 0, "POST", "/v1/bdbs",
+                      i ? "{'name': 'c', 'memory_size': 0}" : "{'name': 'b', 'memory_size': 0}",
+                      &db);
+        cr_expect_eq(json_integer_value(json_object_get(db, "port")), i ? 12002 : 12000);
+        json_decref(db);
+    }
+}
+
+Test(bdb, changes_its_password_in_place)
+{
+    json_t *db;
+    clusters_call(&c, 0, "POST", "/v1/bdbs", "{'name': 'a', 'memory_size': 0}", NULL);
+    clusters_redis(&c, 0, 12000, "SET k v");
+    cr_assert_eq(
+        clusters_call(&c, 0, "PUT", "/v1/bdbs/1", "{'authentication_redis_pass': 'pw'}", &db), 200,
+        "%s", c.log);
+    cr_expect(json_is_true(json_object_get(db, "authentication_required")));
+    json_decref(db);
+    cr_expect(strstr(clusters_redis(&c, 0, 12000, "GET k"), "NOAUTH"));
+    cr_expect(strstr(clusters_redis(&c, 0, 12000, "AUTH pw\r\nGET k"), "$1\r\nv\r\n"));
+    refused("PUT", "/v1/bdbs/1", "{'port': 12005}", 406, "port_immutable", "port");
+    refused("PUT", "/v1/bdbs/1", "{'name': 'z'}", 406, "name_violation", "name");
+}
+
+Test(bdb, is_found_again_by_a_restarted_manager_without_loss)
+{
+    clusters_call(&c, 0, "POST", "/v1/bdbs", "{'name': 'a', 'memory_size': 0}", NULL);
+    clusters_redis(&c, 0, 12000, "SET k v");
+    clusters_kill_manager(&c, 0);
+    clusters_run(&c, 100);
+    cr_expect_str_eq(clusters_redis(&c, 0, 12000, "GET k"), "$1\r\nv\r\n");
+    clusters_start_manager(&c, 0);
+    clusters_run(&c, 1000);
+    cr_expect_eq(clusters_count(&c, 0, "/v1/bdbs"), 1, "%s", c.log);
+    cr_expect_str_eq(clusters_redis(&c, 0, 12000, "GET k"), "$1\r\nv\r\n");
+    cr_expect_eq(clusters_call(&c, 0, "DELETE", "/v1/bdbs/1", NULL, NULL), 200);
+}
+
+Test(bdb, comes_back_with_a_restarted_plane)
+{
+    clusters_call(&c, 0, "POST", "/v1/bdbs", "{'name': 'a', 'memory_size': 0}", NULL);
+    clusters_kill_plane(&c, 0);
+    clusters_run(&c, 200);
+    refused("GET", "/v1/bdbs/1/availability", NULL, 503, "bdb_unavailable", "data plane");
+    clusters_start_plane(&c, 0);
+    clusters_run(&c, 3000);
+    cr_expect_eq(clusters_call(&c, 0, "GET", "/v1/bdbs/1/availability", NULL, NULL), 200, "%s",
+                 c.log);
+    cr_expect_str_eq(clusters_redis(&c, 0, 12000, "PING"), "+PONG\r\n");
+}
