@@ -167,7 +167,9 @@ static bool talk(const struct https_target *t, SSL *ssl, int fd, struct buf *req
                  struct https_answer *out)
 {
     SSL_set_fd(ssl, fd);
-    SSL_set_tlsext_host_name(ssl, t->host);
+    char sni[sizeof t->host]; /* OpenSSL's macro casts const away; it copies the name */
+    memcpy(sni, t->host, sizeof sni);
+    SSL_set_tlsext_host_name(ssl, sni);
     if (t->verify)
         SSL_set1_host(ssl, t->host);
     if (SSL_connect(ssl) != 1)

@@ -235,7 +235,9 @@ static void set_name(SSL *ssl, const char *name)
         X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name); /* RFC 6066: no address in SNI */
         return;
     }
-    SSL_set_tlsext_host_name(ssl, name);
+    char sni[256]; /* OpenSSL's macro casts const away; it copies the name */
+    snprintf(sni, sizeof sni, "%s", name);
+    SSL_set_tlsext_host_name(ssl, sni);
     SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
     SSL_set1_host(ssl, name);
 }

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "crdt/apply.h"
+#include "tests/fuzz/fuzz.h"
+
+static const struct hash_key key = {.k0 = 1, .k1 = 2};
+
+/* Looks at everything a command could look at. */
+static void look(const struct cell *c)
+{
+    struct shown shown;
+    value_type(c);
+    value_deadline(c);
+    value_memory(c);
+    value_encoding(c);
+    value_is_settled(c);
+    string_show(c, &shown);
+    for (enum type t = TYPE_HASH; t <= TYPE_LIST; t++) {
+        struct coll_iter it;
+        size_t n = 0;
+        coll_iter(&it, c, t);
+        for (const struct cell *e; (e = coll_next(&it)) != NULL; n++) {
+            must(coll_find(c, t, cell_name(e)) == e);
+            cell_show(e, &shown);
+        }
+        must(n == coll_len(c, t));
+    }
+}
+
+/* A key's state as it comes from a peer: reading, writing and reading give the same; and so do
+ * joining it with what is here and compacting, which must not fail on anything that reading let
+ * through. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct bytes in = bytes_of(data, size), theirs;
+    struct hash128 digest = {0};
+    struct surroundings s = {.digest = &digest, .hash_key = key};
+    struct context mine = {0}, all = {0};
+    struct applied applied;
+    theirs = fuzz_take(&in, fuzz_byte(&in) * 8u);
+    struct cell *a = value_decode(theirs, key), *b = value_decode(in, key);
+    struct buf one = {0}, two = {0};
+    if (b != NULL) {
+        look(b);
+        value_encode(&one, b);
+        struct cell *again = value_decode(buf_bytes(&one), key);
+        must(again != NULL);
+        value_encode(&two, again);
+        must(bytes_eq(buf_bytes(&one), buf_bytes(&two)));
+        must(hash128_eq(value_digest(b), value_digest(again)));
+        value_free(again);
+    }
+    if (a != NULL && b != NULL && bytes_eq(cell_name(a), cell_name(b))) {
+        context_raise(&mine, stamp_make(1000, 0, 1));
+        context_raise(&all, stamp_make(UINT64_C(1) << 40, 0, 1));
+        digest = value_digest(a);
+        a = value_join(a, &mine, b, &mine, &all, &s, &applied);
+        b = NULL;
+    }
+    if (a != NULL) {
+        bool settled;
+        stamp_t newest;
+        look(a);
+        digest = value_digest(a);
+        a = value_compact(a, TYPE_NONE, bytes_of(NULL, 0), &all, &s, &settled, &newest);
+        must(hash128_eq(digest, value_digest(a)));
+    }
+    value_free(a);
+    value_free(b);
+    context_deinit(&mine);
+    context_deinit(&all);
+    buf_deinit(&one);
+    buf_deinit(&two);
+    return 0;
+}
