@@ -25,7 +25,7 @@ static inline size_t buf_len(const struct buf *b) { return b->tail - b->head; }
 
 static inline struct bytes buf_bytes(const struct buf *b)
 {
-    return bytes_of(b->p + b->head, b->tail - b->head);
+    return bytes_of(b->p ? b->p + b->head : NULL, b->tail - b->head); /* NULL + 0 is undefined */
 }
 
 /* Returns where the next bytes go; at least `room` of them fit. Follow with buf_added(). */

@@ -120,6 +120,15 @@ static bool start(struct buf *out, struct bytes path, int64_t base, stamp_t stam
     return true;
 }
 
+/* Is there a next offset of an own run? A step with an offset that we never gave out is forged:
+ * better a new run. */
+static bool may_extend(const struct run *own, int32_t offset, int way)
+{
+    if (own == NULL || offset < own->low || offset > own->high)
+        return false;
+    return way > 0 ? own->high < INT32_MAX : own->low > INT32_MIN;
+}
+
 /* The end (way +1) or the start (-1) of the list: next to the first step of the outermost position.
  */
 static bool at_end(struct buf *out, struct bytes outermost, int way, stamp_t stamp,
@@ -127,7 +136,7 @@ static bool at_end(struct buf *out, struct bytes outermost, int way, stamp_t sta
 {
     struct position_step step = position_step(outermost, 0);
     struct run *own = runs_find(runs, step.run);
-    if (own == NULL || (way > 0 ? own->high == INT32_MAX : own->low == INT32_MIN))
+    if (!may_extend(own, step.offset, way))
         return start(out, bytes_of(NULL, 0), step.base + way, stamp, runs);
     step.offset = way > 0 ? ++own->high : --own->low;
     position_put(out, step);
@@ -141,7 +150,7 @@ static bool extend_inside(struct buf *out, struct bytes left, struct bytes right
     size_t last = left.n / POSITION_STEP - 1, mark = buf_len(out);
     struct position_step step = position_step(left, last);
     struct run *own = runs_find(runs, step.run);
-    if (own == NULL || own->high == INT32_MAX)
+    if (!may_extend(own, step.offset, +1))
         return false;
     step.offset = own->high + 1;
     buf_put(out, left.p, last * POSITION_STEP);

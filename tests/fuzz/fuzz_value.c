@@ -36,7 +36,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct surroundings s = {.digest = &digest, .hash_key = key};
     struct context mine = {0}, all = {0};
     struct applied applied;
-    theirs = fuzz_take(&in, fuzz_byte(&in) * 8u);
+    size_t n = fuzz_byte(&in) * 256u;
+    theirs = fuzz_take(&in, n + fuzz_byte(&in));
     struct cell *a = value_decode(theirs, key), *b = value_decode(in, key);
     struct buf one = {0}, two = {0};
     if (b != NULL) {
