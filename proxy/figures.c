@@ -69,6 +69,7 @@ void figures_add(struct figures *sum, const struct figures *one)
                                    (struct hash128){one->digest_lo, one->digest_hi});
     sum->digest_lo = d.lo;
     sum->digest_hi = d.hi;
+    sum->context_hash += one->context_hash;
     for (unsigned i = 0; i <= REGION_MAX; i++)
         figures_link_add(&sum->links[i], &one->links[i]);
 }

@@ -27,6 +27,7 @@ struct figures {
     uint64_t log_bytes;
     uint64_t stamp_max;            /* the newest stamp of any partition */
     uint64_t digest_lo, digest_hi; /* sum over all partitions */
+    uint64_t context_hash;         /* likewise, of a hash of (partition, context) */
     struct figures_link links[REGION_MAX + 1];
 };
 

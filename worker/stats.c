@@ -66,6 +66,17 @@ static void add_links(struct figures *out, const struct database *d, const struc
     mem_free(links);
 }
 
+/* Equal in all regions when all contexts are, however the partitions are spread over shards. */
+static uint64_t member_context_hash(const struct member *m)
+{
+    uint64_t sum = 0;
+    for (uint32_t p = m->first; p < m->first + m->count; p++) {
+        const struct context *c = shard_context(m->shard, p);
+        sum += hash_64(bytes_of(c->at, c->n * sizeof *c->at), p + 1);
+    }
+    return sum;
+}
+
 static struct hash128 member_digest(const struct member *m)
 {
     struct hash128 sum = {0};
@@ -103,6 +114,7 @@ void stats_figures(void *worker, struct front *f, struct figures *out, struct mo
             hash128_add((struct hash128){out->digest_lo, out->digest_hi}, member_digest(m));
         out->digest_lo = digest.lo;
         out->digest_hi = digest.hi;
+        out->context_hash += member_context_hash(m);
         if (m->syncer != NULL)
             add_links(out, d, m->syncer, now);
     }
