@@ -43,13 +43,19 @@ uint32_t database_shard_worker(const struct worker *w, const struct plane_db *db
 
 /* ------------------------------------------------------------ configuration */
 
-static uint32_t actor_of(const struct plane_db *db)
+static uint32_t incarnation_of(const struct plane_db *db)
 {
 #ifdef MUTANT_stamp_reuse
-    return actor_make(db->region, 0);
+    (void)db;
+    return 0;
 #else
-    return actor_make(db->region, db->incarnation);
+    return db->incarnation;
 #endif
+}
+
+static uint32_t actor_of(const struct plane_db *db)
+{
+    return actor_make(db->region, incarnation_of(db));
 }
 
 static bool is_reborn(const struct plane_db *db)
@@ -71,7 +77,7 @@ static struct syncer_config *syncer_config_new(const struct worker *w, const str
     c->version = db->version;
     c->region = db->region;
     c->actor = actor_of(db);
-    c->incarnation = db->incarnation;
+    c->incarnation = incarnation_of(db);
     c->reborn = is_reborn(db);
     c->partitions = db->partitions;
     c->tls = db->link_tls || db->client_tls ? w->tls_client : 0;
