@@ -106,6 +106,8 @@ $(OUT)/tests/tsan: $(OBJ)/tests/tsan/neighbours.o $(filter $(OBJ)/base/%,$(lib_o
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(OUT)/bench_shard: $(OBJ)/tests/bench/bench_shard.o $(LIB)
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
 $(OUT)/fuzz/%: $(OBJ)/tests/fuzz/%.o $(IOLIB) $(LIB)
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS) -fsanitize=fuzzer,address,undefined -o $@ $< $(IOLIB) $(LIB) $(LDLIBS)

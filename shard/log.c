@@ -45,7 +45,8 @@ struct log *log_new(uint32_t first_partition, uint32_t partitions, size_t bytes_
     l->first = first_partition;
     l->count = partitions;
     l->bytes_max = bytes_max;
-    l->chunk_bytes = chunk & ~(size_t)7;
+    l->chunk_bytes =
+        (chunk - sizeof(struct chunk)) & ~(size_t)7; /* whole: a size the allocator has */
     l->floor = mem_zalloc(partitions * sizeof *l->floor);
     return l;
 }
