@@ -259,7 +259,7 @@ Test(apply, removing_a_large_collection_leaves_nothing)
     size_t before = mem_used();
     struct peers *w = peers_new(1, 2);
     for (int i = 0; i < 500; i++) {
-        char member[16];
+        char member[32];
         snprintf(member, sizeof member, "member %d", i);
         real(w, 0, OP_ZADD, member, i % 10);
     }
