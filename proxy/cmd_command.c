@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "base/mem.h"
 #include "proxy/session.h"
-#include "shard/keys.h"
+#include "shard/glob.h"
 
 #include <stdio.h>
 

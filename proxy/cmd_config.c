@@ -2,7 +2,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "proxy/route.h"
-#include "shard/keys.h"
+#include "shard/glob.h"
 
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
-#include "shard/keys.h"
+#include "shard/glob.h"
 
 /*
  * Patterns of KEYS, SCAN, HSCAN ... (https://redis.io/docs/latest/commands/keys/). Iterative: on a

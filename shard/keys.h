@@ -2,6 +2,7 @@
 #ifndef MERIDIAN_SHARD_KEYS_H
 #define MERIDIAN_SHARD_KEYS_H
 
+#include "shard/glob.h"
 #include "shard/shard.h"
 
 /*
@@ -53,9 +54,6 @@ void cursor_reply(struct call *c, uint64_t cursor); /* as a bulk string */
 /* Argument parsing with Redis' errors; false when an error was replied. */
 bool arg_i64(struct call *c, struct bytes arg, int64_t *out);
 bool arg_double(struct call *c, struct bytes arg, double *out);
-/* Whether `s` matches a pattern of KEYS (shard/glob.c): * ? [a-z] [^x] \\c. Time at most |pattern|
- * * |s|. */
-bool glob_match(struct bytes pattern, struct bytes s);
 
 /* The tables that command.c joins; each ends with a row whose name is NULL. */
 extern const struct command cmd_string_table[], cmd_generic_table[], cmd_keyspace_table[],

@@ -6,7 +6,7 @@ set -u
 cd "$(dirname "$0")/.."
 shared=${SHARED:-../shared}
 : "${MODEL_HISTORIES:=700}" "${SIM_SEEDS:=300}" "${ASAN_SIM_SEEDS:=25}" "${FUZZ_SECONDS:=60}"
-all="build lint format unit model sim scenarios asan e2e mutants fuzz"
+all="build lint format unit model sim scenarios e2e compat asan mutants fuzz"
 parts=${PARTS:-$all}
 logs=build/test
 mkdir -p "$logs"
@@ -111,6 +111,7 @@ for part in $parts; do
     scenarios) run scenarios scenarios build/meridian ;;
     asan) run asan asan ;;
     e2e) run e2e tests/e2e/run.sh ;;
+    compat) run compat tests/compat/run.sh ;;
     mutants) run mutants tests/sim/mutants.sh ;;
     fuzz) run fuzz env FUZZ_SECONDS="$FUZZ_SECONDS" tests/fuzz/run.sh ;;
     *) echo "unknown part $part: choose from $all" >&2; exit 2 ;;
