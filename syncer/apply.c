@@ -58,7 +58,7 @@ static enum outcome apply_frame(struct pull *p, struct port *port, const struct 
     bool direct = stamp_actor(f->last) == p->actor;
     switch (syncer_take(s, f, direct, now)) {
     case TAKEN_DONE:
-        if (syncer_part(s, f->partition)->queues_n > 0)
+        if (s->waiting_frames > 0)
             wait_retry(s, f->partition, now);
         break;
     case TAKEN_COVERED:
@@ -265,14 +265,73 @@ static bool count_taken(struct pull *p, size_t n)
     return true;
 }
 
+/* ------------------------------------------------------------ looking ahead */
+
+#define AHEAD 32u
+
+struct ahead {
+    unsigned n;
+    uint32_t slot[AHEAD];
+    uint64_t hash[AHEAD];
+};
+
+/* Finds the keys of a frame's operations. */
+static void look_at(const struct syncer *s, struct bytes ops, struct ahead *a)
+{
+    struct mp m = mp_read(ops);
+    while (a->n < AHEAD && m.p < m.end) {
+        uint32_t elements = mp_array(&m); /* [stamp, kind, key, ...]: see crdt/op.h */
+        if (elements < 3)
+            return;
+        mp_uint(&m);
+        mp_uint(&m);
+        struct bytes key = mp_bin(&m);
+        for (; elements > 3; elements--)
+            mp_skip(&m);
+        if (m.bad)
+            return;
+        uint32_t slot = hash_slot(key);
+        if (!syncer_owns(s, slot_partition(slot, s->config.partitions)))
+            return;
+        a->slot[a->n] = slot;
+        a->hash[a->n] = shard_hash(s->shard, key);
+        a->n++;
+    }
+}
+
+/* A remote write costs mostly the misses of its key's cache lines. The next frames' keys are looked
+ * up together, so that their misses overlap. Returns how far it looked. */
+static size_t look_ahead(const struct syncer *s, struct bytes data, size_t at)
+{
+    struct ahead a = {.n = 0};
+    uint8_t kind;
+    struct bytes body;
+    size_t used;
+    while (a.n < AHEAD &&
+           wire_get(bytes_of(data.p + at, data.n - at), &kind, &body, &used) == WIRE_OK) {
+        if (kind >= WIRE_FRAME)
+            look_at(s, wire_peek_ops(kind, body), &a);
+        else if (kind == WIRE_BATCH)
+            break;
+        at += used;
+    }
+    for (unsigned i = 0; i < a.n; i++)
+        shard_prefetch(s->shard, a.slot[i], a.hash[i]);
+    for (unsigned i = 0; i < a.n; i++)
+        shard_prefetch_item(s->shard, a.slot[i], a.hash[i]);
+    return at;
+}
+
 /* Takes whole messages off the front; returns how many bytes they had. *again: `in` was replaced.
  */
 static size_t take_messages(struct pull *p, struct port *port, struct bytes data, struct moment now,
                             bool *again)
 {
-    size_t done = 0;
+    size_t done = 0, looked = 0;
     *again = false;
     while (!pull_held(p)) {
+        if (done >= looked)
+            looked = look_ahead(p->peer->s, data, done);
         uint8_t kind;
         struct bytes body;
         size_t used;

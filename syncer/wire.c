@@ -265,3 +265,21 @@ bool wire_get_frame(struct wire_coder *c, uint8_t kind, struct bytes body, struc
     f->deps_count = part->deps.n;
     return true;
 }
+
+struct bytes wire_peek_ops(uint8_t kind, struct bytes body)
+{
+    struct reader r = {.p = body.p, .end = body.p + body.n};
+    unsigned numbers = 2; /* partition and first */
+    numbers += kind & WIRE_ACTOR ? 1 : 0;
+    numbers += kind & WIRE_PREV ? 1 : 0;
+    numbers += kind & WIRE_MANY ? 2 : 0;
+    numbers += kind & WIRE_WALL ? 1 : 0;
+    for (; numbers > 0; numbers--)
+        get_varint(&r);
+    if (kind & WIRE_DEPS)
+        for (uint64_t n = get_varint(&r); n > 0 && !r.bad; n--) {
+            get_varint(&r);
+            get_varint(&r);
+        }
+    return r.bad ? bytes_of(NULL, 0) : bytes_of(r.p, (size_t)(r.end - r.p));
+}

@@ -138,6 +138,10 @@ void wire_put_frame(struct buf *out, struct wire_coder *c, const struct frame *f
  * next call. False on malformed bytes; the link must then end. */
 bool wire_get_frame(struct wire_coder *c, uint8_t kind, struct bytes body, struct frame *f);
 
+/* The operations of a frame's message, without taking anything from it: for looking ahead. Empty
+ * when malformed. */
+struct bytes wire_peek_ops(uint8_t kind, struct bytes body);
+
 /* ------------------------------------------------------------ opening */
 
 struct wire_hello {
