@@ -153,6 +153,7 @@ static json_t *local_report(const struct call *c, const struct crdb *r)
 struct report {
     struct call *c;
     uint32_t id;
+    size_t place; /* in the list */
     char cluster[65];
 };
 
@@ -171,7 +172,7 @@ static void report_came(void *arg, int status, json_t *body, const char *error)
     json_t *theirs = json_array_get(body, 0);
     char text[128];
     if (status == 200 && json_is_object(theirs)) {
-        json_array_append(p->c->result, theirs);
+        json_array_set(p->c->result, p->place, theirs);
     } else {
         snprintf(text, sizeof text, "it answered with HTTP status %d", status);
         json_array_append_new(p->c->result,
@@ -192,7 +193,8 @@ static void ask_report(struct call *c, const struct instance *in)
                              .password = in->password,
                              .timeout_ms = REPORT_TIMEOUT_MS};
     struct report *p = mem_zalloc(sizeof *p);
-    *p = (struct report){.c = c, .id = in->id};
+    *p = (struct report){.c = c, .id = in->id, .place = json_array_size(c->result)};
+    json_array_append_new(c->result, json_null());
     snprintf(p->cluster, sizeof p->cluster, "%s", in->cluster);
     snprintf(path, sizeof path, "/v1/crdbs/%s/health_report?instance_id=%u", c->guid, in->id);
     if (peer_url_parse(in->url, &call.url))
@@ -219,14 +221,17 @@ static void reports(void *arg, const struct refusal *why, uint32_t uid)
         only = 0; /* unknown means all */
     c->result = json_array();
     c->waiting = 1;
-    if (only == 0 || only == (int64_t)r->instance_id)
-        json_array_append_new(c->result, local_report(c, r));
-    for (uint32_t i = 0; i < r->config.instances_count; i++)
-        if (r->config.instances[i].id != r->instance_id &&
-            (only == 0 || only == (int64_t)r->config.instances[i].id)) {
-            c->waiting++;
-            ask_report(c, &r->config.instances[i]);
+    for (uint32_t i = 0; i < r->config.instances_count; i++) {
+        const struct instance *in = &r->config.instances[i];
+        if (only != 0 && only != (int64_t)in->id)
+            continue;
+        if (in->id == r->instance_id) {
+            json_array_append_new(c->result, local_report(c, r));
+            continue;
         }
+        c->waiting++;
+        ask_report(c, in);
+    }
     report_ready(c);
 }
 

@@ -81,8 +81,8 @@ static bool fits(const char *pattern, struct bytes path, struct route_match *m, 
     return p.n == 0 && path.n == 0;
 }
 
-enum route_result router_find(const struct route *routes, enum http_method method, struct bytes path,
-                             struct route_match *out)
+enum route_result router_find(const struct route *routes, enum http_method method,
+                              struct bytes path, struct route_match *out)
 {
     bool bad = false;
     unsigned seen = 0;

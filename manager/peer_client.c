@@ -163,8 +163,9 @@ static void step(struct conn_owner *self, struct port *port, const struct event 
             finish(r, NULL);
             break;
         }
-        snprintf(text, sizeof text, "%s%s%s", err_text(ev->err), ev->detail ? ": " : "",
-                 ev->detail ? ev->detail : "");
+        snprintf(text, sizeof text, "%s", err_text(ev->err));
+        if (ev->detail != NULL && strncmp(text, ev->detail, strlen(ev->detail)) != 0)
+            snprintf(text + strlen(text), sizeof text - strlen(text), " (%s)", ev->detail);
         finish(r, text);
         break;
     default:
@@ -191,7 +192,8 @@ static void put_request(struct peer_request *r, const struct peer_call *c)
     free(text);
 }
 
-void peer_client_call(struct peer_client *p, const struct peer_call *call, peer_reply_fn *fn, void *arg)
+void peer_client_call(struct peer_client *p, const struct peer_call *call, peer_reply_fn *fn,
+                      void *arg)
 {
     struct port *port = manager_port(p->m);
     uint32_t timeout_ms = call->timeout_ms ? call->timeout_ms : PEER_TIMEOUT_US / 1000;

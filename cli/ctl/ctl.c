@@ -164,7 +164,7 @@ json_t *ctl_call(const struct ctl *c, const char *method, const char *path, json
     char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
     json_decref(body);
     if (!https_call(&c->target, method, path, text, &a)) {
-        ctl_error("%s: %s%s", c->url, a.error,
+        ctl_error("%s%s", a.error,
                   c->insecure || strstr(a.error, "certificate") == NULL
                       ? ""
                       : " (--insecure accepts self-signed ones, --ca-file names whom to trust)");
