@@ -5,6 +5,7 @@
 #include "io/listener.h"
 #include "io/log.h"
 #include "io/loop.h"
+#include "io/neighbours.h"
 #include "io/signals.h"
 
 #include <assert.h>
@@ -83,7 +84,7 @@ void io_run(struct io *io, const struct machine *machines)
     loop_run(io->loops[0]);
     for (uint32_t i = 1; i < io->count; i++) {
         atomic_store(&io->loops[i]->halt, true);
-        uv_async_send(&io->loops[i]->wake);
+        neighbours_wake(io->loops[i]);
     }
     for (uint32_t i = 1; i < io->count; i++)
         uv_thread_join(&threads[i]);

@@ -155,7 +155,13 @@ static void on_check(uv_check_t *c)
 }
 
 /* Waking is enough: messages are taken after every poll. */
-static void on_wake(uv_async_t *a) { (void)a; }
+static void on_wake(uv_poll_t *w, int status, int events)
+{
+    struct loop *l = w->data;
+    (void)status;
+    (void)events;
+    neighbours_woken(l);
+}
 
 void loop_log(struct loop *l, char level, const char *fmt, ...)
 {
@@ -189,7 +195,10 @@ void loop_init(struct loop *l)
     uv_idle_init(&l->uv, &l->idle);
     uv_timer_init(&l->uv, &l->timer);
     uv_timer_init(&l->uv, &l->sweep);
-    uv_async_init(&l->uv, &l->wake, on_wake);
+    neighbours_wake_init(l);
+    uv_poll_init(&l->uv, &l->wake, l->wake_fd);
+    l->wake.data = l;
+    uv_poll_start(&l->wake, UV_READABLE, on_wake);
     l->prepare.data = l->check.data = l->timer.data = l->sweep.data = l;
     uv_prepare_start(&l->prepare, on_prepare);
     uv_check_start(&l->check, on_check);
@@ -253,6 +262,7 @@ void loop_deinit(struct loop *l)
     run_until(l, no_handles);
     if (uv_loop_close(&l->uv) != 0)
         loop_log(l, 'D', "a host name is still being looked up; not waiting for it");
+    close(l->wake_fd);
     for (unsigned i = 0; i < l->spares_n; i++)
         buf_deinit(&l->spares[i]);
     for (unsigned i = 0; i < SET_COUNT; i++)

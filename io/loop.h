@@ -91,7 +91,8 @@ struct loop {
     uv_check_t check;
     uv_idle_t idle; /* runs while something waits in `later`: the next poll must not block */
     uv_timer_t timer, sweep;
-    uv_async_t wake;
+    uv_poll_t wake; /* of wake_fd */
+    int wake_fd;    /* an eventfd: libuv's own uv_async spins while its sender is preempted */
     char who_text[32];
 
     char apart[64]; /* others write below: not in one cache line with what we use all the time */

@@ -3,6 +3,35 @@
 
 #include "io/conn.h"
 
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+void neighbours_wake_init(struct loop *l)
+{
+    l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (l->wake_fd < 0) {
+        loop_log(l, 'E', "cannot make an eventfd: %s. Raise the limit of open files (ulimit -n)",
+                 strerror(errno));
+        abort();
+    }
+}
+
+void neighbours_wake(struct loop *l)
+{
+    uint64_t one = 1;
+    ssize_t n = write(l->wake_fd, &one, sizeof one);
+    (void)n; /* fails only when it is set already */
+}
+
+void neighbours_woken(struct loop *l)
+{
+    uint64_t count;
+    ssize_t n = read(l->wake_fd, &count, sizeof count);
+    (void)n;
+}
+
 void neighbours_post(struct loop *l, uint32_t neighbour, struct msg *taken)
 {
     if (neighbour >= l->port.neighbours || l->dead) {
@@ -27,7 +56,7 @@ static void hand_over(struct loop *to, struct outbox *o)
     /* Sequentially consistent, like the two in neighbours_sleep: either we see that it sleeps, or
      * it sees the message. */
     if (atomic_load(&to->sleeping) && atomic_exchange(&to->sleeping, false))
-        uv_async_send(&to->wake);
+        neighbours_wake(to);
 }
 
 void neighbours_flush(struct loop *l)

@@ -16,6 +16,10 @@ void neighbours_drain(struct loop *l);
 /* Before a poll: false when there are messages, so that it must not block. */
 bool neighbours_sleep(struct loop *l);
 void neighbours_awake(struct loop *l);
+/* Ends the poll of a loop, from any thread. */
+void neighbours_wake(struct loop *l);
+void neighbours_woken(struct loop *l);
+void neighbours_wake_init(struct loop *l);
 void neighbours_drop(struct loop *l); /* what will never be delivered */
 
 #endif
