@@ -41,12 +41,6 @@ $(error BUILD is release, debug, asan, tsan or fuzz)
 endif
 LDLIBS = $(PKG_LIBS) $(ALLOC_LIBS) -lpthread -lm
 
-# A planted bug (see tests/sim/mutants.txt) is compiled in with MUTANT=name, in a build folder of its own.
-ifneq ($(MUTANT),)
-OUT := build/mutants/$(MUTANT)
-OBJ := $(OUT)/obj
-CPPFLAGS += -DMUTANT_$(MUTANT)=1
-endif
 
 lib_src := $(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c $(d)/*/*.c))
 io_src := $(foreach d,$(IO_DIRS),$(wildcard $(d)/*.c $(d)/*/*.c))
@@ -55,6 +49,12 @@ io_obj := $(filter-out $(OBJ)/cli/main.o,$(io_src:%.c=$(OBJ)/%.o))
 llhttp_obj := $(LLHTTP_SRC:$(LLHTTP_DIR)/%.c=$(OBJ)/llhttp/%.o)
 unit_obj := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tests/unit/*.c))
 sim_obj := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tests/sim/*.c))
+# A planted bug (tests/sim/mutants.txt) is compiled in with MUTANT=name: only the files that know it are built anew.
+ifneq ($(MUTANT),)
+OUT := build/mutants/$(MUTANT)
+mutated := $(shell grep -lE 'MUTANT_$(MUTANT)\b' $(lib_src))
+lib_obj := $(patsubst %.c,$(OUT)/obj/%.o,$(mutated)) $(patsubst %.c,$(OBJ)/%.o,$(filter-out $(mutated),$(lib_src)))
+endif
 LIB := $(OUT)/libmeridian.a
 IOLIB := $(OUT)/libmeridian-io.a
 
@@ -86,6 +86,12 @@ $(OUT)/gen/command_index.h: shard/command_index.awk $(cmd_src)
 	@awk -f shard/command_index.awk $(cmd_src) > $@.new && mv $@.new $@
 $(OBJ)/shard/command.o: $(OUT)/gen/command_index.h
 $(OBJ)/shard/command.o: CPPFLAGS += -I$(OUT)/gen
+
+ifneq ($(MUTANT),)
+$(OUT)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	@$(CC) $(CPPFLAGS) -DMUTANT_$(MUTANT)=1 $(PKG_CFLAGS) $(CFLAGS) -c -o $@ $<
+endif
 
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 
