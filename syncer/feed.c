@@ -65,7 +65,7 @@ void feed_free(struct feed *f)
 {
     if (f->transfer != NULL)
         transfer_end(f->transfer);
-    for (uint32_t i = 0; i < f->count; i++) {
+    for (uint32_t i = 0; f->parts != NULL && i < f->count; i++) {
         context_deinit(&f->parts[i].known);
         context_deinit(&f->parts[i].claimed);
         context_deinit(&f->parts[i].relays);
@@ -147,8 +147,6 @@ static struct feed *feed_new(struct syncer *s, conn_id conn, const struct wire_h
     f->first = h->first;
     uint32_t end = s->first + s->count;
     f->count = h->count < end - h->first ? h->count : end - h->first;
-    f->parts = mem_zalloc(f->count * sizeof *f->parts);
-    wire_coder_init(&f->coder, f->first, f->count);
     f->next = s->feeds;
     s->feeds = f;
     return f;
@@ -214,6 +212,8 @@ static bool take_proof(struct feed *f, struct port *port, struct bytes body, str
         return false;
     }
     f->proven = true;
+    f->parts = mem_zalloc(f->count * sizeof *f->parts);
+    wire_coder_init(&f->coder, f->first, f->count);
     for (struct feed *other = s->feeds; other != NULL; other = other->next)
         if (other != f && other->proven && other->puller.region == f->puller.region &&
             other->puller.first == f->puller.first)
@@ -406,7 +406,8 @@ static void feed_step(struct conn_owner *self, struct port *port, const struct e
     if (f->conn == 0)
         return;
     if (ev->kind == EV_DATA) {
-        f->heard_us = ev->now.mono_us;
+        if (f->proven) /* who has not proven itself gets no more time by sending */
+            f->heard_us = ev->now.mono_us;
         receive(f, port, ev->data, ev->now);
     } else if (ev->kind == EV_CLOSED) {
         feed_ended(f);

@@ -273,6 +273,8 @@ static void pull_refused(struct pull *p, struct port *port, struct bytes body, s
     }
     snprintf(line, sizeof line, "refused: %s", text);
     p->refused = why != ERR_BUSY;
+    if (why == ERR_BUSY && p->failures > 3)
+        p->failures = 3; /* it passes soon: a configuration that has not arrived there yet */
     pull_fail(p, port, now, line);
 }
 

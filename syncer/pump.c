@@ -38,7 +38,7 @@ void feeds_joined(struct syncer *s, uint32_t partition)
 {
     for (struct feed *f = s->feeds; f != NULL; f = f->next) {
         uint32_t index = partition - f->first;
-        if (f->conn != 0 && index < f->count && f->parts[index].subscribed &&
+        if (f->conn != 0 && f->proven && index < f->count && f->parts[index].subscribed &&
             feed_lacks(f, partition))
             feed_want(f, &f->parts[index]);
     }

@@ -8,23 +8,29 @@
  * everybody.
  */
 
-/* Its writer's own region has it and is on the way to giving it to us. */
-static bool comes_directly(const struct syncer *s, uint32_t partition, stamp_t stamp)
+/* The link works, its feeder gave a sign of life lately, and it says that it has `stamp`. */
+static bool has(const struct pull *p, uint32_t partition, stamp_t stamp, struct moment now)
 {
-    const struct pull *p = peer_pull(&s->peers[actor_region(stamp_actor(stamp))], partition);
-    return p != NULL && pull_works(p) &&
+    return p != NULL && pull_works(p) && now.mono_us < p->heard_us + HEARTBEAT + HEARTBEAT / 2 &&
            context_covers(&p->parts[partition - p->first].announced, stamp);
+}
+
+/* Its writer's own region has it and is on the way to giving it to us. */
+static bool comes_directly(const struct syncer *s, uint32_t partition, stamp_t stamp,
+                           struct moment now)
+{
+    return has(peer_pull(&s->peers[actor_region(stamp_actor(stamp))], partition), partition, stamp,
+               now);
 }
 
 /* The next region, in turn, that announced `stamp`; who was asked last comes last. */
 static struct pull *who_has(const struct syncer *s, const struct part *part, uint32_t partition,
-                            stamp_t stamp)
+                            stamp_t stamp, struct moment now)
 {
     for (uint32_t i = 1; i <= REGION_MAX + 1; i++) {
         uint32_t region = (part->asked_region + i) % (REGION_MAX + 1);
         struct pull *p = peer_pull(&s->peers[region], partition);
-        if (p != NULL && pull_works(p) && region != actor_region(stamp_actor(stamp)) &&
-            context_covers(&p->parts[partition - p->first].announced, stamp))
+        if (region != actor_region(stamp_actor(stamp)) && has(p, partition, stamp, now))
             return p;
     }
     return NULL;
@@ -64,7 +70,7 @@ static void chase(struct syncer *s, struct port *port, struct pull *from, uint32
         stamp_t stamp = seen->watch.at[i];
         if (context_covers(mine, stamp))
             continue;
-        if (comes_directly(s, partition, stamp)) {
+        if (comes_directly(s, partition, stamp, now)) {
             /* it says that it has sent everything: then something was lost on the way here */
             struct pull *p = peer_pull(&s->peers[actor_region(stamp_actor(stamp))], partition);
             if (p->all && now.mono_us > seen->watch_us + STUCK_AFTER)
@@ -72,7 +78,7 @@ static void chase(struct syncer *s, struct port *port, struct pull *from, uint32
             continue;
         }
         if (asked || now.mono_us >= part->asked_us + ASK_EVERY) {
-            struct pull *p = who_has(s, part, partition, stamp);
+            struct pull *p = who_has(s, part, partition, stamp, now);
             if (p == NULL)
                 continue;
             asked = true;
@@ -108,10 +114,8 @@ static bool is_heard_directly(const struct syncer *s, const struct pull *relay, 
 {
     uint32_t partition = relay->first + index;
     const struct pull *p = peer_pull(&s->peers[actor_region(actor)], partition);
-    return p != NULL && pull_works(p) && p->all && p->actor == actor &&
-           now.mono_us < p->heard_us + HEARTBEAT + HEARTBEAT / 2 &&
-           context_covers(&p->parts[partition - p->first].announced,
-                          context_get(&relay->parts[index].announced, actor));
+    return has(p, partition, context_get(&relay->parts[index].announced, actor), now) && p->all &&
+           p->actor == actor;
 }
 
 static void stop_relays(struct syncer *s, struct port *port, struct pull *p, uint32_t index,

@@ -154,8 +154,12 @@ static void new_life(struct syncer *s, struct port *port, struct moment now)
 {
     for (struct feed *f = s->feeds; f != NULL; f = f->next)
         feed_close(f, port, "this region goes on as another incarnation");
-    for (uint32_t i = 0; i < s->count; i++)
-        stability_begin(s->parts[i].stability, s->config.actor, NULL);
+    struct context seen = {0};
+    for (uint32_t i = 0; i < s->count; i++) { /* nothing was lost: all of it goes on */
+        stability_seen(s->parts[i].stability, shard_context(s->shard, s->first + i), &seen);
+        stability_begin(s->parts[i].stability, s->config.actor, &seen);
+    }
+    context_deinit(&seen);
     claims_life(s, port, s->config.region, s->config.incarnation, now);
 }
 
