@@ -90,15 +90,6 @@ static enum type op_type(uint8_t kind)
 
 /* ------------------------------------------------------------ the long way */
 
-static void multi_shown_deadline(const struct multi *m, const struct change *ch,
-                                 struct hash128 *out)
-{
-    *out = (struct hash128){0};
-    const struct deadline *d = deadlines_shown(m);
-    if (!ch->s->digest_off && d && multi_type(m) != TYPE_NONE)
-        *out = digest_deadline(ch->key, d->ms);
-}
-
 /* What of a register the operation changes: removal of what is seen, and then what the operation
  * adds. */
 static void change_register(struct multi *m, enum type type, const struct cell *key,
@@ -183,30 +174,22 @@ static void change_parts(struct multi *m, const struct cell *key, const struct c
         deadlines_remove(m, ch->seen);
 }
 
-static unsigned types_of(const struct multi *m)
-{
-    unsigned n = 0;
-    for (enum type t = TYPE_STREAM; t < TYPE_COUNT; t++)
-        n += part_present(&m->part[t]);
-    return n;
-}
-
 static struct cell *apply_long(struct cell *key, const struct change *ch)
 {
     struct multi m;
     struct hash128 minus, plus;
     multi_open(&m, key);
-    unsigned types = types_of(&m);
-    multi_shown_deadline(&m, ch, &minus);
+    unsigned types = multi_types(&m);
+    minus = multi_deadline_term(&m, ch);
     change_parts(&m, key, ch);
-    unsigned now = types_of(&m);
+    unsigned now = multi_types(&m);
     if (now > 1 && now > types && ch->s->conflicts)
         ch->s->conflicts->type_hidden++;
     /* A local operation that empties the key is FRESH: it is just being found out (key_op flags it
      * for the others). */
     if (now == 0 && ch->seen->deps == NULL && ch->op->kind != OP_EXPIRE)
         m.ndeadlines = 0;
-    multi_shown_deadline(&m, ch, &plus);
+    plus = multi_deadline_term(&m, ch);
     change_digest(ch->s, minus, plus);
     ch->out->is_empty = now == 0;
     return multi_close(&m, key, ch->key, ch->vv, ch->s);
@@ -414,7 +397,7 @@ struct cell *value_drop_deadline(struct cell *key, const struct surroundings *s)
     struct hash128 minus;
     struct change ch = {.s = s, .key = cell_name(key), .out = &out};
     multi_open(&m, key);
-    multi_shown_deadline(&m, &ch, &minus);
+    minus = multi_deadline_term(&m, &ch);
     change_digest(s, minus, (struct hash128){0});
     m.ndeadlines = 0;
     return multi_close(&m, key, cell_name(key), NULL, s);

@@ -5,15 +5,9 @@
 
 #include "base/mem.h"
 
-#define PASS_BATCH 128u
-
 static struct bytes name_of(const void *item) { return cell_name(item); }
 
 static const struct table_type element_table = {.name_of = name_of};
-
-static bool has_table(enum type t) { return t != TYPE_LIST; }
-
-static bool has_tree(enum type t) { return t == TYPE_ZSET || t == TYPE_LIST; }
 
 int coll_order(enum type type, const struct cell *a, const struct cell *b)
 {
@@ -42,7 +36,7 @@ size_t coll_count(const struct coll *c)
     if (!c->is_large)
         return c->count;
     struct large *l = coll_large(c);
-    return has_table(c->type) ? l->table.count : l->tree.count;
+    return coll_has_table(c->type) ? l->table.count : l->tree.count;
 }
 
 size_t coll_memory(const struct coll *c)
@@ -52,8 +46,8 @@ size_t coll_memory(const struct coll *c)
     struct large *l = coll_large(c);
     /* 8: what the allocator's classes add to a small cell on average */
     return sizeof *l + l->held + 8 * coll_count(c) +
-           (has_table(c->type) ? table_memory(&l->table) : 0) +
-           (has_tree(c->type) ? tree_memory(&l->tree) : 0);
+           (coll_has_table(c->type) ? table_memory(&l->table) : 0) +
+           (coll_has_tree(c->type) ? tree_memory(&l->tree) : 0);
 }
 
 /* ------------------------------------------------------------ finding */
@@ -89,7 +83,7 @@ void coll_seek(const struct coll *c, struct bytes name, struct place *out)
         return;
     }
     struct large *l = coll_large(c);
-    if (has_table(c->type)) {
+    if (coll_has_table(c->type)) {
         out->hash = table_hash(&l->table, name);
         out->cell = table_get(&l->table, out->hash, name);
         return;
@@ -104,7 +98,7 @@ const struct cell *coll_by_rank(const struct coll *c, size_t rank)
     if (rank >= coll_count(c))
         return NULL;
     if (c->is_large) {
-        assert(has_tree(c->type));
+        assert(coll_has_tree(c->type));
         return tree_at(&coll_large(c)->tree, rank);
     }
     const struct cell *at = coll_begin(c);
@@ -124,7 +118,7 @@ void coll_walk(struct coll_iter *it, const struct coll *c)
     if (!c->is_large) {
         it->at = coll_begin(c);
         it->end = coll_end(c);
-    } else if (has_tree(c->type)) {
+    } else if (coll_has_tree(c->type)) {
         it->kind = WALK_TREE;
         tree_iter(&it->tree, &coll_large(c)->tree, 0);
     } else {
@@ -150,9 +144,9 @@ const struct cell *coll_next(struct coll_iter *it)
 
 static void large_insert(struct large *l, uint64_t hash, struct cell *c)
 {
-    if (has_table(l->head.type))
+    if (coll_has_table(l->head.type))
         table_put(&l->table, hash, c);
-    if (has_tree(l->head.type))
+    if (coll_has_tree(l->head.type))
         tree_put(&l->tree, c);
     l->held += cell_size(c);
 }
@@ -184,15 +178,15 @@ static struct large *enlarge(const struct coll *c, struct hash_key key)
 {
     struct large *l = mem_zalloc(sizeof *l);
     l->head = (struct coll){.type = c->type, .is_large = true};
-    if (has_table(c->type))
+    if (coll_has_table(c->type))
         table_init(&l->table, &element_table, key);
-    if (has_tree(c->type))
+    if (coll_has_tree(c->type))
         tree_init(&l->tree, c->type == TYPE_ZSET ? zset_cmp : list_cmp, NULL);
     const struct cell *end = coll_end(c);
     for (const struct cell *at = coll_begin(c); at < end; at = cell_after(at)) {
         struct cell *own = unpack(c, at);
         raise_cell(&l->newest, c, at);
-        large_insert(l, has_table(c->type) ? table_hash(&l->table, cell_name(own)) : 0, own);
+        large_insert(l, coll_has_table(c->type) ? table_hash(&l->table, cell_name(own)) : 0, own);
     }
     return l;
 }
@@ -212,7 +206,7 @@ static void large_replace(struct large *l, struct place *at, const struct headin
 {
     struct cell *old = at->cell;
     size_t was = cell_size(old), need = cell_need(h, im);
-    bool tree = has_tree(l->head.type), stays = order_stays(&l->head, old, im);
+    bool tree = coll_has_tree(l->head.type), stays = order_stays(&l->head, old, im);
     if (tree && !stays)
         tree_take(&l->tree, old);
     if (need == was && !im->borrows) {
@@ -222,7 +216,7 @@ static void large_replace(struct large *l, struct place *at, const struct headin
         return;
     }
     struct cell *c = cell_new(h, im);
-    if (has_table(l->head.type))
+    if (coll_has_table(l->head.type))
         table_replace(&l->table, at->hash, old, c);
     if (tree && stays)
         tree_replace(&l->tree, old, c);
@@ -251,7 +245,7 @@ static struct coll *large_put(struct large *l, struct place *at, const struct he
 /* Where in a packed collection a new cell belongs. */
 static size_t packed_slot(const struct coll *c, const struct cell *cell)
 {
-    if (!has_tree(c->type) || c->count == 0)
+    if (!coll_has_tree(c->type) || c->count == 0)
         return c->bytes;
     const struct cell *at = coll_begin(c), *end = coll_end(c);
     while (at < end && coll_order(c->type, at, cell) < 0)
@@ -345,7 +339,7 @@ struct coll *coll_put(struct coll *c, enum type type, struct place *at, struct b
     struct large *l = enlarge(c, key);
     struct place there;
     coll_seek(&l->head, name, &there);
-    if (!there.cell && has_table(type))
+    if (!there.cell && coll_has_table(type))
         there.hash = table_hash(&l->table, name);
     large_put(l, &there, &h, im);
     at->cell = there.cell;
@@ -365,202 +359,14 @@ struct coll *coll_cut(struct coll *c, const struct place *at)
         return packed_shift(c, slot, -(ptrdiff_t)cell_size(at->cell));
     }
     struct large *l = coll_large(c);
-    if (has_tree(c->type))
+    if (coll_has_tree(c->type))
         tree_take(&l->tree, at->cell);
     l->held -= cell_size(at->cell);
-    if (has_table(c->type))
+    if (coll_has_table(c->type))
         table_remove(&l->table, at->hash, at->cell);
     mem_free(at->cell);
     if (coll_count(c) > 0)
         return c;
     coll_free(c);
     return NULL;
-}
-
-/* ------------------------------------------------------------ passing over all */
-
-static struct coll *pass_packed(struct coll *c, struct hash_key key, coll_change *change, void *arg)
-{
-    struct coll *out = NULL;
-    const struct cell *end = coll_end(c);
-    for (const struct cell *at = coll_begin(c); at < end; at = cell_after(at)) {
-        struct reg r;
-        struct image im;
-        struct place nowhere = {0};
-        reg_init(&r, c->type);
-        enum fate fate = change(at, c->base, &r, arg);
-        if (fate == FATE_KEEP) {
-            reg_close(&r);
-            reg_open(&r, c->type, at, c->base);
-        }
-        if (fate != FATE_DROP) {
-            image_of_reg(&im, &r);
-            if (out && out->is_large && has_table(out->type))
-                nowhere.hash = table_hash(&coll_large(out)->table, cell_name(at));
-            out = coll_put(out, c->type, &nowhere, cell_name(at), &im, key);
-        }
-        reg_close(&r);
-    }
-    mem_free(c);
-    return out;
-}
-
-struct batch {
-    size_t n, cap;
-    struct cell **at; /* owned */
-};
-
-static void collect(void *item, void *arg)
-{
-    struct batch *b = arg;
-    if (b->n == b->cap) {
-        b->cap = b->cap ? 2 * b->cap : 2 * PASS_BATCH;
-        b->at = mem_realloc(b->at, b->cap * sizeof *b->at);
-    }
-    b->at[b->n++] = item;
-}
-
-/* Returns the collection, NULL when the element was the last. *kept tells whether it is still
- * there. */
-static struct coll *pass_one(struct coll *c, struct hash_key key, struct cell *cell,
-                             coll_change *change, void *arg, bool *kept)
-{
-    struct reg r;
-    struct image im;
-    struct place at = {.cell = cell};
-    reg_init(&r, c->type);
-    enum fate fate = change(cell, 0, &r, arg);
-    *kept = fate != FATE_DROP;
-    if (fate != FATE_KEEP && has_table(c->type))
-        at.hash = table_hash(&coll_large(c)->table, cell_name(cell));
-    if (fate == FATE_DROP) {
-        c = coll_cut(c, &at);
-    } else if (fate == FATE_REPLACE) {
-        image_of_reg(&im, &r);
-        c = coll_put(c, c->type, &at, cell_name(cell), &im, key);
-    }
-    reg_close(&r);
-    return c;
-}
-
-static struct coll *pass_table(struct coll *c, struct hash_key key, coll_change *change, void *arg)
-{
-    struct batch b = {0};
-    uint64_t cursor = 0;
-    bool kept;
-    do {
-        b.n = 0;
-        cursor = table_scan(&coll_large(c)->table, cursor, PASS_BATCH, collect, &b);
-        for (size_t i = 0; i < b.n; i++)
-            c = pass_one(c, key, b.at[i], change, arg, &kept);
-    } while (cursor != 0 && c != NULL);
-    mem_free(b.at);
-    return c;
-}
-
-static struct coll *pass_list(struct coll *c, struct hash_key key, coll_change *change, void *arg)
-{
-    struct batch b = {0};
-    for (size_t rank = 0; c != NULL && rank < coll_count(c);) {
-        struct tree_iter it;
-        void *item;
-        tree_iter(&it, &coll_large(c)->tree, rank);
-        for (b.n = 0; b.n < PASS_BATCH && (item = tree_next(&it)) != NULL;)
-            collect(item, &b);
-        for (size_t i = 0; i < b.n; i++) {
-            bool kept;
-            c = pass_one(c, key, b.at[i], change, arg, &kept);
-            rank += kept;
-        }
-    }
-    mem_free(b.at);
-    return c;
-}
-
-struct coll *coll_pass(struct coll *c, struct hash_key key, coll_change *change, void *arg)
-{
-    if (c == NULL)
-        return NULL;
-    if (!c->is_large)
-        return pass_packed(c, key, change, arg);
-    return has_table(c->type) ? pass_table(c, key, change, arg) : pass_list(c, key, change, arg);
-}
-
-/* ------------------------------------------------------------ freeing */
-
-static void free_item(void *item, void *arg)
-{
-    (void)arg;
-    mem_free(item);
-}
-
-static void free_frame(struct large *l)
-{
-    if (has_table(l->head.type))
-        table_deinit(&l->table, NULL, NULL);
-    if (has_tree(l->head.type))
-        tree_deinit(&l->tree, NULL, NULL);
-    context_deinit(&l->newest);
-    mem_free(l);
-}
-
-void coll_free(struct coll *c)
-{
-    size_t all = SIZE_MAX;
-    if (c)
-        coll_free_step(c, &all);
-}
-
-struct countdown {
-    size_t freed;
-};
-
-static void free_counted(void *item, void *arg)
-{
-    struct countdown *n = arg;
-    n->freed++;
-    free_item(item, NULL);
-}
-
-/* The table keeps the addresses of what is freed; from here on only the cursor moves over it. */
-static bool free_table_step(struct large *l, size_t *budget)
-{
-    while (*budget > 0) {
-        struct countdown n = {0};
-        size_t want = *budget < PASS_BATCH ? *budget : PASS_BATCH;
-        l->freed = table_scan(&l->table, l->freed, want, free_counted, &n);
-        *budget -= n.freed < *budget ? n.freed : *budget;
-        if (l->freed == 0)
-            return false;
-    }
-    return true;
-}
-
-static bool free_tree_step(struct large *l, size_t *budget)
-{
-    struct tree_iter it;
-    void *item;
-    if (l->freed >= l->tree.count)
-        return false;
-    tree_iter(&it, &l->tree, l->freed);
-    while (*budget > 0 && (item = tree_next(&it)) != NULL) {
-        mem_free(item);
-        l->freed++;
-        --*budget;
-    }
-    return l->freed < l->tree.count;
-}
-
-bool coll_free_step(struct coll *c, size_t *budget)
-{
-    if (!c->is_large) {
-        *budget -= *budget > 0;
-        mem_free(c);
-        return false;
-    }
-    struct large *l = coll_large(c);
-    if (has_table(c->type) ? free_table_step(l, budget) : free_tree_step(l, budget))
-        return true;
-    free_frame(l);
-    return false;
 }

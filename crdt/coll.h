@@ -42,6 +42,10 @@ static inline struct large *coll_large(const struct coll *c)
     return u.out;
 }
 
+static inline bool coll_has_table(enum type t) { return t != TYPE_LIST; }
+
+static inline bool coll_has_tree(enum type t) { return t == TYPE_ZSET || t == TYPE_LIST; }
+
 static inline const struct cell *coll_begin(const struct coll *c)
 {
     return (const struct cell *)(c + 1);

@@ -9,6 +9,14 @@ void change_digest(const struct surroundings *s, struct hash128 minus, struct ha
         *s->digest = hash128_add(hash128_sub(*s->digest, minus), plus);
 }
 
+struct hash128 multi_deadline_term(const struct multi *m, const struct change *ch)
+{
+    const struct deadline *d = deadlines_shown(m);
+    if (d == NULL || ch->s->digest_off || multi_type(m) == TYPE_NONE)
+        return (struct hash128){0};
+    return digest_deadline(ch->key, d->ms);
+}
+
 void coll_sum(struct coll *c, bool was_large, const struct change *ch, struct hash128 minus,
               struct hash128 plus)
 {

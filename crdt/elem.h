@@ -20,6 +20,9 @@ struct change {
 
 /* The digest goes by `minus` and `plus`. */
 void change_digest(const struct surroundings *s, struct hash128 minus, struct hash128 plus);
+/* The digest's term for the deadline that the opened key shows; 0 where none is, or digests are
+ * off. */
+struct hash128 multi_deadline_term(const struct multi *m, const struct change *ch);
 /* Tells that a register waits for compaction, once: r->queued remembers. */
 void change_queue(const struct change *ch, struct reg *r, struct bytes elem);
 /* The increment that an operation carries. */

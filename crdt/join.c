@@ -153,27 +153,11 @@ static void join_deadlines(struct join *j, struct multi *m, const struct multi *
     }
 }
 
-static struct hash128 deadline_term(const struct join *j, const struct multi *m)
-{
-    const struct deadline *d = deadlines_shown(m);
-    if (d == NULL || j->ch.s->digest_off || multi_type(m) == TYPE_NONE)
-        return (struct hash128){0};
-    return digest_deadline(j->ch.key, d->ms);
-}
-
-static unsigned types_of(const struct multi *m)
-{
-    unsigned n = 0;
-    for (enum type t = TYPE_STREAM; t < TYPE_COUNT; t++)
-        n += part_present(&m->part[t]);
-    return n;
-}
-
 static void join_parts(struct join *j, struct multi *m, const struct multi *o,
                        const struct cell *key)
 {
-    unsigned types = types_of(m);
-    struct hash128 minus = deadline_term(j, m);
+    unsigned types = multi_types(m);
+    struct hash128 minus = multi_deadline_term(m, &j->ch);
     for (enum type t = TYPE_STREAM; t < TYPE_COUNT; t++) {
         if (!part_present(&m->part[t]) && !part_present(&o->part[t]))
             continue;
@@ -183,8 +167,8 @@ static void join_parts(struct join *j, struct multi *m, const struct multi *o,
             m->part[t].coll = join_coll(j, t, m->part[t].coll, o->part[t].coll);
     }
     join_deadlines(j, m, o);
-    change_digest(j->ch.s, minus, deadline_term(j, m));
-    unsigned now = types_of(m);
+    change_digest(j->ch.s, minus, multi_deadline_term(m, &j->ch));
+    unsigned now = multi_types(m);
     if (now > 1 && now > types && j->ch.s->conflicts)
         j->ch.s->conflicts->type_hidden++;
     j->ch.out->is_empty = now == 0;

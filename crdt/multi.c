@@ -127,7 +127,7 @@ struct cell *register_cell(const struct reg *r)
     return cell_new(&(struct heading){.name = {NULL, 0}}, &im);
 }
 
-static unsigned count_types(const struct multi *m)
+unsigned multi_types(const struct multi *m)
 {
     unsigned n = 0;
     for (enum type t = TYPE_STREAM; t < TYPE_COUNT; t++)
@@ -190,7 +190,7 @@ static struct cell *close_multi(struct multi *m, struct cell *key, struct bytes 
 struct cell *multi_close(struct multi *m, struct cell *key, struct bytes name,
                          const struct context *vv, const struct surroundings *s)
 {
-    unsigned types = count_types(m);
+    unsigned types = multi_types(m);
     bool bare = types == 0 && m->ndeadlines > 0;
     if (bare && !m->bare && vv)
         context_copy(&m->bare_since, vv);

@@ -50,6 +50,7 @@ struct cell *multi_close(struct multi *m, struct cell *key, struct bytes name,
  * none. */
 void multi_set_register(struct multi *m, enum type type, struct cell *reg, const struct cell *key);
 enum type multi_type(const struct multi *m);
+unsigned multi_types(const struct multi *m); /* how many */
 
 bool deadlines_remove(struct multi *m, const struct seen *seen);
 void deadlines_assign(struct multi *m, stamp_t dot, const struct seen *seen, int64_t ms);

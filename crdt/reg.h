@@ -63,7 +63,10 @@ bool reg_settled(const struct reg *r);
 stamp_t reg_newest(const struct reg *r); /* the greatest dot */
 
 void reg_push_sibling(struct reg *r, stamp_t dot, struct bytes val); /* dots must ascend */
-struct segment *reg_push_segment(struct reg *r);                     /* at the end, uninitialised */
+void reg_insert_sibling(struct reg *r, stamp_t dot, struct bytes val);
+/* s := s + amount, both of one actor, s the earlier. */
+void reg_merge_amount(struct reg *r, struct segment *s, const struct segment *amount);
+struct segment *reg_push_segment(struct reg *r); /* at the end, uninitialised */
 
 /* ---- changes, as the model's methods of the same name; each returns whether anything changed */
 bool reg_remove(struct reg *r, const struct seen *seen);

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "crdt/coll.h"
+
+#include "base/mem.h"
+
+/* Passing over all elements of a collection, to change or to free them. */
+
+#define PASS_BATCH 128u
+
+/* ------------------------------------------------------------ passing over all */
+
+static struct coll *pass_packed(struct coll *c, struct hash_key key, coll_change *change, void *arg)
+{
+    struct coll *out = NULL;
+    const struct cell *end = coll_end(c);
+    for (const struct cell *at = coll_begin(c); at < end; at = cell_after(at)) {
+        struct reg r;
+        struct image im;
+        struct place nowhere = {0};
+        reg_init(&r, c->type);
+        enum fate fate = change(at, c->base, &r, arg);
+        if (fate == FATE_KEEP) {
+            reg_close(&r);
+            reg_open(&r, c->type, at, c->base);
+        }
+        if (fate != FATE_DROP) {
+            image_of_reg(&im, &r);
+            if (out && out->is_large && coll_has_table(out->type))
+                nowhere.hash = table_hash(&coll_large(out)->table, cell_name(at));
+            out = coll_put(out, c->type, &nowhere, cell_name(at), &im, key);
+        }
+        reg_close(&r);
+    }
+    mem_free(c);
+    return out;
+}
+
+struct batch {
+    size_t n, cap;
+    struct cell **at; /* owned */
+};
+
+static void collect(void *item, void *arg)
+{
+    struct batch *b = arg;
+    if (b->n == b->cap) {
+        b->cap = b->cap ? 2 * b->cap : 2 * PASS_BATCH;
+        b->at = mem_realloc(b->at, b->cap * sizeof *b->at);
+    }
+    b->at[b->n++] = item;
+}
+
+/* Returns the collection, NULL when the element was the last. *kept tells whether it is still
+ * there. */
+static struct coll *pass_one(struct coll *c, struct hash_key key, struct cell *cell,
+                             coll_change *change, void *arg, bool *kept)
+{
+    struct reg r;
+    struct image im;
+    struct place at = {.cell = cell};
+    reg_init(&r, c->type);
+    enum fate fate = change(cell, 0, &r, arg);
+    *kept = fate != FATE_DROP;
+    if (fate != FATE_KEEP && coll_has_table(c->type))
+        at.hash = table_hash(&coll_large(c)->table, cell_name(cell));
+    if (fate == FATE_DROP) {
+        c = coll_cut(c, &at);
+    } else if (fate == FATE_REPLACE) {
+        image_of_reg(&im, &r);
+        c = coll_put(c, c->type, &at, cell_name(cell), &im, key);
+    }
+    reg_close(&r);
+    return c;
+}
+
+static struct coll *pass_table(struct coll *c, struct hash_key key, coll_change *change, void *arg)
+{
+    struct batch b = {0};
+    uint64_t cursor = 0;
+    bool kept;
+    do {
+        b.n = 0;
+        cursor = table_scan(&coll_large(c)->table, cursor, PASS_BATCH, collect, &b);
+        for (size_t i = 0; i < b.n; i++)
+            c = pass_one(c, key, b.at[i], change, arg, &kept);
+    } while (cursor != 0 && c != NULL);
+    mem_free(b.at);
+    return c;
+}
+
+static struct coll *pass_list(struct coll *c, struct hash_key key, coll_change *change, void *arg)
+{
+    struct batch b = {0};
+    for (size_t rank = 0; c != NULL && rank < coll_count(c);) {
+        struct tree_iter it;
+        void *item;
+        tree_iter(&it, &coll_large(c)->tree, rank);
+        for (b.n = 0; b.n < PASS_BATCH && (item = tree_next(&it)) != NULL;)
+            collect(item, &b);
+        for (size_t i = 0; i < b.n; i++) {
+            bool kept;
+            c = pass_one(c, key, b.at[i], change, arg, &kept);
+            rank += kept;
+        }
+    }
+    mem_free(b.at);
+    return c;
+}
+
+struct coll *coll_pass(struct coll *c, struct hash_key key, coll_change *change, void *arg)
+{
+    if (c == NULL)
+        return NULL;
+    if (!c->is_large)
+        return pass_packed(c, key, change, arg);
+    return coll_has_table(c->type) ? pass_table(c, key, change, arg)
+                                   : pass_list(c, key, change, arg);
+}
+
+/* ------------------------------------------------------------ freeing */
+
+static void free_item(void *item, void *arg)
+{
+    (void)arg;
+    mem_free(item);
+}
+
+static void free_frame(struct large *l)
+{
+    if (coll_has_table(l->head.type))
+        table_deinit(&l->table, NULL, NULL);
+    if (coll_has_tree(l->head.type))
+        tree_deinit(&l->tree, NULL, NULL);
+    context_deinit(&l->newest);
+    mem_free(l);
+}
+
+void coll_free(struct coll *c)
+{
+    size_t all = SIZE_MAX;
+    if (c)
+        coll_free_step(c, &all);
+}
+
+struct countdown {
+    size_t freed;
+};
+
+static void free_counted(void *item, void *arg)
+{
+    struct countdown *n = arg;
+    n->freed++;
+    free_item(item, NULL);
+}
+
+/* The table keeps the addresses of what is freed; from here on only the cursor moves over it. */
+static bool free_table_step(struct large *l, size_t *budget)
+{
+    while (*budget > 0) {
+        struct countdown n = {0};
+        size_t want = *budget < PASS_BATCH ? *budget : PASS_BATCH;
+        l->freed = table_scan(&l->table, l->freed, want, free_counted, &n);
+        *budget -= n.freed < *budget ? n.freed : *budget;
+        if (l->freed == 0)
+            return false;
+    }
+    return true;
+}
+
+static bool free_tree_step(struct large *l, size_t *budget)
+{
+    struct tree_iter it;
+    void *item;
+    if (l->freed >= l->tree.count)
+        return false;
+    tree_iter(&it, &l->tree, l->freed);
+    while (*budget > 0 && (item = tree_next(&it)) != NULL) {
+        mem_free(item);
+        l->freed++;
+        --*budget;
+    }
+    return l->freed < l->tree.count;
+}
+
+bool coll_free_step(struct coll *c, size_t *budget)
+{
+    if (!c->is_large) {
+        *budget -= *budget > 0;
+        mem_free(c);
+        return false;
+    }
+    struct large *l = coll_large(c);
+    if (coll_has_table(c->type) ? free_table_step(l, budget) : free_tree_step(l, budget))
+        return true;
+    free_frame(l);
+    return false;
+}
