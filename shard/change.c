@@ -23,6 +23,7 @@ void change_begin(struct shard *s, struct change *c, struct part *p, uint64_t ha
     if (p->transfers > 0)
         transfers_before(s, p, hash, held);
     s->at = p;
+    s->at_hash = hash;
     s->around.digest = &p->digest;
 }
 

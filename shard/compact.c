@@ -9,19 +9,19 @@ void compact_note(void *arg, struct bytes key, enum type type, struct bytes elem
     struct shard *s = arg;
     settle_push(
         &s->at->unsettled,
-        &(struct settle_entry){.key = key, .elem = elem, .newest = newest, .type = (uint8_t)type});
+        &(struct settle_entry){
+            .key = key, .elem = elem, .hash = s->at_hash, .newest = newest, .type = (uint8_t)type});
 }
 
 static void compact_one(struct shard *s, struct part *p, const struct settle_entry *e)
 {
-    uint64_t hash = table_hash(&p->keys, e->key);
-    struct cell *held = table_get(&p->keys, hash, e->key);
+    struct cell *held = table_get(&p->keys, e->hash, e->key);
     if (held == NULL)
         return;
     struct change change;
     bool settled = true;
     struct settle_entry again = *e;
-    change_begin(s, &change, p, hash, held);
+    change_begin(s, &change, p, e->hash, held);
     struct cell *now = value_compact(held, (enum type)e->type, e->elem, &p->stable, &s->around,
                                      &settled, &again.newest);
     change_end(s, &change, now);
@@ -30,16 +30,32 @@ static void compact_one(struct shard *s, struct part *p, const struct settle_ent
         settle_push(&p->unsettled, &again);
 }
 
+#define FETCH_AHEAD 12u /* entries whose buckets are brought near */
+#define FETCH_ITEM 6u   /* fewer ahead: the buckets are here, now the keys */
+
+static void fetch_ahead(struct part *p, uint64_t ring[FETCH_AHEAD], size_t *n)
+{
+    uint64_t hash;
+    while (settle_ahead(&p->unsettled, FETCH_AHEAD, &hash)) {
+        table_prefetch(&p->keys, hash);
+        ring[(*n)++ % FETCH_AHEAD] = hash;
+        if (*n >= FETCH_ITEM)
+            table_prefetch_item(&p->keys, ring[(*n - FETCH_ITEM) % FETCH_AHEAD]);
+    }
+}
+
 /* In order: what waits behind an entry that is not stable yet is younger, so little is lost by not
  * looking. */
 bool compact_part(struct shard *s, struct part *p, size_t *budget)
 {
     struct settle_entry e;
-    size_t n = p->unsettled.n; /* what is put back is for the next call */
+    uint64_t ring[FETCH_AHEAD];
+    size_t fetched = 0, n = p->unsettled.n; /* what is put back is for the next call */
     while (n-- > 0 && settle_peek(&p->unsettled, &e) && context_covers(&p->stable, e.newest)) {
         if (*budget == 0)
             return true;
         --*budget;
+        fetch_ahead(p, ring, &fetched);
         compact_one(s, p, &e);
         settle_pop(&p->unsettled);
     }

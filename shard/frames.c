@@ -5,6 +5,7 @@
 
 #define OPEN_KEPT_MAX 4096u /* larger buffers of closed frames are given back */
 #define OPS_KEPT_MAX 4096u
+#define FETCH_KEYS 16u /* keys of a frame brought near at a time */
 
 /* ------------------------------------------------------------ own frames */
 
@@ -122,6 +123,7 @@ static bool read_ops(struct shard *s, const struct frame *f, size_t *count)
         if (n == s->ops_cap) {
             s->ops_cap = s->ops_cap ? s->ops_cap * 2 : 64;
             s->ops = mem_realloc(s->ops, s->ops_cap * sizeof *s->ops);
+            s->hashes = mem_realloc(s->hashes, s->ops_cap * sizeof *s->hashes);
         }
         struct op *op = &s->ops[n];
         if (!op_decode(&m, op, base) || stamp_actor(op->stamp) != stamp_actor(f->first))
@@ -129,6 +131,7 @@ static bool read_ops(struct shard *s, const struct frame *f, size_t *count)
         if (op->kind != OP_FLUSH &&
             slot_partition(hash_slot(op->key), s->partitions) != f->partition)
             return false;
+        s->hashes[n] = shard_hash(s, op->key);
         base = op->stamp;
     }
     *count = n;
@@ -168,7 +171,8 @@ static void take_flush(struct shard *s, struct part *p, const struct seen *seen)
     buf_deinit(&items);
 }
 
-static void take_op(struct shard *s, struct part *p, const struct op *op, const struct seen *seen)
+static void take_op(struct shard *s, struct part *p, const struct op *op, uint64_t hash,
+                    const struct seen *seen)
 {
     context_raise(&p->vv, op->stamp);
     if (op->kind == OP_FLUSH) {
@@ -177,7 +181,6 @@ static void take_op(struct shard *s, struct part *p, const struct op *op, const 
     }
     struct change change;
     struct applied applied;
-    uint64_t hash = table_hash(&p->keys, op->key);
     change_begin(s, &change, p, hash, table_get(&p->keys, hash, op->key));
     struct cell *now = value_apply(change.held, op, seen, &p->vv, &s->around, &applied);
     change_end(s, &change, now);
@@ -185,11 +188,12 @@ static void take_op(struct shard *s, struct part *p, const struct op *op, const 
         watches_changed(s, hash, op->key);
 }
 
-static void prefetch_ops(const struct part *p, const struct op *ops, size_t n)
+static void fetch_keys(const struct part *p, const uint64_t *hashes, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (ops[i].kind != OP_FLUSH)
-            table_prefetch(&p->keys, table_hash(&p->keys, ops[i].key));
+        table_prefetch(&p->keys, hashes[i]);
+    for (size_t i = 0; i < n; i++)
+        table_prefetch_item(&p->keys, hashes[i]);
 }
 
 enum take shard_take(struct shard *s, const struct frame *f, struct moment now)
@@ -214,11 +218,12 @@ enum take shard_take(struct shard *s, const struct frame *f, struct moment now)
     if (!read_ops(s, f, &n))
         return TAKE_BAD;
     frame_close(s, p, now.wall_ms);
-    prefetch_ops(p, s->ops, n < 64 ? n : 64);
     struct seen seen = {.deps = &deps, .prev = f->prev};
     for (size_t i = 0; i < n; i++) {
+        if (i % FETCH_KEYS == 0 && n > 1)
+            fetch_keys(p, s->hashes + i, n - i < FETCH_KEYS ? n - i : FETCH_KEYS);
         if (!context_covers(&p->vv, s->ops[i].stamp)) /* a frame cut differently by another log */
-            take_op(s, p, &s->ops[i], &seen);
+            take_op(s, p, &s->ops[i], s->hashes[i], &seen);
         seen.prev = s->ops[i].stamp;
     }
     if (stamp_actor(f->last) == s->clock.actor)
@@ -229,7 +234,9 @@ enum take shard_take(struct shard *s, const struct frame *f, struct moment now)
     s->stats.ops_foreign += n;
     if (s->ops_cap > OPS_KEPT_MAX) {
         mem_free(s->ops);
+        mem_free(s->hashes);
         s->ops = NULL;
+        s->hashes = NULL;
         s->ops_cap = 0;
     }
     return TAKE_DONE;

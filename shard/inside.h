@@ -22,9 +22,12 @@ struct settle_block;
 struct settle {
     struct settle_block *first, *last; /* owned */
     size_t n;
+    struct settle_block *ahead; /* where settle_ahead reads; NULL: at the oldest entry */
+    size_t ahead_at, ahead_n;   /* its place in the block, and how many entries it is ahead */
 };
 struct settle_entry {
     struct bytes key, elem;
+    uint64_t hash; /* of the key */
     stamp_t newest;
     uint8_t type;
 };
@@ -33,6 +36,9 @@ void settle_push(struct settle *q, const struct settle_entry *e); /* copies */
 /* The oldest entry, borrowed until it is popped; false when empty. */
 bool settle_peek(const struct settle *q, struct settle_entry *out);
 void settle_pop(struct settle *q);
+/* The hashes of the entries behind the oldest, one after the other, as far as `max` ahead of it: to
+ * bring their keys near. False when there is none. */
+bool settle_ahead(struct settle *q, size_t max, uint64_t *hash);
 
 /* ------------------------------------------------------------ partitions */
 
@@ -46,21 +52,22 @@ struct open_frame {
     uint32_t count; /* operations; 0: not open */
 };
 
+#define LINE 64u
+/* In the order of cache lines: what finding a key needs, what a write needs, the rest. */
 struct part {
-    struct table keys;
-    struct context vv;
-    struct context stable;
+    _Alignas(LINE) struct table keys;
+    _Alignas(LINE) struct context vv;
+    stamp_t own;    /* vv's entry of our actor; stamp_make(0, 0, actor) when it wrote nothing */
+    stamp_t closed; /* last stamp of our last closed frame: segments above may still be extended */
     struct hash128 digest;
-    struct open_frame open;
-    stamp_t own; /* vv's entry of our actor; stamp_make(0, 0, actor) when it wrote nothing */
-    stamp_t
-        closed; /* last stamp of our last closed frame: segments above it may still be extended */
-    struct settle unsettled;
     uint32_t number;    /* in the database */
     uint32_t open_at;   /* where in shard.open, while a frame is open */
     uint32_t transfers; /* under way from `keys` */
-    size_t bare;        /* keys that show nothing: only a deadline is left */
-    size_t expires;     /* keys that show a deadline */
+    struct open_frame open;
+    size_t bare;    /* keys that show nothing: only a deadline is left */
+    size_t expires; /* keys that show a deadline */
+    struct context stable;
+    struct settle unsettled;
 };
 
 /* ------------------------------------------------------------ expiry (expiry.c) */
@@ -94,7 +101,8 @@ struct shard {
     struct clock clock;
     struct hash_key hash_key;
     struct surroundings around;
-    struct part *at; /* the partition being changed: for around.unsettled */
+    struct part *at; /* the partition being changed, and the key's hash: for around.unsettled */
+    uint64_t at_hash;
     struct log *log;
     uint32_t *open; /* partitions (own index) with an open frame */
     uint32_t open_count;
@@ -110,8 +118,9 @@ struct shard {
     size_t garbage_keys; /* waiting to be freed */
     struct rng rng;
     struct position_runs *runs;
-    struct buf name; /* scratch: a key's name that outlives its cell */
-    struct op *ops;  /* scratch of shard_take */
+    struct buf name;  /* scratch: a key's name that outlives its cell */
+    struct op *ops;   /* scratch of shard_take */
+    uint64_t *hashes; /* of their keys */
     size_t ops_cap;
     struct context scratch;
     int64_t wall_ms;  /* of the last call that brought a moment */

@@ -15,6 +15,7 @@ struct settle_block {
 };
 
 struct entry_head {
+    uint64_t hash;
     stamp_t newest;
     uint32_t key_n, elem_n;
     uint8_t type;
@@ -51,7 +52,8 @@ void settle_push(struct settle *q, const struct settle_entry *e)
             b->next = fresh;
         q->last = b = fresh;
     }
-    struct entry_head head = {.newest = e->newest,
+    struct entry_head head = {.hash = e->hash,
+                              .newest = e->newest,
                               .key_n = (uint32_t)e->key.n,
                               .elem_n = (uint32_t)e->elem.n,
                               .type = e->type};
@@ -74,6 +76,7 @@ bool settle_peek(const struct settle *q, struct settle_entry *out)
     memcpy(&head, at, sizeof head);
     *out = (struct settle_entry){.key = bytes_of(at + sizeof head, head.key_n),
                                  .elem = bytes_of(at + sizeof head + head.key_n, head.elem_n),
+                                 .hash = head.hash,
                                  .newest = head.newest,
                                  .type = head.type};
     return true;
@@ -87,10 +90,34 @@ void settle_pop(struct settle *q)
     struct settle_block *b = q->first;
     b->head += entry_size(e.key.n, e.elem.n);
     q->n--;
+    if (q->ahead_n > 0)
+        q->ahead_n--;
     if (b->head < b->tail)
         return;
+    if (q->ahead == b)
+        q->ahead = NULL;
     q->first = b->next;
     if (q->first == NULL)
         q->last = NULL;
     mem_free(b);
+}
+
+bool settle_ahead(struct settle *q, size_t max, uint64_t *hash)
+{
+    struct entry_head head;
+    if (q->ahead_n >= max || q->ahead_n >= q->n)
+        return false;
+    if (q->ahead == NULL || q->ahead_n == 0) {
+        q->ahead = q->first;
+        q->ahead_at = q->first->head;
+        q->ahead_n = 0;
+    } else if (q->ahead_at == q->ahead->tail) {
+        q->ahead = q->ahead->next;
+        q->ahead_at = q->ahead->head;
+    }
+    memcpy(&head, q->ahead->bytes + q->ahead_at, sizeof head);
+    q->ahead_at += entry_size(head.key_n, head.elem_n);
+    q->ahead_n++;
+    *hash = head.hash;
+    return true;
 }

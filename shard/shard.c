@@ -34,7 +34,7 @@ struct shard *shard_new(const struct shard_opts *o)
     s->arg = o->arg;
     s->geo = o->geo;
     s->reachable = UINT64_MAX;
-    s->parts = mem_zalloc(o->count * sizeof *s->parts);
+    s->parts = mem_lines(o->count * sizeof *s->parts / LINE);
     s->open = mem_alloc(o->count * sizeof *s->open);
     for (uint32_t i = 0; i < o->count; i++) {
         s->parts[i].number = o->first_partition + i;
@@ -81,6 +81,7 @@ void shard_free(struct shard *s)
     log_free(s->log);
     buf_deinit(&s->name);
     mem_free(s->ops);
+    mem_free(s->hashes);
     mem_free(s->open);
     mem_free(s->parts);
     mem_free(s);
