@@ -27,7 +27,7 @@ struct record {
     uint32_t size; /* of the whole record, a multiple of 16 */
     uint32_t ticket;
     size_t reply_at, reply_len;
-    struct shard *prefetched;
+    struct shard *local;
     struct job job;
 };
 
@@ -269,14 +269,19 @@ static void batch_prepare(struct courier *c, struct batch *b)
         r->job.argv = argv;
         struct front *f = c->opts.front(c->opts.arg, r->job.db_uid);
         if (f != NULL && r->job.kind == JOB_COMMAND)
-            r->prefetched =
-                front_prefetch(f, r->job.command, r->job.argc, argv, &r->job.slot, &r->job.hash);
-        r->job.hashed = r->prefetched != NULL;
+            r->local =
+                front_locate(f, r->job.command, r->job.argc, argv, &r->job.slot, &r->job.hash);
+        r->job.hashed = r->local != NULL;
     }
     for (size_t at = 0; at < b->jobs.tail; at += record_at(b, at)->size) {
         struct record *r = record_at(b, at);
-        if (r->prefetched != NULL)
-            shard_prefetch_item(r->prefetched, r->job.slot, r->job.hash);
+        if (r->local != NULL)
+            shard_prefetch(r->local, r->job.slot, r->job.hash);
+    }
+    for (size_t at = 0; at < b->jobs.tail; at += record_at(b, at)->size) {
+        struct record *r = record_at(b, at);
+        if (r->local != NULL)
+            shard_prefetch_item(r->local, r->job.slot, r->job.hash);
     }
 }
 

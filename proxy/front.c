@@ -149,8 +149,8 @@ uint32_t *front_indexes(struct front *f, uint32_t n)
     return f->at;
 }
 
-struct shard *front_prefetch(struct front *f, const struct command *c, uint32_t argc,
-                             const struct bytes *argv, uint32_t *slot, uint64_t *hash)
+struct shard *front_locate(struct front *f, const struct command *c, uint32_t argc,
+                           const struct bytes *argv, uint32_t *slot, uint64_t *hash)
 {
     if (c->where != AT_SHARD || c->first_key == 0 || c->last_key != c->first_key ||
         c->keys != NULL || argc <= (uint32_t)c->first_key)
@@ -161,7 +161,6 @@ struct shard *front_prefetch(struct front *f, const struct command *c, uint32_t 
     if (shard == NULL)
         return NULL;
     *hash = shard_hash(shard, key);
-    shard_prefetch(shard, *slot, *hash);
     return shard;
 }
 

@@ -125,10 +125,9 @@ static inline uint32_t front_shard_of(const struct front *f, unsigned slot)
 
 /* Command lookup that remembers the last name. */
 const struct command *front_command(struct front *f, struct bytes name);
-/* A command with one key on a local shard: its shard, slot and hash, with the first cache line
- * asked for. NULL: not so simple. */
-struct shard *front_prefetch(struct front *f, const struct command *c, uint32_t argc,
-                             const struct bytes *argv, uint32_t *slot, uint64_t *hash);
+/* A command with one key on a local shard: its shard, slot and hash. NULL: not so simple. */
+struct shard *front_locate(struct front *f, const struct command *c, uint32_t argc,
+                           const struct bytes *argv, uint32_t *slot, uint64_t *hash);
 /* Room for n argument indexes. */
 uint32_t *front_indexes(struct front *f, uint32_t n);
 

@@ -280,11 +280,14 @@ static bool prepare(struct front *f, struct request *batch, unsigned n)
         q->command = front_command(f, q->argv[0]);
         q->shard = NULL;
         if (q->command != NULL && command_arity_ok(q->command, q->argc))
-            q->shard = front_prefetch(f, q->command, q->argc, q->argv, &q->slot, &q->hash);
+            q->shard = front_locate(f, q->command, q->argc, q->argv, &q->slot, &q->hash);
         elsewhere |= q->shard == NULL && q->command != NULL && q->command->where != AT_SESSION;
     }
     if (n == 1)
         return false;
+    for (unsigned i = 0; i < n; i++)
+        if (batch[i].shard != NULL)
+            shard_prefetch(batch[i].shard, batch[i].slot, batch[i].hash);
     for (unsigned i = 0; i < n; i++)
         if (batch[i].shard != NULL)
             shard_prefetch_item(batch[i].shard, batch[i].slot, batch[i].hash);
