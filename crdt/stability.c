@@ -10,9 +10,9 @@ struct retired {
     uint32_t actor;
     stamp_t record; /* how far this region had got when it learnt */
     struct report {
-        uint32_t region;
-        stamp_t record; /* how far that region durably had got; 0: nothing */
-    } * reports;        /* owned; at most one a region */
+        uint32_t reporter; /* an actor: a report dies with the life that made it */
+        stamp_t record;    /* how far its region had got; 0: nothing */
+    } * reports;           /* owned; at most one a reporter */
     unsigned reports_n;
 };
 
@@ -69,13 +69,36 @@ static struct retired *retired_find(const struct stability *s, uint32_t actor)
     return NULL;
 }
 
-static struct report *report_find(const struct retired *x, uint32_t region)
+static struct report *report_find(const struct retired *x, uint32_t reporter)
 {
     for (unsigned i = 0; i < x->reports_n; i++)
-        if (x->reports[i].region == region)
+        if (x->reports[i].reporter == reporter)
             return &x->reports[i];
     return NULL;
 }
+
+/* Has the region's present life reported? */
+static const struct report *report_of(const struct stability *s, const struct retired *x,
+                                      uint32_t region)
+{
+    for (unsigned i = 0; i < x->reports_n; i++)
+        if (actor_region(x->reports[i].reporter) == region &&
+            retired_find(s, x->reports[i].reporter) == NULL)
+            return &x->reports[i];
+    return NULL;
+}
+
+static void drop_reports(struct retired *x, bool (*gone)(const struct report *r, uint64_t arg),
+                         uint64_t arg)
+{
+    unsigned kept = 0;
+    for (unsigned i = 0; i < x->reports_n; i++)
+        if (!gone(&x->reports[i], arg))
+            x->reports[kept++] = x->reports[i];
+    x->reports_n = kept;
+}
+
+static bool is_by(const struct report *r, uint64_t reporter) { return r->reporter == reporter; }
 
 static void retired_drop(struct stability *s, struct retired *x)
 {
@@ -85,19 +108,34 @@ static void retired_drop(struct stability *s, struct retired *x)
     s->retired_n--;
 }
 
-/* The greatest record that a member has reported, and whether all have. */
+static bool reported_by_all(const struct stability *s, const struct retired *x)
+{
+    for (uint32_t r = 1; r <= REGION_MAX; r++)
+        if (is_member(s, r) && report_of(s, x, r) == NULL)
+            return false;
+    return true;
+}
+
+/*
+ * The greatest record that a member has reported, and whether all have. Reports of lives that ended
+ * themselves do not count: what such a life had and nobody took over in time is lost, and nobody
+ * may wait for it. Then the cut holds once all know of that end, too: from there on nobody takes
+ * more on the strength of such a report, and whoever did reports it in its own name.
+ */
 static stamp_t retired_cut(const struct stability *s, const struct retired *x, bool *all)
 {
-    uint64_t reported = 0;
     stamp_t cut = 0;
+    *all = reported_by_all(s, x);
     for (unsigned i = 0; i < x->reports_n; i++) {
-        if (!is_member(s, x->reports[i].region))
+        const struct report *r = &x->reports[i];
+        if (!is_member(s, actor_region(r->reporter)))
             continue;
-        reported |= UINT64_C(1) << x->reports[i].region;
-        if (x->reports[i].record > cut)
-            cut = x->reports[i].record;
+        const struct retired *ended = retired_find(s, r->reporter);
+        if (ended != NULL)
+            *all = *all && reported_by_all(s, ended);
+        else if (r->record > cut)
+            cut = r->record;
     }
-    *all = reported == s->members;
     return cut;
 }
 
@@ -147,15 +185,17 @@ bool stability_reuse(struct stability *s, uint32_t actor, const struct context *
     stamp_t cut = retired_cut(s, x, &all);
     context_raise(&s->lives, cut ? cut : stamp_make(0, 1, actor)); /* no stamp is below that one */
     retired_drop(s, x);
+    for (unsigned i = 0; i < s->retired_n; i++)
+        drop_reports(&s->retired[i], is_by, actor); /* the number's next life speaks for itself */
     return true;
 }
 
-static bool report(struct stability *s, uint32_t actor, uint32_t region, stamp_t record)
+static bool report(struct stability *s, uint32_t actor, uint32_t reporter, stamp_t record)
 {
     struct retired *x = retired_find(s, actor);
     if (x == NULL)
         return false;
-    struct report *r = report_find(x, region);
+    struct report *r = report_find(x, reporter);
     if (r != NULL) {
         bool news = record > r->record;
         if (news)
@@ -163,13 +203,13 @@ static bool report(struct stability *s, uint32_t actor, uint32_t region, stamp_t
         return news;
     }
     x->reports = mem_realloc(x->reports, (x->reports_n + 1) * sizeof *x->reports);
-    x->reports[x->reports_n++] = (struct report){.region = region, .record = record};
+    x->reports[x->reports_n++] = (struct report){.reporter = reporter, .record = record};
     return true;
 }
 
-void stability_report(struct stability *s, uint32_t retired, uint32_t region, stamp_t record)
+void stability_report(struct stability *s, uint32_t retired, uint32_t reporter, stamp_t record)
 {
-    report(s, retired, region, record);
+    report(s, retired, reporter, record);
 }
 
 void stability_save(struct stability *s, const struct context *durable)
@@ -177,7 +217,7 @@ void stability_save(struct stability *s, const struct context *durable)
     for (unsigned i = 0; i < s->retired_n; i++) {
         stamp_t had = context_get(durable, s->retired[i].actor);
         if (had >= s->retired[i].record) /* else it was recorded after the durable state */
-            report(s, s->retired[i].actor, s->region, had);
+            report(s, s->retired[i].actor, s->actor, had);
     }
 }
 
@@ -192,6 +232,11 @@ bool stability_may_take(const struct stability *s, uint32_t actor, stamp_t last,
 
 /* ------------------------------------------------------------ members and actors */
 
+static bool is_from(const struct report *r, uint64_t regions)
+{
+    return regions >> actor_region(r->reporter) & 1;
+}
+
 void stability_regions(struct stability *s, const uint8_t *regions, unsigned n)
 {
     uint64_t members = UINT64_C(1) << s->region;
@@ -201,15 +246,8 @@ void stability_regions(struct stability *s, const uint8_t *regions, unsigned n)
     }
     uint64_t gone = s->members & ~members;
     s->members = members;
-    for (unsigned i = 0; gone != 0 && i < s->retired_n; i++) {
-        struct retired *x = &s->retired[i];
-        unsigned kept = 0;
-        for (unsigned j = 0; j < x->reports_n;
-             j++) /* a number may be given to a new region later */
-            if (!(gone >> x->reports[j].region & 1))
-                x->reports[kept++] = x->reports[j];
-        x->reports_n = kept;
-    }
+    for (unsigned i = 0; gone != 0 && i < s->retired_n; i++)
+        drop_reports(&s->retired[i], is_from, gone); /* a number may go to a new region later */
 }
 
 void stability_begin(struct stability *s, uint32_t actor, const struct context *base)
@@ -280,7 +318,7 @@ static uint64_t region_lag(const struct stability *s, uint32_t region, const str
                            struct context *view)
 {
     for (unsigned i = 0; i < s->retired_n; i++)
-        if (is_member(s, region) && report_find(&s->retired[i], region) == NULL)
+        if (is_member(s, region) && report_of(s, &s->retired[i], region) == NULL)
             return UINT64_MAX;
     uint64_t lag = 0;
     region_view(s, region, vv, view);
@@ -330,7 +368,7 @@ bool stability_has(const struct stability *s, uint32_t region, stamp_t stamp)
         if (actor_region(s->claims[i].actor) == region && context_covers(&s->claims[i].seen, stamp))
             return true;
     const struct retired *x = retired_find(s, stamp_actor(stamp));
-    const struct report *r = x ? report_find(x, region) : NULL;
+    const struct report *r = x ? report_of(s, x, region) : NULL;
     return r != NULL && stamp <= r->record;
 }
 
@@ -346,7 +384,7 @@ void stability_encode_news(struct buf *out, const struct stability *s)
         mp_put_array(out, x->reports_n);
         for (unsigned j = 0; j < x->reports_n; j++) {
             mp_put_array(out, 2);
-            mp_put_uint(out, x->reports[j].region);
+            mp_put_uint(out, x->reports[j].reporter);
             mp_put_uint(out, x->reports[j].record);
         }
     }
@@ -365,15 +403,14 @@ static bool read_reports(struct mp *m, uint32_t actor, struct stability *s, stam
     for (uint32_t n = mp_array(m); n > 0; n--) {
         if (mp_array(m) != 2)
             return false;
-        uint64_t region = mp_uint(m);
+        uint64_t reporter = mp_uint(m);
         stamp_t record = mp_uint(m);
-        if (m->bad || region < 1 || region > REGION_MAX ||
-            (record != 0 && stamp_actor(record) != actor))
+        if (m->bad || !actor_valid(reporter) || (record != 0 && stamp_actor(record) != actor))
             return false;
         if (record > *greatest)
             *greatest = record;
         if (s != NULL)
-            *news |= report(s, actor, (uint32_t)region, record);
+            *news |= report(s, actor, (uint32_t)reporter, record);
     }
     return !m->bad;
 }

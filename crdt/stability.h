@@ -53,7 +53,9 @@ bool stability_reuse(struct stability *s, uint32_t actor, const struct context *
 bool stability_may_take(const struct stability *s, uint32_t actor, stamp_t last, bool direct);
 /* A claim found in the stream of `actor`, in order with its operations. */
 void stability_claim(struct stability *s, uint32_t actor, const struct context *claim);
-void stability_report(struct stability *s, uint32_t retired, uint32_t region, stamp_t record);
+/* `reporter` is the actor of the reporting region: its report counts no more once that life has
+ * ended, because it may have been the only one to have what it reported. */
+void stability_report(struct stability *s, uint32_t retired, uint32_t reporter, stamp_t record);
 /* Our state up to the context `durable` is durable now (at once where nothing is kept on disk): own
  * records become reports. What has come of a retired actor since it was recorded is reported as
  * well: it is below the cut anyway, and so the survivors' reports still cover it when the region
@@ -69,7 +71,7 @@ void stability_known(const struct stability *s, struct context *out);
 /* Has `region` claimed or reported to have `stamp`? */
 bool stability_has(const struct stability *s, uint32_t region, stamp_t stamp);
 
-/* Retired actors with their reports, in the order retired, as they travel: [[actor, [[region,
+/* Retired actors with their reports, in the order retired, as they travel: [[actor, [[reporter,
  * record]...]]...]. */
 void stability_encode_news(struct buf *out, const struct stability *s);
 /* Takes news in; `vv` is our context. *news tells whether anything was new. False, and nothing

@@ -322,7 +322,7 @@ Test(stability, a_claim_waits_for_every_report_and_for_the_operations)
     cr_assert_eq(stable.n, 0, "no reports");
     cr_assert_eq(stability_laggard(s, &vv), 2, "2 and 3 owe a report");
     stability_save(s, &vv);
-    stability_report(s, 3, 3, 0);
+    stability_report(s, 3, actor_make(3, 1), 0);
     stability_stable(s, &vv, &stable);
     cr_assert_eq(stable.n, 0, "one report is missing");
     cr_assert(!stability_may_take(s, 3, x, false), "nobody has reported it");
@@ -445,6 +445,41 @@ Test(stability, random_histories_notice_a_rule_left_out)
     cr_assert_gt(histories(100, false, true), 0, "fence");
 }
 
+/* Where nothing is kept on disk, a report can be lost with the memory that it speaks of. */
+Test(stability, what_only_a_lost_life_had_is_waited_for_by_nobody)
+{
+    stamp_t mine = stamp_make(5, 0, 1), x = stamp_make(6, 0, 3);
+    struct context vv = {0}, stable = {0};
+    context_raise(&vv, mine);
+    struct stability *s = stability_new(1);
+    set_regions(s);
+    stability_begin(s, 1, NULL);
+    stability_retire(s, 3, &vv);
+    stability_save(s, &vv);
+    stability_report(s, 3, actor_make(3, 1), 0);
+    stability_report(s, 3, 2, x); /* region 2 has it, and loses its memory */
+    cr_assert(stability_may_take(s, 3, x, false));
+    stability_retire(s, 2, &vv);
+    stability_save(s, &vv);
+    stability_report(s, 3, actor_make(2, 1), 0);
+    stability_claim(s, actor_make(2, 1), &vv);
+    stability_claim(s, actor_make(3, 1), &vv);
+    cr_assert(!stability_may_take(s, 3, x, false), "nobody has it any more");
+    stability_stable(s, &vv, &stable);
+    cr_assert_eq(stable.n, 0, "who does not know that 2 died may still take it on 2's word");
+    stability_report(s, 2, actor_make(2, 1), 0);
+    stability_report(s, 2, actor_make(3, 1), 0);
+    stability_stable(s, &vv, &stable);
+    cr_assert(context_covers(&stable, mine));
+    stability_report(s, 3, actor_make(3, 1), x); /* it had been taken over in time after all */
+    cr_assert(stability_may_take(s, 3, x, false));
+    stability_stable(s, &vv, &stable);
+    cr_assert_eq(stable.n, 0, "cut there, and not complete");
+    context_deinit(&vv);
+    context_deinit(&stable);
+    stability_free(s);
+}
+
 /* ------------------------------------------------------------ members, numbers, news */
 
 Test(stability, a_removed_region_holds_back_nothing_once_its_actor_is_cut)
@@ -513,7 +548,7 @@ Test(stability, a_number_starts_a_new_life_only_when_the_old_one_is_over)
     stability_save(s, &vv);
     stability_report(s, 3, 2, last);
     cr_assert(!stability_reuse(s, 3, &vv), "not cut");
-    stability_report(s, 3, 3, last);
+    stability_report(s, 3, actor_make(3, 1), last);
     cr_assert(!stability_reuse(s, 3, &vv), "not complete");
     struct buf old_news = {0}, fresh_news = {0};
     stability_encode_news(&old_news, s);
@@ -576,7 +611,7 @@ Test(stability, news_travel_and_bad_news_are_refused_whole)
         "\x91\x92\x00\x90",             /* actor 0 */
         "\x91\x92\x40\x90",             /* an actor of region 0 */
         "\x91\x92\xcd\x04\x00\x90",     /* actor 1024 */
-        "\x91\x92\x03\x91\x92\x40\x01", /* region 64 */
+        "\x91\x92\x03\x91\x92\x40\x01", /* a reporter of region 0 */
         "\x91\x92\x03\x91\x92\x01\x01", /* another actor's record */
         "\x91\x93\x03\x90\x01",         /* three things */
     };
