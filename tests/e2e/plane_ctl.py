@@ -134,7 +134,7 @@ def database(a):
         regions.append([int(number), "region%s" % number, host, int(port)])
     return [a.uid or a.port, a.name or "db%d" % a.port, a.guid, a.secret if a.guid else "", a.host, a.port, a.password,
             a.partitions, a.shards, 0x0706050403020100, 0x0F0E0D0C0B0A0908, 42, a.region, a.incarnation, a.reborn, a.version, 0,
-            False, False, a.compression, a.memory, a.backlog, a.clients, 60000, regions]
+            a.link_tls, a.client_tls, a.compression, a.memory, a.backlog, a.clients, 60000, regions]
 
 
 def named(stats):
@@ -166,6 +166,8 @@ def main():
     s.add_argument("--region", type=int, default=1)
     s.add_argument("--incarnation", type=int, default=0)
     s.add_argument("--reborn", action="store_true")
+    s.add_argument("--link-tls", action="store_true")
+    s.add_argument("--client-tls", action="store_true")
     s.add_argument("--version", type=int, default=1)
     s.add_argument("--compression", type=int, default=0)
     s.add_argument("--memory", type=int, default=0)
