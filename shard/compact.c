@@ -30,8 +30,9 @@ static void compact_one(struct shard *s, struct part *p, const struct settle_ent
         settle_push(&p->unsettled, &again);
 }
 
-#define FETCH_AHEAD 12u /* entries whose buckets are brought near */
-#define FETCH_ITEM 6u   /* fewer ahead: the buckets are here, now the keys */
+#define STABLE_BUDGET 16u /* entries looked at when told: it is told of all partitions at once */
+#define FETCH_AHEAD 12u   /* entries whose buckets are brought near */
+#define FETCH_ITEM 6u     /* fewer ahead: the buckets are here, now the keys */
 
 static void fetch_ahead(struct part *p, uint64_t ring[FETCH_AHEAD], size_t *n)
 {
@@ -78,7 +79,7 @@ void shard_stable(struct shard *s, uint32_t partition, const struct context *sta
                   struct moment now)
 {
     struct part *p = shard_part(s, partition);
-    size_t budget = COMPACT_BUDGET;
+    size_t budget = STABLE_BUDGET;
     shard_note_time(s, now);
     if (!context_eq(&p->stable, stable))
         context_copy(&p->stable, stable);

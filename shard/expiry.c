@@ -5,10 +5,11 @@
  * never noted. */
 #define PARTITION_BITS 14u
 #define WHEN_MAX (INT64_C(1) << 48)
-#define EXPIRE_BUDGET 256u /* keys deleted a tick */
-#define SWEEP_BUDGET 2048u /* entries looked at a tick */
-#define SWEEP_SLACK 1024u  /* stale entries tolerated beyond the live ones */
-#define ASK_AGAIN_MS 1000  /* another region's deletion has not come yet */
+#define EXPIRE_BUDGET 256u         /* keys deleted a tick */
+#define SWEEP_BUDGET 2048u         /* entries looked at a tick */
+#define SWEEP_SLACK 1024u          /* stale entries tolerated beyond the live ones */
+#define SINCE_NEXT_TICK UINT64_MAX /* the caller of shard_set_reachable tells no time */
+#define ASK_AGAIN_MS 1000          /* another region's deletion has not come yet */
 
 void expiry_deinit(struct expiry *e)
 {
@@ -49,7 +50,7 @@ static bool may_delete(const struct shard *s, stamp_t dot)
     uint32_t region = actor_region(stamp_actor(dot));
     if (!s->geo || region == s->region)
         return true;
-    return !(s->reachable >> region & 1) &&
+    return !(s->reachable >> region & 1) && s->mono_us >= s->unreachable_since[region] &&
            s->mono_us - s->unreachable_since[region] >= UNREACHABLE_US;
 }
 
@@ -57,8 +58,17 @@ void shard_set_reachable(struct shard *s, uint64_t regions)
 {
     for (uint32_t r = 1; r <= REGION_MAX; r++)
         if ((s->reachable >> r & 1) && !(regions >> r & 1))
-            s->unreachable_since[r] = s->mono_us;
+            s->unreachable_since[r] = SINCE_NEXT_TICK;
     s->reachable = regions;
+    s->reachable_changed = true;
+}
+
+static void note_unreachable(struct shard *s)
+{
+    for (uint32_t r = 1; r <= REGION_MAX; r++)
+        if (s->unreachable_since[r] == SINCE_NEXT_TICK)
+            s->unreachable_since[r] = s->mono_us;
+    s->reachable_changed = false;
 }
 
 static bool pop_due(struct heap *h, int64_t wall_ms, struct heap_entry *out)
@@ -114,6 +124,8 @@ bool expiry_tick(struct shard *s, struct moment now)
 {
     struct heap_entry e;
     unsigned n = 0;
+    if (s->reachable_changed)
+        note_unreachable(s);
     while (n < EXPIRE_BUDGET && (pop_due(&s->expiry.now, now.wall_ms, &e) ||
                                  pop_due(&s->expiry.sweep, now.wall_ms, &e))) {
         expire(s, &e, now.wall_ms);

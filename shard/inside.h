@@ -108,7 +108,8 @@ struct shard {
     uint32_t open_count;
     bool geo, stale, atomic, full;
     bool closing_atomic; /* the frames being closed are a transaction's */
-    bool open_big;       /* an open frame has passed FRAME_OPS_MAX */
+    bool reachable_changed;
+    bool open_big; /* an open frame has passed FRAME_OPS_MAX */
     size_t memory_max;
     uint64_t memory_asked; /* calls since `full` was computed */
     struct expiry expiry;
