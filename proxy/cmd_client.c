@@ -178,6 +178,7 @@ int64_t session_kill(struct front *f, struct port *port, uint32_t argc, const st
         if (s->id == asker)
             continue; /* it gets its reply first */
         s->dead = true;
+        f->dead++;
         port->ops->close(port, s->conn, false);
     }
     return n;

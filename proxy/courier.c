@@ -7,7 +7,9 @@
 #include <assert.h>
 
 #define BATCH_BYTES (64u << 10) /* a batch that has grown to this is posted at once */
-#define SPARES_MAX 64u          /* batches and answers kept for reuse */
+#define SPARES_MAX 64u          /* batches kept for reuse */
+#define SPARE_ANSWERS_MAX 1024u /* likewise answers, with small buffers */
+#define SPARE_ANSWER_BYTES 1024u
 #define SPARE_BYTES (128u << 10)
 #define NO_TICKET UINT32_MAX
 
@@ -121,12 +123,12 @@ void answer_free(struct courier *c, struct answer *a)
     mem_free(a->parts);
     mem_free(a->order);
     struct buf out = a->out;
-    if (c->spare_answers_count >= SPARES_MAX || out.cap > 4096) {
-        buf_deinit(&out);
-    } else {
+    bool keep = c->spare_answers_count < SPARE_ANSWERS_MAX;
+    if (keep && out.cap <= SPARE_ANSWER_BYTES)
         buf_clear(&out);
-    }
-    if (c->spare_answers_count >= SPARES_MAX) {
+    else
+        buf_deinit(&out);
+    if (!keep) {
         mem_free(a);
         return;
     }

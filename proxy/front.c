@@ -90,7 +90,7 @@ static void close_idle(struct front *f, struct port *port, struct moment now)
 
 static void free_dead(struct front *f, struct port *port, struct moment now)
 {
-    for (struct session *s = f->first, *next; s != NULL; s = next) {
+    for (struct session *s = f->first, *next; s != NULL && f->dead > 0; s = next) {
         next = s->next;
         if (s->dead)
             session_free(s, port, now);
@@ -238,8 +238,10 @@ void front_run(struct front *f, struct port *port, const struct job *job, struct
 void front_figures(struct front *f, struct figures *out, struct moment now)
 {
     out->clients += f->sessions;
-    for (const struct session *s = f->first; s != NULL; s = s->next)
+    for (const struct session *s = f->first; s != NULL; s = s->next) {
         out->input_bytes += buf_len(&s->in);
+        out->output_bytes += s->owed;
+    }
     out->connections += f->connections;
     out->refused += f->refused;
     out->commands += f->commands;

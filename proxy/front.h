@@ -74,6 +74,7 @@ struct front {
 
     struct session *first; /* all sessions of this worker, newest first */
     uint32_t sessions;
+    uint32_t dead;          /* of them killed, not yet freed */
     uint64_t ids;           /* client ids given so far on this worker */
     int64_t pause_until_ms; /* CLIENT PAUSE, wall clock; 0 none */
     bool pause_all;

@@ -65,6 +65,7 @@ void session_free(struct session *s, struct port *port, struct moment now)
     if (s->next != NULL)
         s->next->prev = s->prev;
     f->sessions--;
+    f->dead -= s->dead;
     if (s->held)
         held_unlink(s);
     partial_free(s);

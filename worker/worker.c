@@ -191,6 +191,10 @@ static void listening(struct worker *w, struct port *port, const struct event *e
         snprintf(error, sizeof error, "cannot listen on %s:%u: %s", d->config.host, d->config.port,
                  err_text(ev->err));
     }
+    if (d->listening && w->opts.index == 0)
+        port_log(port, 'I', "database %u (%s) listens on %s:%u: %u shards, %u partitions",
+                 d->config.uid, d->config.name, d->config.host, d->config.port, d->config.shards,
+                 d->config.partitions);
     uint32_t ticket = d->ticket;
     d->ticket = 0;
     change_reply(w, port, ticket, error, ev->now);

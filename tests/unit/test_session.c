@@ -239,3 +239,69 @@ Test(session, holds_back_a_client_that_asks_for_too_much)
     buf_deinit(&out);
     serve_free(s);
 }
+
+Test(session, closes_a_client_that_passes_the_output_limit)
+{
+    struct serve *s = lone();
+    struct client *c = client_new(s), *d = client_new(s);
+    expect(d, "config set client-output-buffer-limit \"normal 2mb 0 0\"\r\n", "+OK\r\n");
+    cr_expect_not_null(
+        strstr(client_ask(d, "config get client-output*\r\n"), "normal 2097152 0 0"));
+    struct buf out = {0};
+    buf_putf(&out, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100000\r\n");
+    memset(buf_reserve(&out, 100000), 'x', 100000);
+    buf_added(&out, 100000);
+    buf_putf(&out, "\r\n");
+    client_send(d, buf_bytes(&out));
+    serve_run(s, 100);
+    buf_clear(&out);
+    for (int i = 0; i < 60; i++)
+        buf_putf(&out, "get k\r\n");
+    client_send(c, buf_bytes(&out));
+    client_take(c);
+    cr_expect(client_closed(c));
+    cr_expect_str_eq(client_take(d), "+OK\r\n");
+    expect(d, "ping\r\n", "+PONG\r\n");
+    buf_deinit(&out);
+    serve_free(s);
+}
+
+Test(session, closes_idle_clients)
+{
+    struct serve *s = lone();
+    struct client *c = client_new(s), *d = client_new(s);
+    expect(d, "config set timeout 5\r\n", "+OK\r\n");
+    serve_run(s, 3000);
+    expect(d, "ping\r\n", "+PONG\r\n");
+    serve_run(s, 3000);
+    client_take(c);
+    cr_expect(client_closed(c));
+    expect(d, "ping\r\n", "+PONG\r\n");
+    serve_free(s);
+}
+
+Test(session, answers_introspection)
+{
+    struct serve *s = lone();
+    struct client *c = client_new(s);
+    expect(c, "command getkeys mset a 1 b 2\r\n", "*2\r\n$1\r\na\r\n$1\r\nb\r\n");
+    expect(c, "command getkeys ping\r\n", "-ERR The command has no key arguments\r\n");
+    cr_expect_not_null(
+        strstr(client_ask(c, "command info get nope\r\n"), "*10\r\n$3\r\nget\r\n:2\r\n"));
+    cr_expect_not_null(strstr(client_ask(c, "command docs get\r\n"), "$7\r\nsummary\r\n"));
+    cr_expect_not_null(strstr(client_ask(c, "command list filterby pattern xz*\r\n"), "*0\r\n"));
+    expect(c, "client foo\r\n", "-ERR unknown subcommand 'foo'. Try CLIENT HELP.\r\n");
+    expect(c, "client setname\r\n",
+           "-ERR wrong number of arguments for 'client|setname' command\r\n");
+    expect(
+        c, "select 0\r\nselect 1\r\nselect x\r\n",
+        "+OK\r\n-ERR DB index is out of range\r\n-ERR value is not an integer or out of range\r\n");
+    expect(c, "role\r\nwait 0 10\r\n", "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n:0\r\n");
+    const char *info = client_ask(c, "info\r\n");
+    const char *const sections[] = {"# Server",      "# Clients",  "# Memory",
+                                    "# Persistence", "# Stats",    "# Replication",
+                                    "# CPU",         "# Keyspace", "# CRDT"};
+    for (size_t i = 0; i < sizeof sections / sizeof sections[0]; i++)
+        cr_expect_not_null(strstr(info, sections[i]), "%s", sections[i]);
+    serve_free(s);
+}
