@@ -6,7 +6,7 @@
 
 struct manager;
 
-#define BDB_PARTITIONS 64u /* of each new database; the same in all regions */
+#define BDB_PARTITIONS 256u /* of each new database; the same in all regions */
 
 /*
  * The databases of this cluster: making, changing and dropping them in the cluster's state and in

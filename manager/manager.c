@@ -58,23 +58,32 @@ static void free_text(const void *p)
     mem_free(u.out);
 }
 
-void manager_free(struct manager *m, struct port *port)
+/* Whoever waits for something is told that it will not come. Nothing new is begun on the way. */
+static void cut(struct manager *m)
 {
-    if (m == NULL)
-        return;
     struct refusal why = {0};
-    refuse(&why, 503, "stopped", "the manager stops");
-    m->port = port;
-    plane_free(m->plane);
-    peer_client_free(m->peers);
     struct save_waiter *lists[] = {m->saving, m->waiting};
+    refuse(&why, 503, "stopped", "the manager stops");
+    m->cut = true;
     m->saving = m->waiting = NULL;
+    plane_cut(m->plane);
+    peer_client_cut(m->peers);
     for (unsigned i = 0; i < 2; i++)
         for (struct save_waiter *w = lists[i], *next; w != NULL; w = next) {
             next = w->next;
             done_call(w->done, &why, 0);
             mem_free(w);
         }
+}
+
+void manager_free(struct manager *m, struct port *port)
+{
+    if (m == NULL)
+        return;
+    m->port = port;
+    cut(m);
+    plane_free(m->plane);
+    peer_client_free(m->peers);
     tasks_free(m->tasks);
     discovery_free(m->discovery);
     cluster_deinit(&m->cluster);
@@ -149,6 +158,12 @@ static void write_state(struct manager *m)
 
 void manager_save(struct manager *m, struct done done)
 {
+    struct refusal why = {0};
+    if (m->cut) {
+        refuse(&why, 503, "stopped", "the manager stops");
+        done_call(done, &why, 0);
+        return;
+    }
     struct save_waiter *w = mem_zalloc(sizeof *w);
     struct save_waiter **at = &m->waiting;
     while (*at != NULL)

@@ -29,6 +29,7 @@ struct peer_client {
     uint32_t tls;
     struct peer_request *open;
     uint32_t count;
+    bool cut;
     llhttp_settings_t settings;
 };
 
@@ -197,6 +198,10 @@ void peer_client_call(struct peer_client *p, const struct peer_call *call, peer_
 {
     struct port *port = manager_port(p->m);
     uint32_t timeout_ms = call->timeout_ms ? call->timeout_ms : PEER_TIMEOUT_US / 1000;
+    if (p->cut) {
+        fn(arg, 0, NULL, "this cluster's manager stops");
+        return;
+    }
     if (p->count >= PEER_CALLS_MAX) {
         fn(arg, 0, NULL, "too many requests to other clusters are under way: try again later");
         return;
@@ -237,11 +242,14 @@ void peer_client_tick(struct peer_client *p)
     }
 }
 
-void peer_client_free(struct peer_client *p)
+void peer_client_cut(struct peer_client *p)
 {
-    if (p == NULL)
-        return;
+    p->cut = true;
     while (p->open != NULL)
         finish(p->open, "this cluster's manager stops");
+}
+
+void peer_client_free(struct peer_client *p)
+{
     mem_free(p);
 }

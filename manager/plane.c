@@ -79,11 +79,15 @@ struct plane *plane_new(struct manager *m, const char *control, const char *toke
     return p;
 }
 
+void plane_cut(struct plane *p)
+{
+    forget_channel(p, "the manager stops");
+}
+
 void plane_free(struct plane *p)
 {
     if (p == NULL)
         return;
-    forget_channel(p, "the manager stops");
     plane_stats_deinit(&p->stats);
     buf_deinit(&p->in);
     mem_free(p->host);

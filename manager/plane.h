@@ -32,6 +32,7 @@ struct plane_hooks {
 
 struct plane *plane_new(struct manager *m, const char *control, const char *token,
                         const char *const *argv, struct plane_hooks hooks);
+void plane_cut(struct plane *p); /* answers what is open: there will be no answer */
 void plane_free(struct plane *p);
 void plane_start(struct plane *p);
 void plane_child_ended(struct plane *p, int status);

@@ -186,6 +186,28 @@ static void number_instances(struct crdb_config *c, const struct instance *kept,
     c->next_instance_id = next > kept_id ? next : kept_id + 1;
 }
 
+/*
+ * A database has one listener, and TLS is on it for clients and links alike or for none
+ * (worker/README.md): a link that does not speak what the listener speaks would never come up.
+ */
+static bool tls_valid(const struct crdb_config *c, const struct bdb *there, struct refusal *why)
+{
+    bool is_on = there != NULL && strcmp(there->config.tls_mode, "enabled") == 0;
+    if (there != NULL && is_on != c->encryption)
+        return refuse(why, 406, "invalid_encryption",
+                      "encryption: %s is expected, since the database that is there has TLS %s",
+                      is_on ? "true" : "false", is_on ? "enabled" : "disabled");
+    for (uint32_t i = 0; i < c->instances_count && !c->encryption; i++) {
+        struct db_config all = c->default_db_config;
+        db_config_merge(&all, &c->instances[i].db_config);
+        if (strcmp(all.tls_mode, "enabled") == 0)
+            return refuse(why, 406, "invalid_encryption",
+                          "tls_mode: enabled needs \"encryption\": true, since clients and links "
+                          "share a port");
+    }
+    return true;
+}
+
 static bool create_valid(struct manager *m, const struct crdb_config *c, uint32_t db_uid,
                          struct refusal *why)
 {
@@ -195,7 +217,7 @@ static bool create_valid(struct manager *m, const struct crdb_config *c, uint32_
                       "name: up to 63 letters, digits and hyphens, no hyphen at either end");
     if (c->instances_count == 0 || c->instances_count > INSTANCES_MAX)
         return refuse(why, 400, "invalid_schema", "instances: 1 to %u are expected", INSTANCES_MAX);
-    if (!instances_valid(c, why))
+    if (!instances_valid(c, why) || !tls_valid(c, b, why))
         return false;
     if (crdb_config_at(c, m->cluster.name) == NULL)
         return refuse(why, 406, "local_instance_missing",
@@ -308,7 +330,7 @@ static bool apply_add(struct crdb_config *c, const struct crdb_change *change, s
         c->instances[n + i].id = c->next_instance_id++;
     }
     c->instances_count += change->add_count;
-    return instances_valid(c, why);
+    return instances_valid(c, why) && tls_valid(c, NULL, why);
 }
 
 static bool apply_overrides(struct crdb_config *c, const struct crdb_change *change,

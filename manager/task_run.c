@@ -140,7 +140,8 @@ static void answered(struct manager *m, struct task *t, struct task_member *x,
 
 static struct task *asked(struct question *q, struct task_member **x)
 {
-    struct task *t = task_find(q->m, q->task);
+    /* A manager that goes away does not undo what it began: others forget it by themselves. */
+    struct task *t = q->m->cut ? NULL : task_find(q->m, q->task);
     *x = t != NULL ? &t->members[q->member] : NULL;
     mem_free(q);
     return t != NULL && t->status == TASK_STARTED && (*x)->state == MEMBER_ASKED ? t : NULL;

@@ -115,6 +115,10 @@ Test(task, is_refused_with_the_field_that_is_wrong)
             "{'name': 'geo', 'default_db_config': {'shards_count': 65}, 'instances': [" INSTANCE(
                 "alpha", "1") "]}",
             400, "invalid_schema");
+    refused("/v1/crdbs",
+            "{'name': 'geo', 'default_db_config': {'tls_mode': 'enabled'}, 'instances': [" INSTANCE(
+                "alpha", "1") "]}",
+            406, "invalid_encryption");
     refused("/v1/crdbs", "{'name': 'geo', 'protocol_version': 2, 'instances': []}", 406,
             "not_supported");
     refused("/v1/crdbs/00000000-0000-4000-8000-000000000000/updates", "{}", 404, "crdb_not_found");
