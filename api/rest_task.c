@@ -175,10 +175,10 @@ static void report_came(void *arg, int status, json_t *body, const char *error)
         json_array_set(p->c->result, p->place, theirs);
     } else {
         snprintf(text, sizeof text, "it answered with HTTP status %d", status);
-        json_array_append_new(p->c->result,
-                              json_pack("{s:s, s:s, s:i, s:s}", "guid", p->c->guid, "cluster_name",
-                                        p->cluster, "instance_id", (int)p->id, "connection_error",
-                                        status == 0 ? error : text));
+        json_array_set_new(p->c->result, p->place,
+                           json_pack("{s:s, s:s, s:i, s:s}", "guid", p->c->guid, "cluster_name",
+                                     p->cluster, "instance_id", (int)p->id, "connection_error",
+                                     status == 0 ? error : text));
     }
     report_ready(p->c);
     mem_free(p);

@@ -36,7 +36,7 @@ struct manager {
     struct save_waiter *saving;  /* whose change is in the write under way */
     struct save_waiter *waiting; /* whose change goes with the next */
     uint64_t tick_us;            /* of the next tick */
-    bool cut; /* being freed: whoever asks for anything is refused */
+    bool cut;                    /* being freed: whoever asks for anything is refused */
     bool stopping;
     uint64_t stopping_us;
     int exit_status;

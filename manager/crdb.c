@@ -497,3 +497,11 @@ void crdb_tick(struct manager *m)
         if (i <= m->cluster.crdbs_count)
             tick_one(m, m->cluster.crdbs[i - 1]);
 }
+
+void crdb_cut(struct manager *m)
+{
+    struct refusal why = {0};
+    refuse(&why, 503, "stopped", "the manager stops");
+    for (uint32_t i = 0; i < m->cluster.crdbs_count; i++)
+        end_drain(m->cluster.crdbs[i], &why);
+}

@@ -45,6 +45,8 @@ bool crdb_message_read(const json_t *body, struct crdb_message *out, struct refu
 void crdb_participate(struct manager *m, const struct crdb_message *msg, struct done done);
 /* Where peers reach the local instance. */
 bool crdb_endpoint(const struct manager *m, const char *guid, char host[256], uint16_t *port);
+/* The manager goes: regions that wait to leave are told so. */
+void crdb_cut(struct manager *m);
 /* Expiry of what was prepared; draining. Once a second. */
 void crdb_tick(struct manager *m);
 

@@ -68,6 +68,7 @@ static void cut(struct manager *m)
     m->saving = m->waiting = NULL;
     plane_cut(m->plane);
     peer_client_cut(m->peers);
+    crdb_cut(m);
     for (unsigned i = 0; i < 2; i++)
         for (struct save_waiter *w = lists[i], *next; w != NULL; w = next) {
             next = w->next;

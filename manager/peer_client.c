@@ -249,7 +249,4 @@ void peer_client_cut(struct peer_client *p)
         finish(p->open, "this cluster's manager stops");
 }
 
-void peer_client_free(struct peer_client *p)
-{
-    mem_free(p);
-}
+void peer_client_free(struct peer_client *p) { mem_free(p); }

@@ -39,11 +39,13 @@ struct peer_call {
 typedef void peer_reply_fn(void *arg, int status, json_t *body, const char *error);
 
 struct peer_client *peer_client_new(struct manager *m);
-void peer_client_cut(struct peer_client *p); /* answers what is open, and all to come, with status 0 */
+void peer_client_cut(
+    struct peer_client *p); /* answers what is open, and all to come, with status 0 */
 void peer_client_free(struct peer_client *p);
 /* False: the TLS settings are unusable; *why tells. */
 bool peer_client_start(struct peer_client *p, const struct tls_opts *tls, struct refusal *why);
-void peer_client_call(struct peer_client *p, const struct peer_call *call, peer_reply_fn *fn, void *arg);
+void peer_client_call(struct peer_client *p, const struct peer_call *call, peer_reply_fn *fn,
+                      void *arg);
 void peer_client_tick(struct peer_client *p);
 
 #endif

@@ -79,10 +79,7 @@ struct plane *plane_new(struct manager *m, const char *control, const char *toke
     return p;
 }
 
-void plane_cut(struct plane *p)
-{
-    forget_channel(p, "the manager stops");
-}
+void plane_cut(struct plane *p) { forget_channel(p, "the manager stops"); }
 
 void plane_free(struct plane *p)
 {

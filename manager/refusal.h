@@ -17,7 +17,8 @@ struct refusal {
 bool refuse(struct refusal *why, int status, const char *code, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Replaces all but printable ASCII by '?': texts of peers and users end up in JSON, logs and terminals. */
+/* Replaces all but printable ASCII by '?': texts of peers and users end up in JSON, logs and
+ * terminals. */
 void text_plain(char *s);
 
 /* What an operation that takes time answers, exactly once: `why` is NULL when it was done; `uid` of
