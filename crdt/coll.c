@@ -73,6 +73,20 @@ static struct cell *packed_find(const struct coll *c, struct bytes name)
     return NULL;
 }
 
+/* Pushes and pops are at the ends: look there before descending. */
+static struct cell *large_list_find(const struct tree *t, struct bytes name)
+{
+    struct cell *first = tree_at(t, 0), *last = tree_at(t, t->count - 1);
+    int order = bytes_cmp(name, cell_name(first));
+    if (order <= 0)
+        return order == 0 ? first : NULL;
+    order = bytes_cmp(name, cell_name(last));
+    if (order >= 0)
+        return order == 0 ? last : NULL;
+    struct cell *found = tree_at(t, tree_partition(t, list_below, &name));
+    return found && bytes_eq(cell_name(found), name) ? found : NULL;
+}
+
 void coll_seek(const struct coll *c, struct bytes name, struct place *out)
 {
     *out = (struct place){0};
@@ -88,9 +102,7 @@ void coll_seek(const struct coll *c, struct bytes name, struct place *out)
         out->cell = table_get(&l->table, out->hash, name);
         return;
     }
-    struct cell *found = tree_at(&l->tree, tree_partition(&l->tree, list_below, &name));
-    if (found && bytes_eq(cell_name(found), name))
-        out->cell = found;
+    out->cell = large_list_find(&l->tree, name);
 }
 
 const struct cell *coll_by_rank(const struct coll *c, size_t rank)
