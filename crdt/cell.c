@@ -154,17 +154,7 @@ bool cell_extend(struct cell *c, stamp_t stamp, int64_t amount, stamp_t base)
     if (v.form == CELL_COUNT)
         return stamp_actor(view_dot(c, &v, base)) == actor &&
                extend_at(p + cell_dot_size(c), stamp, amount);
-    if (v.form != CELL_WIDE || !(*p & WIDE_INTS))
-        return false;
-    size_t nseg, nsib;
-    const uint8_t *q = varint_read(p + 1, &nseg);
-    q = varint_read(q, &nsib) + 1;
-    uint8_t *last = NULL;
-    p += q - v.payload.p;
-    for (size_t i = 0; i < nseg; i++, p += WIDE_INT_BYTES)
-        if (stamp_actor(load_u64(p)) == actor)
-            last = p + 8;
-    return last != NULL && extend_at(last, stamp, amount);
+    return v.form == CELL_WIDE && reg_wide_extend(p, stamp, amount);
 }
 
 void image_raise(struct context *ctx, const struct image *im)

@@ -135,8 +135,8 @@ struct cell *cell_new(const struct heading *h, const struct image *im); /* own a
 /* A copy under another heading. Not for short dots. */
 struct cell *cell_copy(const struct heading *h, const struct cell *c);
 
-/* Adds to the newest segment of the stamp's actor in place: CELL_COUNT, and CELL_WIDE with integers
- * only. False when that cannot be done; nothing changed then. */
+/* Adds to the newest segment of the stamp's actor in place. False when that cannot be done; nothing
+ * changed then. */
 bool cell_extend(struct cell *c, stamp_t stamp, int64_t amount, stamp_t base);
 
 /* The image of a register's contents: the smallest form that can hold it. reg_empty must be false.

@@ -77,70 +77,91 @@ static struct buf *own(struct reg *r)
 
 /* ------------------------------------------------------------ the bytes of CELL_WIDE */
 
+/* A segment: `to`, a tag, the distance to `from` in as many bytes as the tag's low half says, the
+ * amount as its high half says: an int64 in 0..8 bytes (zigzag), or one of these. Distances between
+ * one actor's stamps are multiples of 1024. */
+enum { TAG_INT = 9, TAG_REAL, TAG_RANKS };
+#define SPAN_SHIFT 10
+
+static unsigned uint_size(uint64_t v)
+{
+    return v == 0 ? 0 : (unsigned)(71 - __builtin_clzll(v)) / 8;
+}
+
+static uint64_t zigzag(int64_t v) { return (uint64_t)v << 1 ^ (uint64_t)(v >> 63); }
+
+static int64_t unzigzag(uint64_t v) { return (int64_t)(v >> 1 ^ (0 - (v & 1))); }
+
+static unsigned span_size(const struct segment *s)
+{
+    return uint_size((s->to - s->from) >> SPAN_SHIFT);
+}
+
 static size_t amount_size(const struct segment *s)
 {
     switch (s->kind) {
     case AMOUNT_INT64:
-        return 8;
+        return uint_size(zigzag((int64_t)s->num));
     case AMOUNT_INT:
-        return 16;
+        return sizeof s->num;
     case AMOUNT_REAL:
-        return sizeof(long double);
+        return sizeof s->real;
     default:
         return varint_size(s->ranks.n) + s->ranks.n;
     }
 }
 
-static bool all_ints(const struct reg *r)
-{
-    for (uint32_t i = 0; i < r->nseg; i++)
-        if (r->seg[i].kind != AMOUNT_INT64)
-            return false;
-    return true;
-}
-
 size_t reg_wide_size(const struct reg *r)
 {
     size_t n = 2 + varint_size(r->nseg) + varint_size(r->nsib);
-    size_t kind = all_ints(r) ? 0 : 1;
     for (uint32_t i = 0; i < r->nseg; i++)
-        n += kind + 16 + amount_size(&r->seg[i]);
+        n += 9 + span_size(&r->seg[i]) + amount_size(&r->seg[i]);
     for (uint32_t i = 0; i < r->nsib; i++)
         n += 8 + varint_size(r->sib[i].val.n) + r->sib[i].val.n;
     return n;
 }
 
-static uint8_t *amount_write(uint8_t *p, const struct segment *s)
+static void amount_write(uint8_t *p, const struct segment *s)
 {
-    size_t n = amount_size(s);
-    if (s->kind == AMOUNT_INT64) {
-        store_u64(p, (uint64_t)(int64_t)s->num);
-    } else if (s->kind == AMOUNT_INT) {
-        memcpy(p, &s->num, n);
-    } else if (s->kind == AMOUNT_REAL) {
-        memcpy(p, &s->real, n);
-    } else {
-        uint8_t *at = varint_write(p, s->ranks.n);
+    uint64_t zz = zigzag((int64_t)s->num);
+    switch (s->kind) {
+    case AMOUNT_INT64:
+        memcpy(p, &zz, uint_size(zz));
+        break;
+    case AMOUNT_INT:
+        memcpy(p, &s->num, sizeof s->num);
+        break;
+    case AMOUNT_REAL:
+        memcpy(p, &s->real, sizeof s->real);
+        break;
+    default:
+        p = varint_write(p, s->ranks.n);
         if (s->ranks.n)
-            memcpy(at, s->ranks.p, s->ranks.n);
+            memcpy(p, s->ranks.p, s->ranks.n);
     }
-    return p + n;
+}
+
+static uint8_t *segment_write(uint8_t *p, const struct segment *s)
+{
+    uint64_t span = (s->to - s->from) >> SPAN_SHIFT;
+    unsigned span_n = span_size(s);
+    size_t n = amount_size(s);
+    unsigned tag = s->kind == AMOUNT_INT64 ? (unsigned)n : TAG_INT + s->kind - (unsigned)AMOUNT_INT;
+    store_u64(p, s->to);
+    p[8] = (uint8_t)(span_n | tag << 4);
+    memcpy(p + 9, &span, span_n);
+    amount_write(p + 9 + span_n, s);
+    return p + 9 + span_n + n;
 }
 
 void reg_wide_write(const struct reg *r, uint8_t *p)
 {
-    bool ints = all_ints(r);
-    *p++ = (uint8_t)((r->queued ? WIDE_QUEUED : 0u) | (ints ? WIDE_INTS : 0u));
+    *p++ = r->queued ? WIDE_QUEUED : 0;
     p = varint_write(p, r->nseg);
     p = varint_write(p, r->nsib);
     *p++ = r->type;
-    for (uint32_t i = 0; i < r->nseg; i++) {
-        if (!ints)
-            *p++ = r->seg[i].kind;
-        store_u64(p, r->seg[i].from);
-        store_u64(p + 8, r->seg[i].to);
-        p = amount_write(p + 16, &r->seg[i]);
-    }
+    for (uint32_t i = 0; i < r->nseg; i++)
+        p = segment_write(p, &r->seg[i]);
     for (uint32_t i = 0; i < r->nsib; i++) {
         struct bytes val = r->sib[i].val;
         store_u64(p, r->sib[i].dot);
@@ -151,27 +172,59 @@ void reg_wide_write(const struct reg *r, uint8_t *p)
     }
 }
 
-static const uint8_t *segment_read(const uint8_t *p, bool ints, struct segment *s)
+static const uint8_t *segment_read(const uint8_t *p, struct segment *s)
 {
-    s->kind = ints ? AMOUNT_INT64 : *p++;
-    s->from = load_u64(p);
-    s->to = load_u64(p + 8);
-    p += 16;
-    switch (s->kind) {
-    case AMOUNT_INT64:
-        s->num = (int64_t)load_u64(p);
-        return p + 8;
-    case AMOUNT_INT:
+    unsigned span_n = p[8] & 15u, tag = p[8] >> 4;
+    uint64_t span = 0, zz = 0;
+    s->to = load_u64(p);
+    memcpy(&span, p + 9, span_n);
+    s->from = s->to - (span << SPAN_SHIFT);
+    p += 9 + span_n;
+    switch (tag) {
+    case TAG_INT:
+        s->kind = AMOUNT_INT;
         memcpy(&s->num, p, sizeof s->num);
         return p + sizeof s->num;
-    case AMOUNT_REAL:
+    case TAG_REAL:
+        s->kind = AMOUNT_REAL;
         memcpy(&s->real, p, sizeof s->real);
         return p + sizeof s->real;
-    default:
+    case TAG_RANKS:
+        s->kind = AMOUNT_RANKS;
         p = varint_read(p, &s->ranks.n);
         s->ranks.p = p;
         return p + s->ranks.n;
+    default:
+        s->kind = AMOUNT_INT64;
+        memcpy(&zz, p, tag);
+        s->num = unzigzag(zz);
+        return p + tag;
     }
+}
+
+bool reg_wide_extend(uint8_t *wide, stamp_t stamp, int64_t amount)
+{
+    size_t nseg, nsib;
+    const uint8_t *p = varint_read(wide + 1, &nseg), *found = NULL;
+    struct segment s, last = {0};
+    p = varint_read(p, &nsib) + 1;
+    for (size_t i = 0; i < nseg; i++) {
+        const uint8_t *at = p;
+        p = segment_read(p, &s);
+        if (stamp_actor(s.to) == stamp_actor(stamp)) {
+            found = at;
+            last = s;
+        }
+    }
+    int64_t sum;
+    if (found == NULL || last.kind != AMOUNT_INT64 ||
+        __builtin_add_overflow((int64_t)last.num, amount, &sum))
+        return false;
+    struct segment grown = {.from = last.from, .to = stamp, .kind = AMOUNT_INT64, .num = sum};
+    if (span_size(&grown) != span_size(&last) || amount_size(&grown) != amount_size(&last))
+        return false;
+    segment_write(wide + (found - wide), &grown);
+    return true;
 }
 
 static void open_wide(struct reg *r, const uint8_t *p)
@@ -183,7 +236,7 @@ static void open_wide(struct reg *r, const uint8_t *p)
     r->type = *p++;
     r->queued = (flags & WIDE_QUEUED) != 0;
     for (size_t i = 0; i < nseg; i++)
-        p = segment_read(p, (flags & WIDE_INTS) != 0, reg_push_segment(r));
+        p = segment_read(p, reg_push_segment(r));
     for (size_t i = 0; i < nsib; i++) {
         stamp_t dot = load_u64(p);
         size_t n;

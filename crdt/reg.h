@@ -12,10 +12,9 @@
  * that was opened, and from the operation or register that was merged in.
  *
  * A CELL_WIDE payload, in the machine's order:
- *   flags u8 (WIDE_QUEUED: awaits compaction; WIDE_INTS: all amounts are int64)
+ *   flags u8 (WIDE_QUEUED: awaits compaction)
  *   varint number of segments, varint number of siblings, type u8 (enum type)
- *   segments by (actor, to):   [kind u8, unless WIDE_INTS], from, to, amount
- *                              amount: 8 or 16 bytes, a long double, or varint and bytes
+ *   segments by (actor, to):   to, tag, distance to `from`, amount (see segment_write)
  *   siblings by dot:           dot, varint, bytes
  */
 struct sibling {
@@ -47,14 +46,15 @@ struct reg {
 };
 
 #define WIDE_QUEUED 1u
-#define WIDE_INTS 2u
-#define WIDE_INT_BYTES 24u /* a segment then */
 
 void reg_init(struct reg *r, uint8_t type);
 void reg_open(struct reg *r, uint8_t type, const struct cell *c, stamp_t base); /* c NULL: empty */
 void reg_close(struct reg *r);
 size_t reg_wide_size(const struct reg *r);
 void reg_wide_write(const struct reg *r, uint8_t *p);
+/* Adds to the newest segment of the stamp's actor, where it stands in the payload. False, and
+ * nothing changed, when there is none, or it is no int64, or would take more bytes. */
+bool reg_wide_extend(uint8_t *wide, stamp_t stamp, int64_t amount);
 
 static inline bool reg_empty(const struct reg *r) { return r->nsib == 0 && r->nseg == 0; }
 

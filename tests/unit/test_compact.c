@@ -43,7 +43,7 @@ Test(compact, a_counter_of_three_regions_takes_little)
     settle(w);
     char room[64];
     cr_assert_str_eq(peers_text(&w->at[0], 0, room), "90000");
-    cr_assert_leq(value_memory(w->at[0].keys[0]), 112); /* of which the key's name is 7 bytes */
+    cr_assert_leq(value_memory(w->at[0].keys[0]), 80); /* whose name is 7 bytes */
     peers_free(w);
 }
 
