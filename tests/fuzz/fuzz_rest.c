@@ -28,7 +28,8 @@ static void read_body(struct bytes b)
     struct db_config *db = mem_zalloc(sizeof *db);
     struct crdb_config *crdb = mem_zalloc(sizeof *crdb);
     db_config_read(body, db, "", &why);
-    crdb_config_read(body, crdb, &why);
+    if (crdb_config_read(body, crdb, &why))
+        crdb_config_deinit(crdb);
     mem_free(db);
     mem_free(crdb);
     json_decref(body);

@@ -236,3 +236,25 @@ Test(position, says_no_when_a_path_would_be_too_long)
     buf_deinit(&out);
     position_runs_free(runs);
 }
+
+Test(position, an_own_run_with_an_offset_never_given_out_is_not_extended)
+{
+    struct position_runs *runs = position_runs_new();
+    struct buf mine = {0}, forged = {0}, out = {0};
+    cr_assert(position_between(&mine, none, none, stamp(1), runs));
+    struct position_step s = position_step(buf_bytes(&mine), 0);
+    s.offset = 100;
+    position_put(&forged, s);
+    cr_assert(position_between(&out, buf_bytes(&forged), none, stamp(1), runs));
+    cr_assert_gt(bytes_cmp(buf_bytes(&out), buf_bytes(&forged)), 0);
+    buf_clear(&out);
+    s.offset = -100;
+    buf_clear(&forged);
+    position_put(&forged, s);
+    cr_assert(position_between(&out, none, buf_bytes(&forged), stamp(1), runs));
+    cr_assert_lt(bytes_cmp(buf_bytes(&out), buf_bytes(&forged)), 0);
+    buf_deinit(&mine);
+    buf_deinit(&forged);
+    buf_deinit(&out);
+    position_runs_free(runs);
+}
