@@ -37,7 +37,7 @@ static void unavailable(struct call *c, unsigned health, int64_t lag_ms, int64_t
     snprintf(code, sizeof code, "bdb_unavailable%s%s%s", shard ? "_shard_unreachable" : "",
              port ? "_port_unbound" : "", health == BDB_LAGGING ? "_lag" : "");
     if (health == BDB_NO_PLANE)
-        snprintf(text, sizeof text, "the data plane is being started");
+        snprintf(text, sizeof text, "the data plane does not answer or is being started");
     else if (health == BDB_LAGGING && lag_ms < 0)
         snprintf(text, sizeof text, "a link to another region is not up");
     else if (health == BDB_LAGGING)

@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#define STALE_US 3000000u /* older statistics say nothing: the plane is stuck */
+
 /* Worst first: what a database's link is when its shards' links differ. */
 static const char *const states[] = {"refused",   "quarantined", "down",   "connecting",
                                      "handshake", "transfer",    "paused", "up"};
@@ -96,7 +98,9 @@ unsigned bdb_health(const struct manager *m, const struct bdb *b, int64_t tolera
     const struct plane_db_stats *s = bdb_stats(m, b->uid);
     if (lag_ms != NULL)
         *lag_ms = 0;
-    if (!plane_is_ready(m->plane) || s == NULL)
+    uint64_t taken_us;
+    plane_stats(m->plane, &taken_us);
+    if (!plane_is_ready(m->plane) || s == NULL || m->now.mono_us - taken_us > STALE_US)
         return BDB_NO_PLANE;
     unsigned health = (s->listening ? 0 : BDB_PORT_UNBOUND) | shards_health(m, b);
     if (tolerance_ms >= 0) {

@@ -17,6 +17,7 @@
 #define ANSWER_US 20000000u /* a plane that is silent for so long is given up */
 #define STOP_US 5000000u
 #define STATS_EVERY_US 1000000u
+#define STATS_WAIT_US 1500000u /* who waits for statistics waits no longer */
 #define ASKS_MAX 1024u
 
 struct ask {
@@ -396,6 +397,11 @@ void plane_tick(struct plane *p)
             drop_channel(p, "it does not answer");
             return;
         }
+    if (p->asking && p->waiters != NULL && now - p->asked_us > STATS_WAIT_US) {
+        struct refusal why = {0};
+        refuse(&why, 503, "plane_unavailable", "the data plane does not answer");
+        release_waiters(p, &why);
+    }
     if (p->state == PLANE_READY && now - p->asked_us >= STATS_EVERY_US)
         ask_stats(p);
 }
