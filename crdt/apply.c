@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "crdt/elem.h"
+#include "crdt/hll.h"
 
 /*
  * Two ways lead through every operation: the short ones, for a key of one type (or none) where
@@ -434,9 +435,28 @@ uint8_t value_increment_flags(const struct cell *key, enum type type, struct byt
         return OPF_EXTEND;
     /* A sum that no operation could carry goes on as separate segments. */
     __int128 limit = INT64_MAX / 2;
-    if (own < ABSORB_AT || type == TYPE_HLL || (!sum.real && (sum.num > limit || sum.num < -limit)))
+    if (own < ABSORB_AT || (!sum.real && (sum.num > limit || sum.num < -limit)))
         return 0;
     *sum_i = sum.real ? 0 : (int64_t)sum.num;
     *sum_r = sum.real ? sum.x : (long double)sum.num;
     return OPF_ABSORB;
+}
+
+void value_own_ranks(const struct cell *key, uint32_t actor, struct bytes ranks, struct buf *out)
+{
+    struct reg r;
+    struct buf joined = {0};
+    buf_put_bytes(out, ranks);
+    reg_open(&r, TYPE_HLL, key_register(key, TYPE_HLL), 0);
+    for (uint32_t i = 0; i < r.nseg; i++) {
+        if (stamp_actor(r.seg[i].to) != actor)
+            continue;
+        buf_clear(&joined);
+        ranks_join(&joined, buf_bytes(out), r.seg[i].ranks);
+        struct buf swap = *out;
+        *out = joined;
+        joined = swap;
+    }
+    reg_close(&r);
+    buf_deinit(&joined);
 }

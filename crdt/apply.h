@@ -67,6 +67,9 @@ struct cell *value_drop_deadline(struct cell *key, const struct surroundings *s)
  * elem is empty for OP_INCR(F)/OP_PFADD. */
 uint8_t value_increment_flags(const struct cell *key, enum type type, struct bytes elem,
                               uint32_t actor, stamp_t closed, int64_t *sum_i, long double *sum_r);
+/* For OP_PFADD with ABSORB: appends `ranks` joined with all segments of the actor, to be sent
+ * instead. */
+void value_own_ranks(const struct cell *key, uint32_t actor, struct bytes ranks, struct buf *out);
 
 /*
  * Full state of one key, for state transfer: appended / read back / joined. A state carries all

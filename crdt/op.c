@@ -33,7 +33,7 @@ static const struct {
     [OP_ZREM] = {"ZREM", .elem = true, .flags = OPF_FRESH},
     [OP_LINS] = {"LINS", .elem = true, .arg = ARG_VAL, .flags = OPF_FRESH},
     [OP_LREM] = {"LREM", .elem = true, .flags = OPF_FRESH},
-    [OP_PFADD] = {"PFADD", .arg = ARG_VAL, .flags = OPF_FRESH | OPF_EXTEND},
+    [OP_PFADD] = {"PFADD", .arg = ARG_VAL, .flags = OPF_FRESH | OPF_EXTEND | OPF_ABSORB},
     [OP_FLUSH] = {"FLUSH", .no_key = true},
 };
 

@@ -37,7 +37,8 @@ enum op_flag {
     OPF_KEEPTTL = 2, /* OP_SET: leave the deadline */
     OPF_EXTEND =
         4, /* increments, OP_PFADD: merge into the writer's own newest segment (same open frame) */
-    OPF_ABSORB = 8, /* increments: num/real is the sum of all own segments, which it replaces */
+    OPF_ABSORB = 8, /* increments: num/real is the sum of all own segments, which it replaces;
+                       OP_PFADD: val is their union */
 };
 
 #define DEADLINE_NEVER INT64_MAX

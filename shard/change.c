@@ -72,7 +72,7 @@ void change_clear(struct shard *s, struct part *p)
 
 /* Whether to extend, absorb or add a segment (crdt/apply.h). Sums that would leave 64 bits are not
  * absorbed. */
-static void choose_segment(const struct shard *s, const struct part *p, const struct cell *key,
+static void choose_segment(struct shard *s, const struct part *p, const struct cell *key,
                            struct op *op)
 {
     int64_t sum_i = 0;
@@ -83,7 +83,11 @@ static void choose_segment(const struct shard *s, const struct part *p, const st
                                                                      : TYPE_HLL;
     uint8_t flags =
         value_increment_flags(key, type, op->elem, s->clock.actor, p->closed, &sum_i, &sum_r);
-    if (flags & OPF_ABSORB) {
+    if ((flags & OPF_ABSORB) && type == TYPE_HLL) {
+        buf_clear(&s->ranks);
+        value_own_ranks(key, s->clock.actor, op->val, &s->ranks);
+        op->val = buf_bytes(&s->ranks);
+    } else if (flags & OPF_ABSORB) {
         bool is_int = op->kind == OP_INCR || op->kind == OP_HINCR;
         if (is_int && __builtin_add_overflow(op->num, sum_i, &op->num))
             return;

@@ -61,7 +61,8 @@ static bool raises(const uint8_t ranks[HLL_REGISTERS], struct bytes pairs)
 }
 
 /* As with SADD, what changes nothing here is sent all the same: it survives a removal made
- * elsewhere meanwhile. */
+ * elsewhere meanwhile. Where there is no elsewhere it is spared, since rewriting 16384 registers is
+ * dear. */
 static void pfadd(struct call *c)
 {
     struct key k;
@@ -82,7 +83,7 @@ static void pfadd(struct call *c)
         show(&k, ranks);
         changed = raises(ranks, buf_bytes(&pairs));
     }
-    if (k.cell == NULL || buf_len(&pairs) > 0)
+    if (changed || (call_is_shared(c) && buf_len(&pairs) > 0))
         key_elem(c, &k, OP_PFADD, bytes_of(NULL, 0), buf_bytes(&pairs));
     buf_deinit(&pairs);
     reply_int(c->reply, changed);

@@ -120,6 +120,7 @@ struct shard {
     struct rng rng;
     struct position_runs *runs;
     struct buf name;  /* scratch: a key's name that outlives its cell */
+    struct buf ranks; /* scratch: what absorbs the segments of a HyperLogLog */
     struct op *ops;   /* scratch of shard_take */
     uint64_t *hashes; /* of their keys */
     size_t ops_cap;

@@ -57,6 +57,8 @@ bool key_is(struct call *c, const struct key *k, enum type type)
 
 struct rng *call_rng(struct call *c) { return &c->shard->rng; }
 
+bool call_is_shared(const struct call *c) { return c->shard->geo; }
+
 /* ------------------------------------------------------------ changing */
 
 void key_op(struct call *c, struct key *k, struct op *op)

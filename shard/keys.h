@@ -46,6 +46,7 @@ void key_copy(struct call *c, const struct key *from, struct key *to);
 bool key_position(struct call *c, const struct key *k, struct bytes left, struct bytes right,
                   struct buf *out);
 struct rng *call_rng(struct call *c);
+bool call_is_shared(const struct call *c); /* other regions hold this database too */
 /* Cursors of SCAN, HSCAN ...: table_scan's, below 2^53, so that clients which keep numbers as
  * doubles return them unharmed. cursor_arg replies "ERR invalid cursor" and returns false when it
  * is no number. */

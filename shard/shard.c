@@ -80,6 +80,7 @@ void shard_free(struct shard *s)
     position_runs_free(s->runs);
     log_free(s->log);
     buf_deinit(&s->name);
+    buf_deinit(&s->ranks);
     mem_free(s->ops);
     mem_free(s->hashes);
     mem_free(s->open);

@@ -100,6 +100,8 @@ static void choose_flags(struct peers_region *r, const struct cell *cell, struct
     if (is_increment(op->kind))
         op->flags |= value_increment_flags(cell, increment_type(op->kind), op->elem, r->actor,
                                            r->closed, &i, &x);
+    if (op->kind == OP_PFADD)
+        op->flags &= (uint8_t)~OPF_ABSORB; /* its union is the shard's to make */
     if ((op->flags & OPF_ABSORB) && (op->kind == OP_INCR || op->kind == OP_HINCR))
         op->num += i;
     else if (op->flags & OPF_ABSORB)

@@ -126,3 +126,24 @@ Test(cmd_hll, adds_are_united_and_survive_a_concurrent_delete)
     expect(&other, "PFCOUNT h", "1");
     run_stop(&other);
 }
+
+/* Without it every frame would leave a segment for as long as a peer is out of reach. */
+Test(cmd_hll, many_additions_are_absorbed_into_one)
+{
+    struct run other, *both[] = {&r, &other};
+    char line[64];
+    run_start(&other, 2, true);
+    for (unsigned i = 0; i < 1000; i++) {
+        snprintf(line, sizeof line, "PFADD h e%u", i);
+        run(&r, line);
+        shard_close_frames(r.shard, r.now);
+    }
+    expect(&r, "PFCOUNT h", "1008");
+    run_sync(both, 2);
+    expect(&other, "PFCOUNT h", "1008");
+    expect(&other, "DEL h", "1");
+    expect(&r, "PFADD h e1", "0");
+    run_sync(both, 2);
+    expect(&r, "PFCOUNT h", "1");
+    run_stop(&other);
+}
