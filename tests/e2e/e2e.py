@@ -327,6 +327,35 @@ def test_curl_http_1_and_2():
         assert out.endswith("400"), out
 
 
+def test_encrypted_links():
+    with Regions(2) as (a, b):
+        task = cluster.wait_task(a.node, a.node.rest("POST", "/v1/crdbs", {
+            "name": "geo", "encryption": True, "default_db_config": {"memory_size": 0}, "instances": [a.member(), b.member()]}))
+        assert task["status"] == "finished", task
+
+        def cli(r, *args):
+            return subprocess.run(["redis-cli", "--tls", "--insecure", "-p", str(r.db), *args], capture_output=True, text=True, timeout=30).stdout.strip()
+        assert cli(a, "SET", "k", "v") == "OK"
+        eventually("it arrives over TLS", lambda: cli(b, "GET", "k") == "v")
+        got, _ = raw(a.db, b"PING\r\n", 1)
+        assert b"PONG" not in got, "the port of an encrypted database must not answer in clear"
+
+
+def test_lab_against_running_regions():
+    shared = pathlib.Path(os.environ.get("SHARED", cluster.ROOT.parent / "shared")) / "scenarios"
+    with Regions(3) as rs:
+        guid = geo(rs)
+        files = [str(shared / f"{n}.scn") for n in ("sets", "hashes", "strings", "lists", "sorted_sets", "keys", "hyperloglogs", "topology")]
+        with tempfile.NamedTemporaryFile("w") as slow:
+            later = (cluster.ROOT / "tests/scenarios/later.txt").read_text()
+            slow.write(later + "\ntopology.scn both sides of a long partition keep their writes\n")  # an hour of real time
+            slow.flush()
+            out = subprocess.run([BINARY, "lab", "run", "--live", guid, "--url", f"https://127.0.0.1:{rs[0].node.rest_port}", "--user", USER,
+                                  "--password", PASSWORD, "--except", slow.name, *files], capture_output=True, text=True, timeout=200)
+        assert out.returncode == 0, out.stdout + out.stderr
+        assert int(out.stdout.strip().split("\n")[-1].split()[0]) >= 40, out.stdout
+
+
 def raw(to, data, wait=2):
     with socket.create_connection(("127.0.0.1", to), timeout=wait) as s:
         s.sendall(data)
