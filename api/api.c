@@ -28,6 +28,7 @@ struct api {
     uint32_t count;
 };
 
+static void admit(void *arg, struct exchange *x);
 static void request(void *arg, struct exchange *x);
 
 /* ------------------------------------------------------------ connections */
@@ -102,7 +103,7 @@ static void api_open(void *self, const struct event *ev)
     }
     struct http_conn *h = mem_zalloc(sizeof *h);
     struct http_sink sink = {
-        .arg = h, .request = request, .out = sink_out, .answered = sink_answered};
+        .arg = h, .admit = admit, .request = request, .out = sink_out, .answered = sink_answered};
     *h = (struct http_conn){.owner = {.step = conn_step},
                             .api = a,
                             .id = ev->conn,
@@ -202,24 +203,39 @@ static void fail(struct call *c, enum route_result r)
     }
 }
 
-/* True when the call may go on; otherwise it has been answered. */
-static bool authorised(struct call *c)
+static enum auth_result check_credentials(struct manager *m, const struct exchange *x,
+                                          const struct user **who)
 {
     struct buf scratch = {0};
     struct bytes name, password;
     enum auth_result r = AUTH_WRONG;
-    struct cluster *cluster = manager_cluster(c->m);
-    if (!cluster->bootstrapped) {
+    if (auth_basic_decode(buf_bytes(&x->authorization), &scratch, &name, &password))
+        r = auth_check(manager_auth(m), manager_cluster(m), name, password, manager_now(m).mono_us,
+                       who);
+    buf_deinit(&scratch);
+    return r;
+}
+
+/* A body is only taken in from who may send one; others' are read just far enough for an answer. */
+static void admit(void *arg, struct exchange *x)
+{
+    struct http_conn *h = arg;
+    const struct user *who;
+    if (check_credentials(h->api->m, x, &who) != AUTH_OK)
+        x->body_max = HTTP_BODY_STRANGER;
+}
+
+/* True when the call may go on; otherwise it has been answered. */
+static bool authorised(struct call *c)
+{
+    if (!manager_cluster(c->m)->bootstrapped) {
         if (c->match.route->flags & ROUTE_BOOTSTRAP)
             return true;
         call_fail(c, 503, "not_bootstrapped",
                   "this node is in no cluster: POST /v1/bootstrap/create_cluster first");
         return false;
     }
-    if (auth_basic_decode(buf_bytes(&c->x->authorization), &scratch, &name, &password))
-        r = auth_check(manager_auth(c->m), cluster, name, password, manager_now(c->m).mono_us,
-                       &c->user);
-    buf_deinit(&scratch);
+    enum auth_result r = check_credentials(c->m, c->x, &c->user);
     if (r == AUTH_WRONG)
         call_fail(c, 401, "unauthorized", "user name and password of this cluster are needed");
     else if (r == AUTH_TOO_MANY)

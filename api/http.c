@@ -53,6 +53,7 @@ struct exchange *exchange_new(struct http_codec *c)
 {
     struct exchange *x = mem_zalloc(sizeof *x);
     x->codec = c;
+    x->body_max = HTTP_BODY_MAX;
     x->next = c->open;
     c->open = x;
     return x;

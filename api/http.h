@@ -13,6 +13,7 @@
 #define HTTP_HEADER_MAX 16384u /* names and values of one request */
 #define HTTP_TARGET_MAX 4096u
 #define HTTP_BODY_MAX (16u << 20)
+#define HTTP_BODY_STRANGER 4096u /* of who has shown no good credentials */
 #define HTTP_STREAMS_MAX 100u
 #define HTTP_INPUT_MAX (64u << 10) /* pipelined bytes kept while a request is being answered */
 
@@ -43,6 +44,7 @@ struct exchange {
     struct buf authorization, task_id, result_ttl;
     struct buf body;
     size_t header_bytes;
+    size_t body_max; /* HTTP_BODY_MAX unless `admit` said less; beyond: 413, or 401 for strangers */
     bool handed, answered;
     int refused; /* status that the codec itself answers with */
     int status;
@@ -54,6 +56,9 @@ struct exchange {
 
 struct http_sink {
     void *arg;
+    /* The headers are there and a body may follow: may set body_max. NULL: everybody may send the
+     * most. */
+    void (*admit)(void *arg, struct exchange *x);
     void (*request)(void *arg, struct exchange *taken);
     struct buf *(*out)(void *arg); /* where bytes for the client go; NULL: it has gone */
     void (*answered)(void *arg);   /* an exchange was answered outside of the codec's input */
@@ -83,6 +88,11 @@ void exchange_free(struct exchange *x);
 void exchange_answer(struct exchange *x);
 /* A header that somebody here looks at is kept, others are only counted. False: too many bytes. */
 bool exchange_header(struct exchange *x, struct bytes name, struct bytes value);
+/* The status for a body that is too large for its sender. */
+static inline int exchange_too_big(const struct exchange *x)
+{
+    return x->body_max < HTTP_BODY_MAX ? 401 : 413;
+}
 /* Fills the answer with an error in the API's form. */
 void exchange_refuse(struct exchange *x, int status, const char *code, const char *text);
 /* At a codec's end: open exchanges are freed, or cut off when they are being answered. */

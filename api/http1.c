@@ -96,8 +96,10 @@ static int on_headers(llhttp_t *p)
         return -1;
     if (h->has_length && h->has_chunks)
         return stop(h, 400);
-    if (h->has_length && p->content_length > HTTP_BODY_MAX)
-        return stop(h, 413);
+    if ((h->has_length || h->has_chunks) && h->codec.sink.admit != NULL)
+        h->codec.sink.admit(h->codec.sink.arg, h->x);
+    if (h->has_length && p->content_length > h->x->body_max)
+        return stop(h, exchange_too_big(h->x));
     p->upgrade = 0; /* no other protocol is spoken here: the request is answered as it stands */
     if (h->expects && (h->has_length || h->has_chunks) &&
         (out = h->codec.sink.out(h->codec.sink.arg)) != NULL)
@@ -108,8 +110,8 @@ static int on_headers(llhttp_t *p)
 static int on_body(llhttp_t *p, const char *at, size_t n)
 {
     struct http1 *h = p->data;
-    if (buf_len(&h->x->body) + n > HTTP_BODY_MAX)
-        return stop(h, 413);
+    if (buf_len(&h->x->body) + n > h->x->body_max)
+        return stop(h, exchange_too_big(h->x));
     buf_put(&h->x->body, at, n);
     return 0;
 }
@@ -166,6 +168,9 @@ static void refuse_input(struct http1 *h)
     char text[160] = "malformed request";
     h->x = x;
     switch (x->refused) {
+    case 401:
+        snprintf(text, sizeof text, "user name and password of this cluster are needed");
+        break;
     case 413:
         snprintf(text, sizeof text, "a body has at most %u bytes", HTTP_BODY_MAX);
         break;
@@ -185,7 +190,8 @@ static void refuse_input(struct http1 *h)
             snprintf(text, sizeof text, "malformed request: %s", why);
         break;
     }
-    exchange_refuse(x, x->refused ? x->refused : 400, "bad_request", text);
+    exchange_refuse(x, x->refused ? x->refused : 400,
+                    x->refused == 401 ? "unauthorized" : "bad_request", text);
     h->keep_alive = false;
     x->handed = x->answered = true;
     h1_answer(&h->codec, x);

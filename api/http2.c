@@ -151,8 +151,8 @@ static int on_data(nghttp2_session *s, uint8_t flags, int32_t stream, const uint
     (void)flags;
     if (x == NULL || x->handed)
         return 0;
-    if (buf_len(&x->body) + n > HTTP_BODY_MAX) {
-        x->refused = 413;
+    if (buf_len(&x->body) + n > x->body_max) {
+        x->refused = exchange_too_big(x);
         buf_deinit(&x->body);
     } else if (x->refused == 0) {
         buf_put(&x->body, p, n);
@@ -167,8 +167,9 @@ static void whole(struct http2 *h, struct exchange *x)
         h->codec.sink.request(h->codec.sink.arg, x);
         return;
     }
-    exchange_refuse(x, x->refused, "bad_request",
-                    x->refused == 413   ? "the body is too large"
+    exchange_refuse(x, x->refused, x->refused == 401 ? "unauthorized" : "bad_request",
+                    x->refused == 401   ? "user name and password of this cluster are needed"
+                    : x->refused == 413 ? "the body is too large"
                     : x->refused == 414 ? "the URL is too long"
                                         : "the headers are too large");
     exchange_answer(x);
@@ -191,6 +192,11 @@ static int on_frame(nghttp2_session *s, const nghttp2_frame *f, void *user)
     (void)s;
     if (f->hd.type == NGHTTP2_RST_STREAM)
         count_reset(h);
+    if (!ends && f->hd.type == NGHTTP2_HEADERS && h->codec.sink.admit != NULL) {
+        struct exchange *x = exchange_of(h, f->hd.stream_id);
+        if (x != NULL && !x->handed)
+            h->codec.sink.admit(h->codec.sink.arg, x);
+    }
     if (ends && (f->hd.type == NGHTTP2_HEADERS || f->hd.type == NGHTTP2_DATA)) {
         struct exchange *x = exchange_of(h, f->hd.stream_id);
         if (x != NULL && !x->handed)

@@ -35,8 +35,8 @@ struct route_match {
 };
 
 /* `routes` ends with a NULL pattern. HEAD finds GET's. A trailing slash is ignored. */
-enum route_result router_find(const struct route *routes, enum http_method method, struct bytes path,
-                             struct route_match *out);
+enum route_result router_find(const struct route *routes, enum http_method method,
+                              struct bytes path, struct route_match *out);
 /* Decodes %XX (and '+' when `form`) into `out`; false: malformed, too long, or a NUL. */
 bool url_decode(struct bytes in, bool form, char *out, size_t size);
 /* The value of ?name=value; false: not there or malformed. */

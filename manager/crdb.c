@@ -348,6 +348,17 @@ static void end_drain(struct crdb *r, const struct refusal *why)
     done_call(done, why, uid);
 }
 
+/* What was converted, or was to be, is a one-region database again. */
+static void unconvert(struct manager *m, struct crdb *r, struct done done)
+{
+    struct bdb *b = cluster_bdb(&m->cluster, r->bdb_uid);
+    struct act *a = act_new(m, r->config.guid, done);
+    if (b != NULL)
+        b->guid[0] = 0;
+    cluster_drop_crdb(&m->cluster, a->guid);
+    save_act(a);
+}
+
 /* Forgets what was prepared. Nothing prepared is as good. */
 static void forget(struct manager *m, struct crdb *r, struct done done)
 {
@@ -361,12 +372,7 @@ static void forget(struct manager *m, struct crdb *r, struct done done)
         r->aborted = true; /* removed as soon as it is there */
         done_call(done, NULL, 0);
     } else if (r->converted) {
-        struct bdb *b = cluster_bdb(&m->cluster, r->bdb_uid);
-        struct act *a = act_new(m, r->config.guid, done);
-        if (b != NULL)
-            b->guid[0] = 0;
-        cluster_drop_crdb(&m->cluster, a->guid);
-        save_act(a);
+        unconvert(m, r, done);
     } else {
         remove_local(m, r, done);
     }
@@ -379,9 +385,8 @@ static void abort_version(struct manager *m, const struct crdb_message *msg, str
     struct crdb *r = cluster_crdb(&m->cluster, msg->guid);
     if (r == NULL)
         done_call(done, NULL, 0);
-    else if (r->status >= CRDB_COMMITTED && msg->version == r->config.version &&
-             msg->version == 1 && !r->converted)
-        remove_local(m, r, done);
+    else if (r->status >= CRDB_COMMITTED && msg->version == r->config.version && msg->version == 1)
+        (r->converted ? unconvert : remove_local)(m, r, done);
     else if (r->status < CRDB_COMMITTED || (r->has_next && r->next.version == msg->version))
         forget(m, r, done);
     else

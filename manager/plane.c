@@ -356,7 +356,8 @@ static void step(struct conn_owner *self, struct port *port, const struct event 
             forget_channel(p, "nobody listens");
             spawn(p);
         } else {
-            port_log(port, 'W', "data plane: channel lost: %s", err_text(ev->err));
+            port_log(port, p->stopping ? 'I' : 'W', "data plane: channel lost: %s",
+                     err_text(ev->err));
             p->wait_us = WAIT_FIRST_US;
             forget_channel(p, err_text(ev->err));
         }

@@ -120,6 +120,23 @@ Test(auth, before_bootstrap_only_bootstrapping_answers)
     clusters_free(&c);
 }
 
+Test(auth, large_bodies_are_taken_only_from_users)
+{
+    struct buf out;
+    clusters_new(&c, 1, true);
+    cr_expect_eq(
+        raw("alpha", "POST /v1/bdbs HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n", &out),
+        401);
+    buf_deinit(&out);
+    cr_expect_eq(raw("alpha",
+                     "POST /v1/bdbs HTTP/1.1\r\nHost: x\r\nAuthorization: Basic "
+                     "YWRtaW46c2VjcmV0LTE=\r\nExpect: 100-continue\r\nContent-Length: 5000\r\n\r\n",
+                     &out),
+                 100);
+    buf_deinit(&out);
+    clusters_free(&c);
+}
+
 Test(auth, a_changed_password_survives_a_restart)
 {
     clusters_new(&c, 1, true);
