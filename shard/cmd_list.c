@@ -51,7 +51,8 @@ bool list_insert(struct call *c, struct key *k, size_t rank, struct bytes value)
 {
     uint8_t room[POSITION_ROOM];
     struct bytes left = rank == 0 ? bytes_of(NULL, 0) : position_at(k, rank - 1);
-    struct bytes right = position_at(k, rank);
+    struct bytes right =
+        rank == coll_len(k->cell, TYPE_LIST) ? bytes_of(NULL, 0) : position_at(k, rank);
     bool is_short = left.n + right.n + POSITION_STEP <= sizeof room;
     struct buf position = {0};
     if (is_short)
