@@ -28,6 +28,7 @@ enum job_kind {
     JOB_KILL,    /* argv: CLIENT KILL's filters; an integer */
     JOB_CONFIG,  /* argv: name, value, ... */
     JOB_RESETSTAT,
+    JOB_COUNT, /* argv[0]: the asking worker's uint32_t index and number of sessions; no reply */
     JOB_PAUSE, /* argv: wall clock ms until which clients wait, "all" or "write" */
 };
 

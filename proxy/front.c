@@ -22,6 +22,7 @@ struct front *front_new(const struct front_opts *o)
     f->host = o->host;
     f->shards_count = o->shards_count;
     f->shards = mem_dup(o->shards, o->shards_count * sizeof o->shards[0]);
+    f->others = mem_zalloc(courier_workers(o->courier) * sizeof f->others[0]);
     f->born = o->now;
     rng_init(&f->rng, o->seed);
     front_configure(f, &o->settings);
@@ -50,21 +51,42 @@ void front_free(struct front *f, struct port *port)
     buf_deinit(&f->sink);
     mem_free(f->at);
     mem_free(f->shards);
+    mem_free(f->others);
     mem_free(f);
 }
 
 bool front_has_password(const struct front *f) { return f->settings.password[0] != 0; }
 
-/* Clients of all workers share the limit; each worker takes its part of it, at least one. */
-static uint64_t clients_max_here(const struct front *f)
+/* Clients of all workers share the limit. What the others have is known as of their last tick. */
+static bool is_crowded(const struct front *f)
 {
-    uint64_t n = courier_workers(f->courier);
-    return (f->settings.clients_max + n - 1) / n;
+    uint64_t n = f->sessions;
+    for (uint32_t i = 0; i < courier_workers(f->courier); i++)
+        n += f->others[i];
+    return n >= f->settings.clients_max;
+}
+
+static void tell_count(struct front *f, struct port *port)
+{
+    uint32_t self = courier_self(f->courier), count[2] = {self, f->sessions};
+    struct bytes arg = bytes_of(count, sizeof count);
+    struct job job = {.kind = JOB_COUNT, .db_uid = f->db_uid, .argc = 1, .argv = &arg};
+    for (uint32_t i = 0; i < courier_workers(f->courier); i++)
+        if (i != self)
+            courier_send(f->courier, port, i, &job, NULL, 0);
+    f->told = f->sessions;
+}
+
+static void hear_count(struct front *f, struct bytes arg)
+{
+    uint32_t count[2];
+    memcpy(count, arg.p, sizeof count);
+    f->others[count[0]] = count[1];
 }
 
 void front_accept(struct front *f, struct port *port, conn_id conn, struct moment now)
 {
-    if (f->sessions >= clients_max_here(f)) {
+    if (is_crowded(f)) {
         struct buf *out = port->ops->out(port, conn);
         if (out != NULL)
             buf_put_str(out, "-ERR max number of clients reached\r\n");
@@ -100,6 +122,8 @@ static void free_dead(struct front *f, struct port *port, struct moment now)
 void front_tick(struct front *f, struct port *port, struct moment now)
 {
     free_dead(f, port, now);
+    if (f->told != f->sessions)
+        tell_count(f, port);
     if (f->settings.timeout_s != 0)
         close_idle(f, port, now);
     if (f->pause_until_ms != 0 && now.wall_ms >= f->pause_until_ms)
@@ -227,6 +251,9 @@ void front_run(struct front *f, struct port *port, const struct job *job, struct
     case JOB_RESETSTAT:
         f->connections = f->refused = f->commands = f->net_in = 0;
         reply_ok(&r);
+        break;
+    case JOB_COUNT:
+        hear_count(f, job->argv[0]);
         break;
     case JOB_PAUSE:
         session_pause(f, job->argv);

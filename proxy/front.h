@@ -18,7 +18,7 @@ struct front_shard {
 
 /* What clients may see and change (CONFIG). */
 struct front_settings {
-    uint64_t clients_max; /* 0: 10,000 */
+    uint64_t clients_max; /* of all workers; 0: 10,000 */
     uint64_t memory_max;  /* shown only */
     uint64_t out_max;     /* client-output-buffer-limit normal; 0: 256 MiB */
     uint64_t bulk_max;    /* proto-max-bulk-len; 0: 512 MiB */
@@ -75,6 +75,8 @@ struct front {
     struct session *first; /* all sessions of this worker, newest first */
     uint32_t sessions;
     uint32_t dead;          /* of them killed, not yet freed */
+    uint32_t *others;       /* owned: sessions of each worker, as it last said */
+    uint32_t told;          /* what the others were last told of ours */
     uint64_t ids;           /* client ids given so far on this worker */
     int64_t pause_until_ms; /* CLIENT PAUSE, wall clock; 0 none */
     bool pause_all;

@@ -158,6 +158,18 @@ Test(session, limits_clients)
     serve_free(s);
 }
 
+Test(session, limits_clients_of_all_workers_together)
+{
+    struct serve *s = serve_new(&(struct serve_opts){.workers = 3, .shards = 1, .clients_max = 6});
+    for (int i = 0; i < 6; i++) {
+        expect(client_new(s), "ping\r\n", "+PONG\r\n");
+        serve_run(s, 150); /* workers tell each other ten times a second */
+    }
+    struct client *c = client_new(s);
+    cr_expect_str_eq(client_take(c), "-ERR max number of clients reached\r\n");
+    serve_free(s);
+}
+
 Test(session, kills_and_lists_clients_of_all_workers)
 {
     struct serve *s = serve_new(&(struct serve_opts){.workers = 3, .shards = 3});
