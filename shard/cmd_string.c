@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "base/mem.h"
 #include "shard/keys.h"
+#include "shard/lcs.h"
 #include "shard/ttl.h"
 
 #include <math.h>
@@ -46,7 +47,8 @@ static bool parse_options(struct call *c, uint32_t i, bool is_getex, struct set_
     for (; i < c->argc; i++) {
         struct bytes word = c->argv[i];
         enum ttl_unit unit = ttl_option(word);
-        bool timed = o->unit != TTL_NONE || o->keep_ttl || o->persist, ok = false;
+        bool timed = (o->unit != TTL_NONE && o->unit != unit) || o->keep_ttl || o->persist;
+        bool ok = false;
         if (unit != TTL_NONE && !timed && i + 1 < c->argc) {
             o->unit = unit;
             o->time = c->argv[++i];
@@ -440,6 +442,10 @@ const struct command cmd_string_table[] = {
      "O(1)", "Adds to a counter; concurrent changes all count", "key increment"},
     {"incrbyfloat", 3, WRITE | CMD_FAST, 1, 1, 1, AT_SHARD, MERGE_NONE, incrbyfloat, NULL, "string",
      "2.6.0", "O(1)", "Adds to a number; concurrent changes all count", "key increment"},
+    {"lcs", -3, CMD_READONLY, 1, 2, 1, AT_SHARD, MERGE_NONE, lcs, NULL, "string", "7.0.0",
+     "O(N*M) with N and M the lengths of the strings",
+     "Finds the longest common subsequence of two strings",
+     "key1 key2 [LEN] [IDX] [MINMATCHLEN len] [WITHMATCHLEN]"},
     {"mget", -2, CMD_READONLY | CMD_FAST, 1, -1, 1, AT_SPLIT, MERGE_BY_KEY, mget, NULL, "string",
      "1.0.0", "O(N) with N the number of keys", "Returns the strings at several keys",
      "key [key ...]"},

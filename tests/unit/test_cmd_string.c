@@ -156,3 +156,19 @@ Test(cmd_string, real_counters)
     expect(&r, "INCRBYFLOAT g 3.0", "3");
     expect(&r, "INCR g", "4");
 }
+
+Test(cmd_string, longest_common_subsequence)
+{
+    expect(&r, "MSET a ohmytext b mynewtext e \"\"", "OK");
+    expect(&r, "LCS a b", "mytext");
+    expect(&r, "LCS a b LEN", "6");
+    expect(&r, "LCS a b IDX", "[matches [[[4 7] [5 8]] [[2 3] [0 1]]] len 6]");
+    expect(&r, "LCS a b IDX MINMATCHLEN 4 WITHMATCHLEN", "[matches [[[4 7] [5 8] 4]] len 6]");
+    expect_raw(&r, "LCS a e", "$0\r\n\r\n");
+    expect_raw(&r, "LCS none e", "$0\r\n\r\n");
+    expect(&r, "LCS a b IDX LEN",
+           "error ERR If you want both the length and indexes, please just use IDX.");
+    expect(&r, "LCS a b FOO", "error ERR syntax error");
+    expect(&r, "SADD s m", "1");
+    expect(&r, "LCS a s", "error ERR The specified keys must contain string values");
+}
