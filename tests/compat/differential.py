@@ -615,6 +615,8 @@ class Run:
             return False
         if args[0].upper() == "SETRANGE" and len(args) > 2 and len(args[2]) > 4:
             return False
+        if args[0].upper() in ("COPY", "RENAME", "RENAMENX") and args[1:2] and args[1][:1] == "p":
+            return len(args) > 2 and args[2][:1] == "p"
         if args[0].upper() in ("PFADD", "PFMERGE") and len(args) > 1 and args[1][:1] != "p":
             return False
         if args[0].upper() == "ZADD" and args[1:2] and args[1][:1] == "0":
