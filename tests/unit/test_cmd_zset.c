@@ -231,8 +231,7 @@ Test(cmd_zset, random_members_have_redis_shapes)
 Test(cmd_zset, scores_are_shown_by_their_shortest_text)
 {
     expect(&r, "ZADD z 3e17 a 0.1 b 1e300 c -5 d 12345678901234567 e", "5");
-    expect(&r, "ZMSCORE z a b c d e",
-           "[3e+17 0.1 1e+300 -5 12345678901234568]");
+    expect(&r, "ZMSCORE z a b c d e", "[3e+17 0.1 1e+300 -5 12345678901234568]");
 }
 
 Test(cmd_zset, a_large_set_keeps_its_order)
