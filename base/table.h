@@ -150,8 +150,11 @@ static inline void table_prefetch_item(const struct table *t, uint64_t hash)
     uint64_t entry = t->dir[table_top(hash, t->depth)];
     const struct table_bucket *b = table_bucket(entry, hash);
     unsigned match = table_match(b, table_tag(entry, hash));
-    if (match != 0)
-        prefetch(table_pointer(b->slot[__builtin_ctz(match)]));
+    if (match != 0) { /* two lines: a small key with its value seldom fits into one */
+        const uint8_t *item = table_pointer(b->slot[__builtin_ctz(match)]);
+        prefetch(item);
+        prefetch(item + 64);
+    }
 }
 
 static inline void *table_get(const struct table *t, uint64_t hash, struct bytes name)
