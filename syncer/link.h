@@ -236,7 +236,6 @@ void pull_free(struct pull *p, struct port *port);
 void pull_fail(struct pull *p, struct port *port, struct moment now, const char *why);
 void pull_pause(struct pull *p, struct port *port, bool paused, struct moment now);
 void pull_tick(struct pull *p, struct port *port, struct moment now);
-void pull_turn(struct pull *p, struct port *port, struct moment now);
 /* (Re)subscribes to the parts for which `chosen` says so. */
 void pull_subscribe(struct pull *p, struct port *port, bool (*chosen)(const struct pull_part *));
 struct pull *peer_pull(const struct peer *peer,
@@ -244,6 +243,11 @@ struct pull *peer_pull(const struct peer *peer,
 enum link_state pull_state(const struct pull *p);
 /* Takes what arrived, after what was held back. */
 void pull_receive(struct pull *p, struct port *port, struct bytes data, struct moment now);
+
+/* ------------------------------------------------------------ ack.c */
+
+void ack_turn(struct pull *p, struct port *port, struct moment now);
+void ack_tick(struct pull *p, struct port *port, struct moment now);
 
 /* ------------------------------------------------------------ feed.c, pump.c */
 

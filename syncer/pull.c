@@ -379,48 +379,7 @@ void pull_pause(struct pull *p, struct port *port, bool paused, struct moment no
     syncer_wake(p->peer->s, 0);
 }
 
-/* ------------------------------------------------------------ acknowledging */
-
-/* Bytes; with `contexts` also what we have, where that has changed. */
-static void pull_ack(struct pull *p, struct port *port, bool contexts, struct moment now)
-{
-    struct syncer *s = p->peer->s;
-    struct buf *body = &s->scratch;
-    buf_clear(body);
-    mp_put_uint(body, p->received);
-    for (uint32_t i = 0; contexts && i < p->count; i++) {
-        const struct context *mine = shard_context(s->shard, p->first + i);
-        if (context_eq(mine, &p->parts[i].acked))
-            continue;
-        mp_put_uint(body, p->first + i);
-        context_encode(body, mine);
-        context_copy(&p->parts[i].acked, mine);
-    }
-    struct buf *out = port->ops->out(port, p->conn);
-    if (out == NULL)
-        return;
-    wire_put(out, WIRE_ACK, buf_bytes(body));
-    p->acked = p->received;
-    p->ack_us = now.mono_us;
-}
-
-void pull_turn(struct pull *p, struct port *port, struct moment now)
-{
-    if (p->phase != PHASE_LIVE || p->received == p->acked)
-        return;
-    if (p->received - p->acked >= ACK_BYTES || now.mono_us >= p->ack_us + ACK_EVERY)
-        pull_ack(p, port, false, now);
-    else if (p->peer->s->turn_us > p->ack_us + ACK_EVERY)
-        p->peer->s->turn_us = p->ack_us + ACK_EVERY;
-}
-
-static bool contexts_changed(const struct pull *p)
-{
-    for (uint32_t i = 0; i < p->count; i++)
-        if (!context_eq(shard_context(p->peer->s->shard, p->first + i), &p->parts[i].acked))
-            return true;
-    return false;
-}
+/* ------------------------------------------------------------ time */
 
 static bool has_gap(const struct pull_part *part) { return part->gap; }
 
@@ -459,10 +418,7 @@ static void pull_tick_live(struct pull *p, struct port *port, struct moment now)
     claims_count(p);
     if (!pull_held(p))
         fill_gaps(p, port, now);
-    if (contexts_changed(p))
-        pull_ack(p, port, true, now);
-    else if (now.mono_us >= p->ack_us + HEARTBEAT - BEAT)
-        pull_ack(p, port, false, now);
+    ack_tick(p, port, now);
 }
 
 void pull_tick(struct pull *p, struct port *port, struct moment now)

@@ -263,7 +263,7 @@ void syncer_turn(struct syncer *s, struct port *port, struct moment now)
     }
     for (uint32_t r = 1; r <= REGION_MAX; r++)
         for (struct pull *p = s->peers[r].pulls; p != NULL; p = p->next)
-            pull_turn(p, port, now);
+            ack_turn(p, port, now);
     bool dead = false;
     for (struct feed *f = s->feeds; f != NULL; f = f->next) {
         feed_pump(f, port, now);
