@@ -83,7 +83,8 @@ void check_crash(struct run *r, unsigned dying)
         for (unsigned g = 1; g <= r->plan.regions; g++)
             if (g != dying && living(r, g) && counter_at(r, g, k) > best)
                 best = counter_at(r, g, k);
-        low = best;
+        low =
+            best - r->counters[k].flying; /* what is shown may hold what counts when acknowledged */
         if (r->counters[k].low > low && (k == dying || k == 0 || counter_at(r, dying, k) > best))
             r->counters[k].low = low;
     }

@@ -49,6 +49,7 @@ struct client {
 
 struct counter {
     int64_t low, high; /* what its value may be */
+    int64_t flying;    /* sent, and not known to be acknowledged */
 };
 
 struct plan { /* drawn per run */

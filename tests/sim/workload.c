@@ -125,6 +125,7 @@ static void send_chain(struct client *c)
 static void count_reply(struct client *c, const struct resp_reply *r)
 {
     struct counter *k = &c->run->counters[c->number % 2 ? 0 : c->region];
+    k->flying -= c->subject;
     if (r->type == ':')
         k->low += c->subject;
     else
@@ -136,6 +137,7 @@ static void send_count(struct client *c)
     unsigned which = c->number % 2 ? 0 : c->region; /* the shared one, or the region's own */
     c->subject = 1 + (int64_t)rng_below(&c->run->rng, 9);
     c->run->counters[which].high += c->subject;
+    c->run->counters[which].flying += c->subject;
     c->on_reply = count_reply;
     send_line(c, "INCRBY counter%u %" PRId64, which, c->subject);
 }
