@@ -100,6 +100,7 @@ void bdb_describe(const struct manager *m, const struct bdb *b, struct plane_db 
     const struct crdb *r = b->guid[0] ? cluster_crdb(&m->cluster, b->guid) : NULL;
     if (r != NULL && (!r->converted || r->status >= CRDB_COMMITTED))
         describe_regions(m, b, r, out);
+    out->leaving = r != NULL && r->has_next && crdb_config_instance(&r->next, b->region) == NULL;
 }
 
 static void send_set(struct manager *m, const struct bdb *b, plane_reply_fn *fn, void *arg)

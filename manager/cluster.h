@@ -110,6 +110,8 @@ struct crdb {
     struct crdb_config next;
     bool draining; /* leaving: `drain` is told when the others have everything */
     struct done drain;
+    uint64_t
+        sealed_us; /* leaving: since when the plane takes no more writes; 0 not yet; monotonic */
     uint64_t prepared_us; /* ... when, or when POSTED; monotonic */
     int64_t created_s;
 };

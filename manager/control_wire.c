@@ -164,7 +164,7 @@ static void walk_region(struct walk *w, struct plane_region *r)
 
 static void walk_db(struct walk *w, struct plane_db *db)
 {
-    walk_array(w, 25);
+    walk_array(w, 26);
     walk_u32(w, &db->uid);
     walk_text(w, db->name, sizeof db->name);
     walk_text(w, db->guid, sizeof db->guid);
@@ -180,6 +180,7 @@ static void walk_db(struct walk *w, struct plane_db *db)
     walk_u32(w, &db->region);
     walk_u32(w, &db->incarnation);
     walk_bool(w, &db->reborn);
+    walk_bool(w, &db->leaving);
     walk_u64(w, &db->version);
     walk_u64(w, &db->paused);
     walk_bool(w, &db->link_tls);

@@ -43,7 +43,8 @@ struct plane_db {
     uint32_t partitions, shards;
     uint64_t hash_k0, hash_k1, seed;
     uint32_t region, incarnation;
-    bool reborn; /* memory was lost since the last incarnation */
+    bool reborn;  /* memory was lost since the last incarnation */
+    bool leaving; /* being removed: takes no client writes while its last ones reach the others */
     uint64_t version;
     uint64_t paused; /* bit r: link from region r */
     bool link_tls, client_tls;

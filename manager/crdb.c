@@ -221,6 +221,27 @@ static void drop_next(struct crdb *r)
     r->has_next = false;
 }
 
+/* The plane has heard whether the region takes client writes. */
+static void sealed(void *arg, const struct refusal *why, uint32_t uid)
+{
+    struct act *a = arg;
+    struct crdb *r = cluster_crdb(&a->m->cluster, a->guid);
+    (void)uid;
+    if (why == NULL && r != NULL && r->draining)
+        r->sealed_us = a->m->now.mono_us;
+    act_end(a, why);
+}
+
+/* Leaving, or staying after all: from then on no write, or every write is taken again. */
+static void seal(struct manager *m, struct crdb *r)
+{
+    const struct bdb *b = cluster_bdb(&m->cluster, r->bdb_uid);
+    r->sealed_us = 0;
+    if (b != NULL)
+        bdb_send(m, b,
+                 (struct done){.fn = sealed, .arg = act_new(m, r->config.guid, (struct done){0})});
+}
+
 static void prepare(struct manager *m, const struct crdb_message *msg, struct done done)
 {
     struct refusal why = {0};
@@ -236,6 +257,7 @@ static void prepare(struct manager *m, const struct crdb_message *msg, struct do
         if (in == NULL) { /* leaving: answered when the others have everything (crdb_tick) */
             r->drain = done;
             r->draining = true;
+            seal(m, r);
             return;
         }
         done_call(done, NULL, r->bdb_uid);
@@ -367,6 +389,7 @@ static void forget(struct manager *m, struct crdb *r, struct done done)
         drop_next(r);
         refuse(&why, 409, "aborted", "the coordinator gave up");
         end_drain(r, &why);
+        seal(m, r);
         done_call(done, NULL, 0);
     } else if (r->status == CRDB_POSTED) {
         r->aborted = true; /* removed as soon as it is there */
@@ -464,7 +487,7 @@ static bool drained(const struct manager *m, const struct crdb *r)
     uint64_t taken_us;
     const struct bdb *b = cluster_bdb(&m->cluster, r->bdb_uid);
     plane_stats(m->plane, &taken_us);
-    if (b == NULL || taken_us < r->prepared_us)
+    if (b == NULL || r->sealed_us == 0 || taken_us < r->sealed_us)
         return false;
     for (uint32_t i = 0; i < r->config.instances_count; i++) {
         struct link_summary l;
@@ -489,6 +512,7 @@ static void tick_one(struct manager *m, struct crdb *r)
                "links, or remove it by force");
         drop_next(r);
         end_drain(r, &why);
+        seal(m, r);
     } else if (age > CRDB_PREPARED_US &&
                (r->has_next || (r->status < CRDB_COMMITTED && !r->aborted))) {
         port_log(m->port, 'W', "%s: prepared but never committed: forgotten", r->config.guid);

@@ -106,7 +106,7 @@ struct shard {
     struct log *log;
     uint32_t *open; /* partitions (own index) with an open frame */
     uint32_t open_count;
-    bool geo, stale, atomic, full;
+    bool geo, stale, leaving, atomic, full;
     bool closing_atomic; /* the frames being closed are a transaction's */
     bool reachable_changed;
     bool open_big; /* an open frame has passed FRAME_OPS_MAX */

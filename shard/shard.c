@@ -106,6 +106,16 @@ void shard_set_memory_max(struct shard *s, size_t bytes)
     s->full = false;
 }
 
+static void refuse_write(const struct shard *s, struct call *c)
+{
+    if (s->stale)
+        reply_error(c->reply, "STALE this region lost its memory and is catching up with its "
+                              "peers; retry, or write in another region");
+    else
+        reply_error(c->reply, "READONLY this region is being removed from the geo-distributed "
+                              "database; write in another region");
+}
+
 void shard_execute(struct shard *s, struct call *c)
 {
     uint32_t flags = c->command->flags;
@@ -113,9 +123,8 @@ void shard_execute(struct shard *s, struct call *c)
     shard_note_time(s, c->now);
     s->stats.commands++;
     if (flags & CMD_WRITE) {
-        if (s->stale) {
-            reply_error(c->reply, "STALE this region lost its memory and is catching up with its "
-                                  "peers; retry, or write in another region");
+        if (s->stale || s->leaving) {
+            refuse_write(s, c);
             return;
         }
         if (flags & CMD_DENYOOM && is_full(s)) {
@@ -190,6 +199,8 @@ void shard_set_actor(struct shard *s, uint32_t actor)
 }
 
 void shard_set_stale(struct shard *s, bool stale) { s->stale = stale; }
+
+void shard_set_leaving(struct shard *s, bool leaving) { s->leaving = leaving; }
 
 bool shard_is_stale(const struct shard *s) { return s->stale; }
 

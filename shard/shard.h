@@ -112,6 +112,9 @@ void shard_set_memory_max(struct shard *s, size_t bytes); /* 0: none */
  * Reads go on. */
 void shard_set_stale(struct shard *s, bool stale);
 bool shard_is_stale(const struct shard *s);
+/* Client writes are refused while the region leaves the database and its last writes are on their
+ * way. */
+void shard_set_leaving(struct shard *s, bool leaving);
 /* Which actors' regions are reachable: the deletion of an expired key is issued by the region that
  * set its deadline, by any other once that one is unreachable for 30 s. Bit r = region r. */
 void shard_set_reachable(struct shard *s, uint64_t regions);

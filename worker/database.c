@@ -274,6 +274,7 @@ bool database_configure(struct database *d, struct port *port, const struct plan
     d->config = *db;
     for (uint32_t i = 0; i < d->members_count; i++) {
         shard_set_memory_max(d->members[i].shard, (size_t)db->memory_max);
+        shard_set_leaving(d->members[i].shard, db->leaving);
         if (renamed)
             shard_set_actor(d->members[i].shard, actor_of(db));
     }

@@ -174,8 +174,22 @@ def test_regions_are_added_and_removed():
         eventually("it takes writes", lambda: command(c.db, "INCR", "n") == 1)
         eventually("and they arrive", lambda: command(b.db, "GET", "n") == b"1")
         ids = {i["cluster"]["name"]: i["id"] for i in a.node.rest("GET", f"/v1/crdbs/{guid}")["instances"]}
+        acked = []
+
+        def write():
+            with Client(c.db) as client:
+                try:
+                    while not isinstance(client.command("INCR", "last-words"), Exception):
+                        acked.append(1)
+                except OSError:
+                    pass
+        writer = threading.Thread(target=write)
+        writer.start()
+        time.sleep(0.3)
         task = cluster.wait_task(a.node, a.node.rest("POST", f"/v1/crdbs/{guid}/updates", {"remove_instances": [ids[c.node.name]]}))
+        writer.join()
         assert task["status"] == "finished", task
+        assert acked and command(a.db, "GET", "last-words") == str(len(acked)).encode(), "a write of the leaving region was lost"
         eventually("it is gone there", lambda: c.crdbs() == [])
         assert len(a.node.rest("GET", f"/v1/crdbs/{guid}")["instances"]) == 2
         command(a.db, "SET", "after", "1")

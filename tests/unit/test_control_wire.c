@@ -23,6 +23,7 @@ static struct plane_db *a_db(void)
         .region = 2,
         .incarnation = 3,
         .reborn = true,
+        .leaving = true,
         .version = 12,
         .paused = UINT64_C(1) << 63,
         .client_tls = true,
