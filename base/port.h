@@ -97,9 +97,11 @@ struct tls_opts {
 };
 
 struct listen_opts {
-    const char *host; /* "0.0.0.0", "::", "127.0.0.1" or a path "unix:/..." */
-    uint16_t port;    /* 0: any (tests); the chosen one comes in EV_LISTEN.status */
-    uint32_t tls;     /* 0 none, else from port_tls */
+    const char *host;  /* "0.0.0.0", "::", "127.0.0.1" or a path "unix:/..." */
+    uint16_t port;     /* 0: any (tests); the chosen one comes in EV_LISTEN.status */
+    uint32_t tls;      /* 0 none, else from port_tls */
+    bool tls_optional; /* what begins as TLS is TLS, anything else is clear text; EV_OPEN comes with
+                          the first byte */
     uint32_t tag;
     bool shared; /* SO_REUSEPORT: every worker listens on the same port */
 };
@@ -149,6 +151,7 @@ struct port_ops {
                 const char *line); /* level E W I D; one line, no newline */
     void (*stop)(struct port *p);  /* leave the loop after this step */
     size_t (*peer_name)(struct port *p, conn_id c, char *out, size_t size); /* "1.2.3.4:567" */
+    bool (*is_tls)(struct port *p, conn_id c); /* is the connection encrypted? */
     size_t (*alpn)(struct port *p, conn_id c, char *out,
                    size_t size); /* negotiated protocol, "" none */
 };

@@ -260,6 +260,22 @@ static void on_alloc(uv_handle_t *h, size_t hint, uv_buf_t *b)
     *b = uv_buf_init((char *)c->loop->read_buf, LOOP_READ_BYTES);
 }
 
+/* The first byte of a connection that may be TLS or not. False: the connection is no more. */
+static bool decide(struct conn *c, uint8_t first)
+{
+    struct tls_context *ctx = loop_tls(c->loop, c->sniff);
+    c->sniff = 0;
+    if (first != TLS_FIRST_BYTE) {
+        conn_opened(c);
+    } else if (ctx != NULL) {
+        c->tls = tls_new(ctx, true, NULL);
+        conn_deadline(c, CONN_DIAL_MS * 1000u);
+    } else {
+        conn_shut(c); /* its TLS settings are gone: never in clear text instead */
+    }
+    return c->id != 0 && (c->state == CONN_OPEN || c->state == CONN_HANDSHAKE);
+}
+
 static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 {
     struct conn *c = s->data;
@@ -273,6 +289,8 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
     if (c->state != CONN_OPEN && c->state != CONN_HANDSHAKE)
         return;
     struct bytes data = bytes_of(b->base, (size_t)n);
+    if (c->sniff != 0 && !decide(c, data.p[0]))
+        return;
     if (c->tls != NULL)
         conn_tls_input(c, data);
     else
@@ -335,12 +353,14 @@ void conn_connected(struct conn *c)
         uv_tcp_nodelay(&c->u.tcp, 1);
         uv_tcp_keepalive(&c->u.tcp, 1, 60);
     }
-    if (c->tls == NULL) {
+    if (c->tls == NULL && c->sniff == 0) {
         conn_opened(c);
         return;
     }
     c->state = CONN_HANDSHAKE;
     conn_reading(c);
+    if (c->sniff != 0)
+        return; /* the first byte decides */
     conn_tls_input(c, bytes_of(NULL, 0));
 }
 

@@ -28,6 +28,8 @@ enum conn_state {
 
 #define CONN_CLOSE_US 5000000u
 #define CONN_DIAL_MS 10000u
+#define TLS_FIRST_BYTE                                                                             \
+    0x16 /* a handshake record (RFC 8446, 5.1); never the start of RESP or of a link */
 #define CONN_SLICE_BYTES                                                                           \
     (256u << 10) /* of what did not fit the socket is handed over at a time                        \
                   */
@@ -56,6 +58,7 @@ struct conn {
     struct buf out;          /* what goes to the socket next */
     struct sending *sending; /* what the socket did not take; NULL nothing */
     struct tls *tls;         /* owned */
+    uint32_t sniff;          /* TLS settings to use if the first byte asks for them; 0: decided */
     struct dialing *dialing; /* owned */
     uint64_t deadline_us;    /* in SET_TIMED */
     uint32_t move_to;

@@ -30,6 +30,7 @@ struct listener {
     struct loop *loop;
     uint32_t id, tag;
     uint32_t tls_id; /* 0 none */
+    bool tls_optional;
     int fd;
     bool open, starved, claimed;
     struct address address;
@@ -217,7 +218,9 @@ static void accepted(struct listener *n, int fd)
         conn_shut(c); /* its TLS settings are gone: never in clear text instead */
         return;
     }
-    if (ctx != NULL) {
+    if (n->tls_optional) {
+        c->sniff = n->tls_id;
+    } else if (ctx != NULL) {
         c->tls = tls_new(ctx, true, NULL);
         conn_deadline(c, CONN_DIAL_MS * 1000u);
     }
@@ -253,6 +256,7 @@ static struct listener *listener_new(struct loop *l, const struct listen_opts *o
     n->loop = l;
     n->tag = o->tag;
     n->tls_id = o->tls;
+    n->tls_optional = o->tls != 0 && o->tls_optional;
     n->fd = -1;
     return n;
 }

@@ -171,6 +171,12 @@ static size_t op_peer_name(struct port *p, conn_id id, char *out, size_t size)
     return put_text(out, size, text);
 }
 
+static bool op_is_tls(struct port *p, conn_id id)
+{
+    const struct conn *c = conn_get(of(p), id);
+    return c != NULL && c->tls != NULL;
+}
+
 static size_t op_alpn(struct port *p, conn_id id, char *out, size_t size)
 {
     const struct conn *c = conn_get(of(p), id);
@@ -199,5 +205,6 @@ const struct port_ops io_ops = {
     .log = op_log,
     .stop = op_stop,
     .peer_name = op_peer_name,
+    .is_tls = op_is_tls,
     .alpn = op_alpn,
 };

@@ -322,6 +322,7 @@ void net_dial(struct world *w, struct agenda *a)
     struct endpoint *peer = end_new(w, l->node);
     peer->listener = l->id;
     peer->tag = l->tag;
+    peer->tls = e->tls;
     peer->peer = e->id;
     e->peer = peer->id;
     agenda_put(
@@ -473,6 +474,7 @@ static conn_id op_dial(struct port *p, const struct dial_opts *o)
     struct world *w = n->world;
     struct endpoint *e = end_new(w, n);
     e->owner = o->owner;
+    e->tls = o->tls != 0;
     e->tag = o->tag;
     snprintf(e->dial_host, sizeof e->dial_host, "%s", o->host);
     e->dial_port = o->port;
@@ -640,6 +642,12 @@ static size_t op_peer_name(struct port *p, conn_id c, char *out, size_t size)
     return n < 0 ? 0 : (size_t)n;
 }
 
+static bool op_is_tls(struct port *p, conn_id c)
+{
+    const struct endpoint *e = end_get(node_of(p)->world, c);
+    return e != NULL && e->tls;
+}
+
 static size_t op_alpn(struct port *p, conn_id c, char *out, size_t size)
 {
     (void)p, (void)c;
@@ -668,5 +676,6 @@ const struct port_ops world_port_ops = {
     .log = op_log,
     .stop = op_stop,
     .peer_name = op_peer_name,
+    .is_tls = op_is_tls,
     .alpn = op_alpn,
 };

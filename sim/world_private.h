@@ -50,6 +50,7 @@ struct endpoint {
     struct piece *first, *last; /* coming in */
     size_t flying;              /* bytes of ours still under way to the peer */
     uint64_t last_due_us;       /* of the newest piece coming in: no overtaking */
+    bool tls;                   /* the dialling side asked for it */
     bool up, paused, moving, high, dead;
     bool closing; /* we closed, our last bytes are under way */
     bool fin_sent;

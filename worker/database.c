@@ -209,6 +209,7 @@ bool database_add(struct worker *w, struct port *port, const struct plane_db *db
         port, &(struct listen_opts){.host = d->config.host,
                                     .port = db->port,
                                     .tls = db->client_tls || db->link_tls ? w->tls_server : 0,
+                                    .tls_optional = !db->client_tls,
                                     .tag = db->uid,
                                     .shared = w->opts.count > 1});
     return true;

@@ -123,6 +123,8 @@ static void judge(struct incoming *i, struct port *port, struct moment now)
         give_up(i, port, ERR_VERSION, text);
     } else if (d == NULL || !database_is_geo(&d->config)) {
         give_up(i, port, ERR_NOT_FOUND, "the database on this port is not geo-distributed");
+    } else if (d->config.link_tls && !port->ops->is_tls(port, i->conn)) {
+        give_up(i, port, ERR_TLS, "links of this database are encrypted: dial with TLS");
     } else if (strcmp(h.guid, d->config.guid) != 0) {
         snprintf(text, sizeof text, "the database on this port is %s, not %s", d->config.guid,
                  h.guid);
