@@ -44,6 +44,7 @@ struct applied {
     bool was_empty; /* before: no visible type */
     bool is_empty;  /* after */
     bool changed;   /* something visible changed */
+    bool elem_new;  /* the operation is on an element that was not there */
 };
 
 /*

@@ -204,6 +204,7 @@ struct coll *elem_apply(struct coll *c, enum type type, const struct change *ch)
     struct image im;
     uint8_t room[8];
     coll_seek(c, op->elem, &at);
+    ch->out->elem_new = at.cell == NULL;
     if (deed == DEED_REMOVE && at.cell == NULL)
         return c;
     if (deed == DEED_ADD && at.cell && (op->flags & OPF_EXTEND) && extend(c, type, &at, ch))

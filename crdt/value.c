@@ -168,6 +168,33 @@ const struct cell *coll_find(const struct cell *key, enum type type, struct byte
     return at.cell;
 }
 
+const struct coll *coll_ahead(const struct cell *key)
+{
+    if (key == NULL || cell_form(key) != CELL_COLL)
+        return NULL;
+    struct view v = cell_view(key);
+    const uint8_t *c = view_pointer(&v);
+    prefetch(c);
+    prefetch(c + 64);
+    return view_pointer(&v);
+}
+
+uint64_t coll_ahead_bucket(const struct coll *c, struct bytes name)
+{
+    if (!c->is_large || !coll_has_table(c->type))
+        return 0;
+    const struct table *t = &coll_large(c)->table;
+    uint64_t hash = table_hash(t, name);
+    table_prefetch(t, hash);
+    return hash;
+}
+
+void coll_ahead_item(const struct coll *c, uint64_t hash)
+{
+    if (c->is_large && coll_has_table(c->type))
+        table_prefetch_item(&coll_large(c)->table, hash);
+}
+
 void coll_iter(struct coll_iter *it, const struct cell *key, enum type type)
 {
     coll_walk(it, key_coll(key, type));

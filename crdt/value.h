@@ -45,6 +45,12 @@ enum number_kind string_number(const struct cell *key, int64_t *i, long double *
  * one is meant. */
 size_t coll_len(const struct cell *key, enum type type);
 const struct cell *coll_find(const struct cell *key, enum type type, struct bytes name);
+/* Three steps that bring an element's memory near before it is looked for, each to be called for a
+ * whole pipeline before the next: the collection, where it would have the element, the element.
+ * NULL: there is nothing to bring. Nothing may change meanwhile. */
+const struct coll *coll_ahead(const struct cell *key);
+uint64_t coll_ahead_bucket(const struct coll *c, struct bytes name);
+void coll_ahead_item(const struct coll *c, uint64_t hash);
 /* In no useful order, but the same for equal histories on one machine: order of the table, or
  * insertion; zset and list: their order. The collection must not change meanwhile. */
 struct coll_iter {

@@ -58,7 +58,9 @@ struct request {
     size_t first;
     uint64_t hash;
     uint32_t argc, slot;
-    struct shard *shard; /* one key, on this local shard: slot and hash are set */
+    struct shard *shard;     /* one key, on this local shard: slot and hash are set */
+    const struct coll *coll; /* of a command on an element, while it is brought near */
+    uint64_t elem_hash;
 };
 
 struct front {

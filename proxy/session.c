@@ -271,17 +271,44 @@ static bool is_plain(const struct session *s)
     return s->authenticated && s->multi == NULL && s->reply_mode == REPLY_ON;
 }
 
+/* Elements of collections lie one pointer further than keys: the collections, the elements'
+ * buckets, the elements. A pipeline often stays at one key. */
+static void prepare_elements(struct request *batch, unsigned n)
+{
+    const struct request *last = NULL;
+    for (unsigned i = 0; i < n; i++) {
+        struct request *q = &batch[i];
+        q->coll = NULL;
+        if (q->shard == NULL || command_element(q->command) == 0 ||
+            command_element(q->command) >= q->argc)
+            continue;
+        bool same = last != NULL && last->hash == q->hash && last->shard == q->shard;
+        q->coll =
+            same ? last->coll
+                 : shard_prefetch_coll(q->shard, q->slot, q->hash, q->argv[q->command->first_key]);
+        last = q;
+    }
+    for (unsigned i = 0; i < n; i++)
+        if (batch[i].coll != NULL)
+            batch[i].elem_hash =
+                coll_ahead_bucket(batch[i].coll, batch[i].argv[command_element(batch[i].command)]);
+    for (unsigned i = 0; i < n; i++)
+        if (batch[i].coll != NULL)
+            coll_ahead_item(batch[i].coll, batch[i].elem_hash);
+}
+
 /* Looks the commands up and starts fetching the memory that they will touch: first all buckets,
- * then all items. */
+ * then all items, then elements. */
 static bool prepare(struct front *f, struct request *batch, unsigned n)
 {
-    bool elsewhere = false;
+    bool elsewhere = false, elements = false;
     for (unsigned i = 0; i < n; i++) {
         struct request *q = &batch[i];
         q->command = front_command(f, q->argv[0]);
         q->shard = NULL;
         if (q->command != NULL && command_arity_ok(q->command, q->argc))
             q->shard = front_locate(f, q->command, q->argc, q->argv, &q->slot, &q->hash);
+        elements |= q->shard != NULL && command_element(q->command) != 0;
         elsewhere |= q->shard == NULL && q->command != NULL && q->command->where != AT_SESSION;
     }
     if (n == 1)
@@ -292,6 +319,8 @@ static bool prepare(struct front *f, struct request *batch, unsigned n)
     for (unsigned i = 0; i < n; i++)
         if (batch[i].shard != NULL)
             shard_prefetch_item(batch[i].shard, batch[i].slot, batch[i].hash);
+    if (elements)
+        prepare_elements(batch, n);
     return elsewhere;
 }
 

@@ -104,10 +104,9 @@ static bool is_increment(uint8_t kind)
 }
 
 struct cell *local_op(struct shard *s, struct part *p, uint64_t hash, struct cell *held,
-                      struct op *op, int64_t wall_ms)
+                      struct op *op, int64_t wall_ms, struct applied *out)
 {
     struct change change;
-    struct applied applied;
     struct seen seen = {.prev = p->own};
     change_begin(s, &change, p, hash, held);
     op->stamp = clock_tick(&s->clock, wall_ms);
@@ -117,8 +116,8 @@ struct cell *local_op(struct shard *s, struct part *p, uint64_t hash, struct cel
         choose_segment(s, p, held, op);
     p->own = op->stamp;
     context_raise(&p->vv, op->stamp);
-    struct cell *now = value_apply(held, op, &seen, &p->vv, &s->around, &applied);
-    if (applied.is_empty) {
+    struct cell *now = value_apply(held, op, &seen, &p->vv, &s->around, out);
+    if (out->is_empty) {
         op->flags |= OPF_FRESH;
         if (now != NULL)
             now = value_drop_deadline(now, &s->around);

@@ -48,8 +48,8 @@ static int64_t set_pairs(struct call *c)
         return -1;
     int64_t added = 0;
     for (uint32_t i = 2; i < c->argc; i += 2) {
-        added += field_of(&k, c->argv[i]) == NULL;
         key_elem(c, &k, OP_HSET, c->argv[i], c->argv[i + 1]);
+        added += k.elem_new;
     }
     return added;
 }
@@ -314,16 +314,17 @@ static void hscan(struct call *c) { collscan(c, TYPE_HASH); }
 /* name, arity, flags, first, last and step of keys, where, merge, run, keys,
  * group, since, complexity, summary, arguments */
 const struct command cmd_hash_table[] = {
-    {"hset", -4, CMD_WRITE | CMD_DENYOOM | CMD_FAST, 1, 1, 1, AT_SHARD, MERGE_NONE, hset, NULL,
-     "hash", "2.0.0", "O(1) for each field", "Sets fields of a hash, creating what is not there",
+    {"hset", -4, CMD_WRITE | CMD_DENYOOM | CMD_FAST | CMD_ELEMENT, 1, 1, 1, AT_SHARD, MERGE_NONE,
+     hset, NULL, "hash", "2.0.0", "O(1) for each field",
+     "Sets fields of a hash, creating what is not there", "key field value [field value ...]"},
+    {"hmset", -4, CMD_WRITE | CMD_DENYOOM | CMD_FAST | CMD_ELEMENT, 1, 1, 1, AT_SHARD, MERGE_NONE,
+     hmset, NULL, "hash", "2.0.0", "O(N) with N the number of fields", "Sets fields of a hash",
      "key field value [field value ...]"},
-    {"hmset", -4, CMD_WRITE | CMD_DENYOOM | CMD_FAST, 1, 1, 1, AT_SHARD, MERGE_NONE, hmset, NULL,
-     "hash", "2.0.0", "O(N) with N the number of fields", "Sets fields of a hash",
-     "key field value [field value ...]"},
-    {"hsetnx", 4, CMD_WRITE | CMD_DENYOOM | CMD_FAST, 1, 1, 1, AT_SHARD, MERGE_NONE, hsetnx, NULL,
-     "hash", "2.0.0", "O(1)", "Sets a field of a hash unless it is there", "key field value"},
-    {"hget", 3, CMD_READONLY | CMD_FAST, 1, 1, 1, AT_SHARD, MERGE_NONE, hget, NULL, "hash", "2.0.0",
-     "O(1)", "Returns the value of a field", "key field"},
+    {"hsetnx", 4, CMD_WRITE | CMD_DENYOOM | CMD_FAST | CMD_ELEMENT, 1, 1, 1, AT_SHARD, MERGE_NONE,
+     hsetnx, NULL, "hash", "2.0.0", "O(1)", "Sets a field of a hash unless it is there",
+     "key field value"},
+    {"hget", 3, CMD_READONLY | CMD_FAST | CMD_ELEMENT, 1, 1, 1, AT_SHARD, MERGE_NONE, hget, NULL,
+     "hash", "2.0.0", "O(1)", "Returns the value of a field", "key field"},
     {"hmget", -3, CMD_READONLY | CMD_FAST, 1, 1, 1, AT_SHARD, MERGE_NONE, hmget, NULL, "hash",
      "2.0.0", "O(N) with N the number of fields asked for", "Returns the values of several fields",
      "key field [field ...]"},
@@ -335,18 +336,18 @@ const struct command cmd_hash_table[] = {
      "O(N) with N the size of the hash", "Returns all values", "key"},
     {"hlen", 2, CMD_READONLY | CMD_FAST, 1, 1, 1, AT_SHARD, MERGE_NONE, hlen, NULL, "hash", "2.0.0",
      "O(1)", "Returns the number of fields", "key"},
-    {"hstrlen", 3, CMD_READONLY | CMD_FAST, 1, 1, 1, AT_SHARD, MERGE_NONE, hstrlen, NULL, "hash",
-     "3.2.0", "O(1)", "Returns the length of a field's value", "key field"},
-    {"hexists", 3, CMD_READONLY | CMD_FAST, 1, 1, 1, AT_SHARD, MERGE_NONE, hexists, NULL, "hash",
-     "2.0.0", "O(1)", "Tells whether a field is there", "key field"},
-    {"hdel", -3, CMD_WRITE | CMD_FAST, 1, 1, 1, AT_SHARD, MERGE_NONE, hdel, NULL, "hash", "2.0.0",
-     "O(N) with N the number of fields to be removed", "Removes fields of a hash",
+    {"hstrlen", 3, CMD_READONLY | CMD_FAST | CMD_ELEMENT, 1, 1, 1, AT_SHARD, MERGE_NONE, hstrlen,
+     NULL, "hash", "3.2.0", "O(1)", "Returns the length of a field's value", "key field"},
+    {"hexists", 3, CMD_READONLY | CMD_FAST | CMD_ELEMENT, 1, 1, 1, AT_SHARD, MERGE_NONE, hexists,
+     NULL, "hash", "2.0.0", "O(1)", "Tells whether a field is there", "key field"},
+    {"hdel", -3, CMD_WRITE | CMD_FAST | CMD_ELEMENT, 1, 1, 1, AT_SHARD, MERGE_NONE, hdel, NULL,
+     "hash", "2.0.0", "O(N) with N the number of fields to be removed", "Removes fields of a hash",
      "key field [field ...]"},
-    {"hincrby", 4, CMD_WRITE | CMD_DENYOOM | CMD_FAST, 1, 1, 1, AT_SHARD, MERGE_NONE, hincrby, NULL,
-     "hash", "2.0.0", "O(1)", "Adds to the integer in a field; concurrent additions all count",
-     "key field increment"},
-    {"hincrbyfloat", 4, CMD_WRITE | CMD_DENYOOM | CMD_FAST, 1, 1, 1, AT_SHARD, MERGE_NONE,
-     hincrbyfloat, NULL, "hash", "2.6.0", "O(1)",
+    {"hincrby", 4, CMD_WRITE | CMD_DENYOOM | CMD_FAST | CMD_ELEMENT, 1, 1, 1, AT_SHARD, MERGE_NONE,
+     hincrby, NULL, "hash", "2.0.0", "O(1)",
+     "Adds to the integer in a field; concurrent additions all count", "key field increment"},
+    {"hincrbyfloat", 4, CMD_WRITE | CMD_DENYOOM | CMD_FAST | CMD_ELEMENT, 1, 1, 1, AT_SHARD,
+     MERGE_NONE, hincrbyfloat, NULL, "hash", "2.6.0", "O(1)",
      "Adds to the number in a field; concurrent additions all count", "key field increment"},
     {"hrandfield", -2, CMD_READONLY, 1, 1, 1, AT_SHARD, MERGE_NONE, hrandfield, NULL, "hash",
      "6.2.0", "O(N) with N the number of fields returned", "Returns random fields of a hash",

@@ -34,8 +34,8 @@ static void sadd(struct call *c)
         return;
     int64_t added = 0;
     for (uint32_t i = 2; i < c->argc; i++) {
-        added += !has(&k, c->argv[i]);
         key_elem(c, &k, OP_SADD, c->argv[i], bytes_of(NULL, 0));
+        added += k.elem_new;
     }
     reply_int(c->reply, added);
 }
@@ -194,15 +194,16 @@ static void sscan(struct call *c) { collscan(c, TYPE_SET); }
 /* name, arity, flags, first, last and step of keys, where, merge, run, keys,
  * group, since, complexity, summary, arguments */
 const struct command cmd_set_table[] = {
-    {"sadd", -3, CMD_WRITE | CMD_DENYOOM | CMD_FAST, 1, 1, 1, AT_SHARD, MERGE_NONE, sadd, NULL,
-     "set", "1.0.0", "O(1) for each member", "Adds members to a set", "key member [member ...]"},
-    {"srem", -3, CMD_WRITE | CMD_FAST, 1, 1, 1, AT_SHARD, MERGE_NONE, srem, NULL, "set", "1.0.0",
-     "O(N) with N the number of members to be removed", "Removes members from a set",
+    {"sadd", -3, CMD_WRITE | CMD_DENYOOM | CMD_FAST | CMD_ELEMENT, 1, 1, 1, AT_SHARD, MERGE_NONE,
+     sadd, NULL, "set", "1.0.0", "O(1) for each member", "Adds members to a set",
      "key member [member ...]"},
+    {"srem", -3, CMD_WRITE | CMD_FAST | CMD_ELEMENT, 1, 1, 1, AT_SHARD, MERGE_NONE, srem, NULL,
+     "set", "1.0.0", "O(N) with N the number of members to be removed",
+     "Removes members from a set", "key member [member ...]"},
     {"smembers", 2, CMD_READONLY, 1, 1, 1, AT_SHARD, MERGE_NONE, smembers, NULL, "set", "1.0.0",
      "O(N) with N the size of the set", "Returns all members of a set", "key"},
-    {"sismember", 3, CMD_READONLY | CMD_FAST, 1, 1, 1, AT_SHARD, MERGE_NONE, sismember, NULL, "set",
-     "1.0.0", "O(1)", "Tells whether a member is in a set", "key member"},
+    {"sismember", 3, CMD_READONLY | CMD_FAST | CMD_ELEMENT, 1, 1, 1, AT_SHARD, MERGE_NONE,
+     sismember, NULL, "set", "1.0.0", "O(1)", "Tells whether a member is in a set", "key member"},
     {"smismember", -3, CMD_READONLY | CMD_FAST, 1, 1, 1, AT_SHARD, MERGE_NONE, smismember, NULL,
      "set", "6.2.0", "O(N) with N the number of members asked for",
      "Tells which members are in a set", "key member [member ...]"},

@@ -40,6 +40,8 @@ enum command_flag {
     CMD_NO_MULTI = 256, /* refused inside MULTI */
     CMD_PUBSUB = 512,
     CMD_BLOCKING = 1024,
+    CMD_ELEMENT = 2048, /* argv[2] names an element of the collection at argv[1] */
+    CMD_SCORED = 4096,  /* argv[3] does, behind a score */
 };
 
 struct call;
@@ -66,6 +68,11 @@ const struct command *command_find(struct bytes name);
 const struct command *const *command_all(unsigned *n);
 /* True when argc fits the arity. */
 bool command_arity_ok(const struct command *cmd, uint32_t argc);
+/* The argument that is likely to name an element of the key's collection; 0: none. */
+static inline uint32_t command_element(const struct command *cmd)
+{
+    return cmd->flags & CMD_ELEMENT ? 2 : cmd->flags & CMD_SCORED ? 3 : 0;
+}
 /* Indexes of the key arguments, at most max; returns how many. */
 unsigned command_keys(const struct command *cmd, uint32_t argc, const struct bytes *argv,
                       uint32_t *at, unsigned max);

@@ -93,7 +93,8 @@ static void expire(struct shard *s, const struct heap_entry *e, int64_t wall_ms)
     buf_clear(&s->name);
     buf_put_bytes(&s->name, shown); /* the cell goes while the operation still names it */
     struct op op = {.kind = OP_DEL, .key = buf_bytes(&s->name)};
-    local_op(s, p, e->what, key, &op, wall_ms);
+    struct applied applied;
+    local_op(s, p, e->what, key, &op, wall_ms, &applied);
     s->stats.expired++;
 }
 

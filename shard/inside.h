@@ -167,7 +167,7 @@ void change_end(struct shard *s, struct change *c, struct cell *now);
 void change_clear(struct shard *s, struct part *p);
 /* Stamps, applies and logs one local operation; returns the key's cell now. */
 struct cell *local_op(struct shard *s, struct part *p, uint64_t hash, struct cell *held,
-                      struct op *op, int64_t wall_ms);
+                      struct op *op, int64_t wall_ms, struct applied *out);
 /* OP_FLUSH, local. */
 void local_flush(struct shard *s, struct part *p, int64_t wall_ms);
 

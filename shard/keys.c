@@ -65,7 +65,10 @@ void key_op(struct call *c, struct key *k, struct op *op)
 {
     struct shard *s = c->shard;
     op->key = k->name;
-    k->held = local_op(s, shard_part(s, k->partition), k->hash, k->held, op, c->now.wall_ms);
+    struct applied applied;
+    k->held =
+        local_op(s, shard_part(s, k->partition), k->hash, k->held, op, c->now.wall_ms, &applied);
+    k->elem_new = applied.elem_new;
     k->cell = k->held;
 }
 

@@ -18,6 +18,7 @@ struct key {
                           on this key */
     struct cell *held; /* what the keyspace holds: `cell`, or a key that shows nothing (only a
                           deadline is left) */
+    bool elem_new;     /* the last key_op was on an element that was not there */
 };
 
 /* Finds argv[i] for reading: counts hits and misses, hides what has expired. */

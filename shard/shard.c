@@ -150,6 +150,13 @@ void shard_prefetch_item(const struct shard *s, uint32_t slot, uint64_t hash)
     table_prefetch_item(&shard_part(s, slot_partition(slot, s->partitions))->keys, hash);
 }
 
+const struct coll *shard_prefetch_coll(const struct shard *s, uint32_t slot, uint64_t hash,
+                                       struct bytes key)
+{
+    const struct part *p = shard_part(s, slot_partition(slot, s->partitions));
+    return coll_ahead(table_get(&p->keys, hash, key));
+}
+
 /* ------------------------------------------------------------ replication */
 
 const struct context *shard_context(const struct shard *s, uint32_t partition)

@@ -61,6 +61,10 @@ uint64_t shard_hash(const struct shard *s, struct bytes key);
  * pipeline, then the second. */
 void shard_prefetch(const struct shard *s, uint32_t slot, uint64_t hash);
 void shard_prefetch_item(const struct shard *s, uint32_t slot, uint64_t hash);
+/* A third: the collection at the key, NULL when there is none; then coll_ahead_bucket and
+ * coll_ahead_item (crdt/value.h). */
+const struct coll *shard_prefetch_coll(const struct shard *s, uint32_t slot, uint64_t hash,
+                                       struct bytes key);
 /* A transaction: frames are closed before, and flagged atomic; between begin and end no frame
  * closes. */
 void shard_atomic_begin(struct shard *s, struct moment now);
