@@ -138,6 +138,8 @@ static struct leaf *leaf_split(struct tree *t, struct leaf *leaf, unsigned at)
     right->next = leaf->next;
     if (right->next != NULL)
         right->next->prev = right;
+    else
+        t->tail = right;
     leaf->next = right;
     return right;
 }
@@ -208,16 +210,46 @@ static void *node_put(struct tree *t, void *node, unsigned height, const struct 
     return fresh;
 }
 
+/* Adds behind the last or before the first item, if it belongs there and the leaf has room: the
+ * nodes above only learn of it. */
+static bool put_at_end(struct tree *t, void *item)
+{
+    struct leaf *leaf = t->tail;
+    void *node = t->root;
+    if (leaf->n < LEAF_MAX && t->cmp(item, leaf->item[leaf->n - 1], t->arg) > 0) {
+        leaf->item[leaf->n++] = item;
+        for (unsigned h = t->height; h > 0; h--) {
+            struct inner *in = node;
+            in->count[in->n - 1]++;
+            node = in->child[in->n - 1];
+        }
+        return true;
+    }
+    leaf = t->head;
+    if (leaf->n == LEAF_MAX || t->cmp(item, leaf->item[0], t->arg) >= 0)
+        return false;
+    leaf_insert(leaf, 0, item);
+    for (unsigned h = t->height; h > 0; h--) {
+        struct inner *in = node;
+        in->first[0] = item;
+        in->count[0]++;
+        node = in->child[0];
+    }
+    return true;
+}
+
 void tree_put(struct tree *t, void *item)
 {
     struct search s = {.t = t, .key = item};
     t->count++;
+    if (t->root != NULL && put_at_end(t, item))
+        return;
     if (t->root == NULL) {
         struct leaf *leaf = node_new(t, sizeof *leaf);
         leaf->prev = leaf->next = NULL;
         leaf->n = 1;
         leaf->item[0] = item;
-        t->root = leaf;
+        t->root = t->head = t->tail = leaf;
         t->height = 0;
         return;
     }
@@ -239,25 +271,35 @@ static size_t node_size(unsigned height)
     return height == 0 ? sizeof(struct leaf) : sizeof(struct inner);
 }
 
-static void leaf_unlink(struct leaf *leaf)
+static void leaf_unlink(struct tree *t, struct leaf *leaf)
 {
     if (leaf->prev != NULL)
         leaf->prev->next = leaf->next;
+    else
+        t->head = leaf->next;
     if (leaf->next != NULL)
         leaf->next->prev = leaf->prev;
+    else
+        t->tail = leaf->prev;
 }
 
 /* Frees child i, whose content has gone elsewhere. */
 static void child_free(struct tree *t, struct inner *in, unsigned i, unsigned height)
 {
     if (height == 0)
-        leaf_unlink(in->child[i]);
+        leaf_unlink(t, in->child[i]);
     node_free(t, in->child[i], node_size(height));
     size_t n = in->n - i - 1;
     memmove(in->child + i, in->child + i + 1, n * sizeof *in->child);
     memmove(in->first + i, in->first + i + 1, n * sizeof *in->first);
     memmove(in->count + i, in->count + i + 1, n * sizeof *in->count);
     in->n--;
+}
+
+static void leaf_remove(struct leaf *leaf, unsigned at)
+{
+    leaf->n--;
+    memmove(leaf->item + at, leaf->item + at + 1, (leaf->n - at) * sizeof *leaf->item);
 }
 
 static uint64_t node_width(const void *node, unsigned height)
@@ -310,8 +352,7 @@ static void *node_take(struct tree *t, void *node, unsigned height, const struct
         if (at == 0 || search_cmp(s, leaf->item[at - 1]) != 0)
             return NULL;
         void *item = leaf->item[at - 1];
-        memmove(leaf->item + at - 1, leaf->item + at, (leaf->n - at) * sizeof *leaf->item);
-        leaf->n--;
+        leaf_remove(leaf, at - 1);
         return item;
     }
     struct inner *in = node;
@@ -323,12 +364,46 @@ static void *node_take(struct tree *t, void *node, unsigned height, const struct
     return item;
 }
 
+/* Takes out the last or the first item if it is meant and not alone in its leaf. The outermost
+ * leaves are not merged on the way: a queue empties them anyway. */
+static void *take_at_end(struct tree *t, const void *key)
+{
+    struct leaf *leaf = t->head;
+    void *node = t->root, *item = leaf->item[0];
+    if (leaf->n > 1 && (item == key || t->cmp(key, item, t->arg) == 0)) {
+        leaf_remove(leaf, 0);
+        for (unsigned h = t->height; h > 0; h--) {
+            struct inner *in = node;
+            in->first[0] = leaf->item[0];
+            in->count[0]--;
+            node = in->child[0];
+        }
+        return item;
+    }
+    leaf = t->tail;
+    item = leaf->item[leaf->n - 1];
+    if (leaf->n == 1 || (item != key && t->cmp(key, item, t->arg) != 0))
+        return NULL;
+    leaf->n--;
+    for (unsigned h = t->height; h > 0; h--) {
+        struct inner *in = node;
+        in->count[in->n - 1]--;
+        node = in->child[in->n - 1];
+    }
+    return item;
+}
+
 void *tree_take(struct tree *t, const void *key)
 {
     struct search s = {.t = t, .key = key};
     if (t->root == NULL)
         return NULL;
-    void *item = node_take(t, t->root, t->height, &s);
+    void *item = take_at_end(t, key);
+    if (item != NULL) {
+        t->count--;
+        return item;
+    }
+    item = node_take(t, t->root, t->height, &s);
     if (item == NULL)
         return NULL;
     t->count--;
@@ -340,7 +415,7 @@ void *tree_take(struct tree *t, const void *key)
     }
     if (t->count == 0) {
         node_free(t, t->root, node_size(t->height));
-        t->root = NULL;
+        t->root = t->head = t->tail = NULL;
     }
     return item;
 }
@@ -394,6 +469,12 @@ void tree_iter(struct tree_iter *it, const struct tree *t, size_t rank)
     *it = (struct tree_iter){0};
     if (rank >= t->count)
         return;
+    const struct leaf *head = t->head, *tail = t->tail;
+    if (rank < head->n || rank >= t->count - tail->n) {
+        it->leaf = rank < head->n ? t->head : t->tail;
+        it->i = (unsigned)(rank < head->n ? rank : rank - (t->count - tail->n));
+        return;
+    }
     void *node = t->root;
     for (unsigned h = t->height; h > 0; h--) {
         const struct inner *in = node;

@@ -9,8 +9,9 @@
 /*
  * A counted B+ tree of pointers: items in the order of `cmp`, each also reachable by its rank in
  * O(log n). Sorted sets (score, member), lists (position) and streams (ID) stand on it. It owns no
- * item. Leaves hold up to 61 items, inner nodes up to 42 children; adding at either end compares
- * once or twice a level and leaves full leaves behind.
+ * item. Leaves hold up to 61 items, inner nodes up to 42 children. Both ends are at hand: reading
+ * there takes no descent, adding and taking out there compares once or twice and leaves full leaves
+ * behind.
  *
  * Inner nodes hold, for each child, how many items and which first item it has. They never point to
  * an item that is no longer in the tree.
@@ -20,7 +21,8 @@ typedef int tree_cmp(const void *a, const void *b, void *arg);
 struct tree {
     tree_cmp *cmp;
     void *arg;
-    void *root; /* NULL while the tree is empty */
+    void *root;        /* NULL while the tree is empty */
+    void *head, *tail; /* the first and the last leaf, likewise */
     unsigned height;
     size_t count;
     size_t memory;
