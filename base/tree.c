@@ -210,23 +210,28 @@ static void *node_put(struct tree *t, void *node, unsigned height, const struct 
     return fresh;
 }
 
-/* Adds behind the last or before the first item, if it belongs there and the leaf has room: the
- * nodes above only learn of it. */
-static bool put_at_end(struct tree *t, void *item)
+/* Behind the last item, where the leaf has room: the nodes above only count. */
+static bool append(struct tree *t, void *item)
 {
     struct leaf *leaf = t->tail;
     void *node = t->root;
-    if (leaf->n < LEAF_MAX && t->cmp(item, leaf->item[leaf->n - 1], t->arg) > 0) {
-        leaf->item[leaf->n++] = item;
-        for (unsigned h = t->height; h > 0; h--) {
-            struct inner *in = node;
-            in->count[in->n - 1]++;
-            node = in->child[in->n - 1];
-        }
-        return true;
+    if (leaf->n == LEAF_MAX)
+        return false;
+    leaf->item[leaf->n++] = item;
+    for (unsigned h = t->height; h > 0; h--) {
+        struct inner *in = node;
+        in->count[in->n - 1]++;
+        node = in->child[in->n - 1];
     }
-    leaf = t->head;
-    if (leaf->n == LEAF_MAX || t->cmp(item, leaf->item[0], t->arg) >= 0)
+    return true;
+}
+
+/* Likewise before the first. */
+static bool prepend(struct tree *t, void *item)
+{
+    struct leaf *leaf = t->head;
+    void *node = t->root;
+    if (leaf->n == LEAF_MAX)
         return false;
     leaf_insert(leaf, 0, item);
     for (unsigned h = t->height; h > 0; h--) {
@@ -236,6 +241,30 @@ static bool put_at_end(struct tree *t, void *item)
         node = in->child[0];
     }
     return true;
+}
+
+static bool put_at_end(struct tree *t, void *item)
+{
+    const struct leaf *head = t->head, *tail = t->tail;
+    if (t->cmp(item, tail->item[tail->n - 1], t->arg) > 0)
+        return append(t, item);
+    return t->cmp(item, head->item[0], t->arg) < 0 && prepend(t, item);
+}
+
+void tree_put_last(struct tree *t, void *item)
+{
+    if (t->root != NULL && append(t, item))
+        t->count++;
+    else
+        tree_put(t, item);
+}
+
+void tree_put_first(struct tree *t, void *item)
+{
+    if (t->root != NULL && prepend(t, item))
+        t->count++;
+    else
+        tree_put(t, item);
 }
 
 void tree_put(struct tree *t, void *item)

@@ -32,6 +32,11 @@ void tree_init(struct tree *t, tree_cmp *cmp, void *arg);
 void tree_deinit(struct tree *t, void (*drop)(void *item, void *arg), void *arg);
 /* Adds; nothing that compares equal may be present. */
 void tree_put(struct tree *t, void *item);
+/* The same for an item that is known to be above, or below, all others: nothing is compared,
+ * mostly.
+ */
+void tree_put_last(struct tree *t, void *item);
+void tree_put_first(struct tree *t, void *item);
 /* Takes out what compares equal to `key`; NULL when absent. */
 void *tree_take(struct tree *t, const void *key);
 /* What compares equal to `item` is now there (same order, moved by a realloc). `old`, which must be

@@ -74,17 +74,23 @@ static struct cell *packed_find(const struct coll *c, struct bytes name)
 }
 
 /* Pushes and pops are at the ends: look there before descending. */
-static struct cell *large_list_find(const struct tree *t, struct bytes name)
+static void large_list_seek(const struct tree *t, struct bytes name, struct place *out)
 {
-    struct cell *first = tree_at(t, 0), *last = tree_at(t, t->count - 1);
-    int order = bytes_cmp(name, cell_name(first));
-    if (order <= 0)
-        return order == 0 ? first : NULL;
-    order = bytes_cmp(name, cell_name(last));
-    if (order >= 0)
-        return order == 0 ? last : NULL;
+    struct cell *end = tree_at(t, t->count - 1);
+    int order = bytes_cmp(name, cell_view(end).name);
+    if (order < 0) {
+        end = tree_at(t, 0);
+        order = bytes_cmp(name, cell_view(end).name);
+        out->end = order < 0 ? PLACE_FIRST : PLACE_UNKNOWN;
+    } else if (order > 0) {
+        out->end = PLACE_LAST;
+    }
+    if (order == 0)
+        out->cell = end;
+    if (order == 0 || out->end != PLACE_UNKNOWN)
+        return;
     struct cell *found = tree_at(t, tree_partition(t, list_below, &name));
-    return found && bytes_eq(cell_name(found), name) ? found : NULL;
+    out->cell = found && bytes_eq(cell_name(found), name) ? found : NULL;
 }
 
 void coll_seek(const struct coll *c, struct bytes name, struct place *out)
@@ -102,7 +108,7 @@ void coll_seek(const struct coll *c, struct bytes name, struct place *out)
         out->cell = table_get(&l->table, out->hash, name);
         return;
     }
-    out->cell = large_list_find(&l->tree, name);
+    large_list_seek(&l->tree, name, out);
 }
 
 const struct cell *coll_by_rank(const struct coll *c, size_t rank)
@@ -154,12 +160,18 @@ const struct cell *coll_next(struct coll_iter *it)
 
 /* ------------------------------------------------------------ large */
 
-static void large_insert(struct large *l, uint64_t hash, struct cell *c)
+static void large_insert(struct large *l, const struct place *at, struct cell *c)
 {
     if (coll_has_table(l->head.type))
-        table_put(&l->table, hash, c);
-    if (coll_has_tree(l->head.type))
-        tree_put(&l->tree, c);
+        table_put(&l->table, at->hash, c);
+    if (coll_has_tree(l->head.type)) {
+        if (at->end == PLACE_LAST)
+            tree_put_last(&l->tree, c);
+        else if (at->end == PLACE_FIRST)
+            tree_put_first(&l->tree, c);
+        else
+            tree_put(&l->tree, c);
+    }
     l->held += cell_size(c);
 }
 
@@ -198,7 +210,10 @@ static struct large *enlarge(const struct coll *c, struct hash_key key)
     for (const struct cell *at = coll_begin(c); at < end; at = cell_after(at)) {
         struct cell *own = unpack(c, at);
         raise_cell(&l->newest, c, at);
-        large_insert(l, coll_has_table(c->type) ? table_hash(&l->table, cell_name(own)) : 0, own);
+        struct place place = {0};
+        if (coll_has_table(c->type))
+            place.hash = table_hash(&l->table, cell_name(own));
+        large_insert(l, &place, own);
     }
     return l;
 }
@@ -247,7 +262,7 @@ static struct coll *large_put(struct large *l, struct place *at, const struct he
         large_replace(l, at, h, im);
     } else {
         at->cell = cell_new(h, im);
-        large_insert(l, at->hash, at->cell);
+        large_insert(l, at, at->cell);
     }
     return &l->head;
 }

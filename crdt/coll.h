@@ -62,8 +62,9 @@ int coll_order(enum type type, const struct cell *a, const struct cell *b);
 
 /* Where an element is, or would be. */
 struct place {
-    struct cell *cell; /* NULL: absent */
-    uint64_t hash;     /* large, with a table */
+    struct cell *cell;                                   /* NULL: absent */
+    enum { PLACE_UNKNOWN, PLACE_FIRST, PLACE_LAST } end; /* absent, of a large list: outside all */
+    uint64_t hash;                                       /* large, with a table */
 };
 void coll_seek(const struct coll *c, struct bytes name, struct place *out);
 

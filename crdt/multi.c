@@ -5,31 +5,12 @@
 
 #include "base/mem.h"
 
-const struct multi *key_multi(const struct cell *key)
-{
-    if (key == NULL || cell_form(key) != CELL_MULTI)
-        return NULL;
-    struct view v = cell_view(key);
-    return view_pointer(&v);
-}
-
 const struct cell *key_register(const struct cell *key, enum type type)
 {
     const struct multi *m = key_multi(key);
     if (m)
         return m->part[type].reg;
     return key && cell_low(key) == type && cell_form(key) != CELL_COLL ? key : NULL;
-}
-
-const struct coll *key_coll(const struct cell *key, enum type type)
-{
-    const struct multi *m = key_multi(key);
-    if (m)
-        return m->part[type].coll;
-    if (key == NULL || cell_low(key) != type || cell_form(key) != CELL_COLL)
-        return NULL;
-    struct view v = cell_view(key);
-    return view_pointer(&v);
 }
 
 /* ------------------------------------------------------------ deadlines */

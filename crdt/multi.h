@@ -36,8 +36,26 @@ static inline bool part_present(const struct part *p) { return p->reg != NULL ||
 
 /* The parts of a key for reading; NULL absent. */
 const struct cell *key_register(const struct cell *key, enum type type);
-const struct coll *key_coll(const struct cell *key, enum type type);
-const struct multi *key_multi(const struct cell *key); /* NULL: not of that form */
+
+/* NULL: not of that form. */
+static inline const struct multi *key_multi(const struct cell *key)
+{
+    if (key == NULL || cell_form(key) != CELL_MULTI)
+        return NULL;
+    struct view v = cell_view(key);
+    return view_pointer(&v);
+}
+
+static inline const struct coll *key_coll(const struct cell *key, enum type type)
+{
+    const struct multi *m = key_multi(key);
+    if (m)
+        return m->part[type].coll;
+    if (key == NULL || cell_low(key) != type || cell_form(key) != CELL_COLL)
+        return NULL;
+    struct view v = cell_view(key);
+    return view_pointer(&v);
+}
 
 /* Takes the key's contents out; a register of a simple key stays where it is: m->part[].reg == key
  * then. The cell itself is needed until multi_close. */

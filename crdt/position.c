@@ -7,18 +7,32 @@
 
 /* ------------------------------------------------------------ steps */
 
-static uint64_t get_be(const uint8_t *p, unsigned n)
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "steps are swapped to big-endian");
+
+static uint64_t get_be64(const uint8_t *p)
 {
-    uint64_t v = 0;
-    for (unsigned i = 0; i < n; i++)
-        v = v << 8 | p[i];
-    return v;
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return __builtin_bswap64(v);
 }
 
-static void put_be(uint8_t *p, uint64_t v, unsigned n)
+static uint32_t get_be32(const uint8_t *p)
 {
-    for (unsigned i = n; i-- > 0; v >>= 8)
-        p[i] = (uint8_t)v;
+    uint32_t v;
+    memcpy(&v, p, sizeof v);
+    return __builtin_bswap32(v);
+}
+
+static void put_be64(uint8_t *p, uint64_t v)
+{
+    v = __builtin_bswap64(v);
+    memcpy(p, &v, sizeof v);
+}
+
+static void put_be32(uint8_t *p, uint32_t v)
+{
+    v = __builtin_bswap32(v);
+    memcpy(p, &v, sizeof v);
 }
 
 #define SIGN64 (UINT64_C(1) << 63)
@@ -28,18 +42,18 @@ struct position_step position_step(struct bytes p, size_t i)
 {
     const uint8_t *at = p.p + i * POSITION_STEP;
     return (struct position_step){
-        .base = (int64_t)(get_be(at, 8) ^ SIGN64),
-        .run = get_be(at + 8, 8),
-        .offset = (int32_t)((uint32_t)get_be(at + 16, 4) ^ SIGN32),
+        .base = (int64_t)(get_be64(at) ^ SIGN64),
+        .run = get_be64(at + 8),
+        .offset = (int32_t)(get_be32(at + 16) ^ SIGN32),
     };
 }
 
 void position_put(struct buf *out, struct position_step s)
 {
     uint8_t *p = buf_reserve(out, POSITION_STEP);
-    put_be(p, (uint64_t)s.base ^ SIGN64, 8);
-    put_be(p + 8, s.run, 8);
-    put_be(p + 16, (uint32_t)s.offset ^ SIGN32, 4);
+    put_be64(p, (uint64_t)s.base ^ SIGN64);
+    put_be64(p + 8, s.run);
+    put_be32(p + 16, (uint32_t)s.offset ^ SIGN32);
     buf_added(out, POSITION_STEP);
 }
 
@@ -78,6 +92,8 @@ void position_runs_free(struct position_runs *r)
 
 static struct run *runs_find(struct position_runs *r, stamp_t run)
 {
+    if (r->n > 0 && r->at[r->n - 1].run == run)
+        return &r->at[r->n - 1]; /* most pushes go on with the newest */
     unsigned low = 0, high = r->n;
     while (low < high) {
         unsigned mid = (low + high) / 2;
