@@ -142,6 +142,41 @@ Test(tree, appending_compares_little_and_fills_leaves) { pushes(false); }
 
 Test(tree, prepending_compares_little_and_fills_leaves) { pushes(true); }
 
+/* Numbers low..high - 1 are there: pushed and popped at either end as chance has it. */
+Test(tree, ends_agree_with_a_plain_array)
+{
+    enum { N = 40000, MID = N / 2 };
+    static struct item items[N];
+    static bool here[N];
+    uint32_t low = MID, high = MID;
+    struct tree t;
+    struct rng rng;
+    rng_init(&rng, 5);
+    tree_init(&t, cmp, NULL);
+    for (uint32_t i = 0; i < N; i++)
+        items[i].n = i;
+    for (unsigned step = 0; step < 60000; step++) {
+        bool front = rng_below(&rng, 2) == 0, grow = rng_below(&rng, 10) < (step < 40000 ? 7u : 2u);
+        if (!grow && low < high) {
+            uint32_t n = front ? low++ : --high;
+            cr_assert_eq(tree_take(&t, &items[n]), &items[n]);
+            here[n] = false;
+        } else if (front && low > 0) {
+            here[--low] = true;
+            tree_put_first(&t, &items[low]);
+        } else if (high < N) {
+            here[high] = true;
+            tree_put_last(&t, &items[high++]);
+        }
+        cr_assert_eq(t.count, high - low);
+        cr_assert_eq(tree_at(&t, 0), low < high ? &items[low] : NULL);
+        cr_assert_eq(tree_at(&t, t.count - 1), low < high ? &items[high - 1] : NULL);
+        if (step % 5000 == 0 && low < high)
+            check(&t, here, N);
+    }
+    tree_deinit(&t, NULL, NULL);
+}
+
 static void drop(void *item, void *arg)
 {
     cr_assert_eq(((struct item *)item)->n, (*(uint32_t *)arg)++);
