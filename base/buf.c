@@ -36,6 +36,14 @@ void buf_consume(struct buf *b, size_t n)
         b->head = b->tail = 0;
 }
 
+void buf_reuse(struct buf *b, size_t keep)
+{
+    if (b->cap > keep)
+        buf_deinit(b);
+    else
+        buf_clear(b);
+}
+
 void buf_putf(struct buf *b, const char *fmt, ...)
 {
     va_list ap, again;

@@ -19,6 +19,8 @@ struct buf {
 void buf_deinit(struct buf *b);            /* frees; leaves a valid empty buffer */
 void buf_grow(struct buf *b, size_t room); /* makes room for at least that many more bytes */
 void buf_consume(struct buf *b, size_t n); /* n <= buf_len */
+/* For buffers that are used again and again: empties, and gives back what is larger than `keep`. */
+void buf_reuse(struct buf *b, size_t keep);
 void buf_putf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 static inline size_t buf_len(const struct buf *b) { return b->tail - b->head; }

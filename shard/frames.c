@@ -58,10 +58,7 @@ void frame_close(struct shard *s, struct part *p, int64_t wall_ms)
     log_append(s->log, &frame);
     p->closed = f->last;
     f->count = 0;
-    if (f->ops.cap > OPEN_KEPT_MAX)
-        buf_deinit(&f->ops);
-    else
-        buf_clear(&f->ops);
+    buf_reuse(&f->ops, OPEN_KEPT_MAX);
     uint32_t moved = s->open[--s->open_count];
     s->open[p->open_at] = moved;
     s->parts[moved].open_at = p->open_at;

@@ -4,6 +4,8 @@
 
 #include <zstd.h>
 
+#define SCRATCH_KEPT_MAX (4 * PUMP_BYTES) /* larger scratch buffers are given back */
+
 /*
  * From the log to the wire. A feed reads the log from its position and sends the frames that its
  * puller is to have and has not. Where the log does not reach, it sends the partition's state
@@ -109,7 +111,6 @@ static bool send_frames(struct feed *f, struct port *port)
         overrun(f);
     bool packed = s->config.compression > 0;
     struct buf *out = packed ? &s->batch : wire;
-    buf_clear(&s->batch);
     size_t before = buf_len(wire), start = buf_len(out);
     size_t room = feed_send_max(s) - (f->sent - f->acked);
     if (room > PUMP_BYTES)
@@ -126,6 +127,7 @@ static bool send_frames(struct feed *f, struct port *port)
     }
     if (packed)
         flush_batch(f, wire);
+    buf_reuse(&s->batch, SCRATCH_KEPT_MAX);
     f->sent += buf_len(wire) - before;
     s->peers[f->puller.region].totals.bytes_out += buf_len(wire) - before;
     return end;
@@ -183,6 +185,7 @@ static void send_slices(struct feed *f, struct port *port)
         if (buf_len(slice) > 0)
             feed_put(f, port, WIRE_SLICE, buf_bytes(slice));
     }
+    buf_reuse(slice, SCRATCH_KEPT_MAX); /* a slice holds at least one whole item */
     f->unmarked = true;
     if (!more)
         end_transfer(f, port);

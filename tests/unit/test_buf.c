@@ -62,3 +62,16 @@ Test(buf, growing_is_amortised)
     cr_assert_leq(b.cap, 1600000u);
     buf_deinit(&b);
 }
+
+Test(buf, reuse_gives_large_memory_back)
+{
+    struct buf b = {0};
+    buf_put_str(&b, "small");
+    buf_reuse(&b, 4096);
+    cr_assert_eq(buf_len(&b), 0);
+    cr_assert_not_null(b.p);
+    buf_reserve(&b, 10000);
+    buf_reuse(&b, 4096);
+    cr_assert_null(b.p);
+    cr_assert_eq(b.cap, 0);
+}
