@@ -30,6 +30,13 @@ struct node_flags {
 
 /* ---- settings ---- */
 
+/* A name or address that can stand in a URL and before ":port"; nothing is looked up here. */
+static bool is_host(const char *s)
+{
+    return *s != 0 && strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                ".:-_") == strlen(s);
+}
+
 static bool check(const struct node_flags *f, struct buf *why)
 {
     struct in6_addr addr;
@@ -41,6 +48,8 @@ static bool check(const struct node_flags *f, struct buf *why)
         buf_put_str(why, "db-port-first: is greater than db-port-last");
     else if ((f->cert == NULL) != (f->key == NULL))
         buf_put_str(why, "cert and key: give both or none");
+    else if (f->advertise != NULL && !is_host(f->advertise))
+        buf_putf(why, "advertise: '%s' is neither a host name nor an address", f->advertise);
     else if (f->rest_port == f->discovery_port)
         buf_put_str(why, "rest-port and discovery-port: are the same");
     if (buf_len(why) == 0)

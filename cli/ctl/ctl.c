@@ -65,20 +65,24 @@ int cmd_ctl(int argc, char **argv)
         usage(stdout, NULL);
         return 0;
     }
+    const char *group = strcmp(argv[1], "database") == 0 ? "db" : argv[1];
     for (size_t i = 0; i < VERBS; i++) {
-        if (strcmp(argv[1], verbs[i].group) != 0)
+        if (strcmp(group, verbs[i].group) != 0)
             continue;
         known = true;
         if (argc > 2 && strcmp(argv[2], verbs[i].verb) == 0)
             return verbs[i].run(argc - 2, argv + 2);
     }
     if (known && argc > 2 && is_help(argv[2])) {
-        usage(stdout, argv[1]);
+        usage(stdout, group);
         return 0;
     }
-    fprintf(stderr, "meridian ctl: '%s%s%s' is no command\n\n", argv[1], argc > 2 ? " " : "",
-            argc > 2 ? argv[2] : "");
-    usage(stderr, known ? argv[1] : NULL);
+    if (known && argc == 2)
+        fprintf(stderr, "meridian ctl %s: say what to do\n\n", argv[1]);
+    else
+        fprintf(stderr, "meridian ctl: '%s%s%s' is no command\n\n", argv[1], argc > 2 ? " " : "",
+                argc > 2 ? argv[2] : "");
+    usage(stderr, known ? group : NULL);
     return 2;
 }
 

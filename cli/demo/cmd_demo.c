@@ -25,6 +25,8 @@ struct demo {
     char guid[64];
 };
 
+#define SHOWN_MAX 200 /* bytes of an answer; the rest is left out */
+
 static volatile sig_atomic_t interrupted; /* the one thing a signal handler may touch */
 
 static void on_signal(int sig) { interrupted = sig; }
@@ -55,8 +57,9 @@ static bool call(const struct demo_node *n, const char *method, const char *path
         fprintf(stderr, "meridian demo: %s %s answered %d: %.*s\n", method, path, a.status,
                 (int)buf_len(&a.body), (const char *)buf_bytes(&a.body).p);
     } else if (show) {
-        printf("HTTP %d %.*s\n\n", a.status, (int)(buf_len(&a.body) < 200 ? buf_len(&a.body) : 200),
-               (const char *)buf_bytes(&a.body).p);
+        bool whole = buf_len(&a.body) <= SHOWN_MAX;
+        printf("HTTP %d %.*s%s\n\n", a.status, (int)(whole ? buf_len(&a.body) : SHOWN_MAX),
+               (const char *)buf_bytes(&a.body).p, whole ? "" : " ...");
     }
     if (ok && answer != NULL) {
         *answer = json_loadb((const char *)buf_bytes(&a.body).p, buf_len(&a.body), 0, NULL);
@@ -128,6 +131,8 @@ static bool wait_task(struct demo *d, const char *id)
             free(text);
         }
         json_decref(j);
+        if (finished)
+            printf("The task has finished.\n\n");
         if (finished || failed)
             return finished && d->guid[0] != 0;
         pause_ms(50);
@@ -232,7 +237,10 @@ static void show_endpoints(const struct demo *d)
         printf("  region %u   redis-cli -p %u      REST https://127.0.0.1:%u      discovery "
                "127.0.0.1:%u\n",
                i + 1, d->nodes[i].db_port, d->nodes[i].rest_port, d->nodes[i].discovery_port);
-    printf("\nREST user %s, password %s. Database GUID %s.\n", DEMO_USER, DEMO_PASSWORD, d->guid);
+    printf("\nREST user %s, password %s. Database GUID %s. The links and their lag:\n\n"
+           "  build/meridian ctl crdb status demo --insecure --url https://127.0.0.1:%u --user %s "
+           "--password %s\n\n",
+           DEMO_USER, DEMO_PASSWORD, d->guid, d->nodes[0].rest_port, DEMO_USER, DEMO_PASSWORD);
 }
 
 /* ---------------------------------------------------------------- the whole */

@@ -20,6 +20,7 @@ struct parser {
     size_t why_size;
     struct word words[SCENARIO_WORDS_MAX];
     size_t words_n;
+    bool together; /* between `together` and its `end` */
 };
 
 static bool fail(struct parser *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -391,6 +392,21 @@ static bool line_alone(struct parser *p, enum step_kind kind)
     return true;
 }
 
+static bool line_together(struct parser *p, bool begins)
+{
+    if (p->together == begins)
+        return fail(p, begins ? "'together' inside 'together': write 'end' first"
+                              : "'end' without 'together'");
+    p->together = begins;
+    return line_alone(p, begins ? STEP_TOGETHER : STEP_END);
+}
+
+/* At the end of a story: what was begun is ended. */
+static bool story_whole(struct parser *p)
+{
+    return !p->together || fail(p, "the story before ends inside 'together': write 'end'");
+}
+
 static bool line_statement(struct parser *p)
 {
     struct bytes w = p->words[0].text;
@@ -411,9 +427,9 @@ static bool line_statement(struct parser *p)
     if (bytes_is(w, "wait"))
         return line_wait(p);
     if (bytes_is(w, "together"))
-        return line_alone(p, STEP_TOGETHER);
+        return line_together(p, true);
     if (bytes_is(w, "end"))
-        return line_alone(p, STEP_END);
+        return line_together(p, false);
     if (bytes_is(w, "crash"))
         return line_region(p, STEP_CRASH);
     if (bytes_is(w, "restart"))
@@ -470,7 +486,7 @@ static bool parse_line(struct parser *p, struct bytes s)
     if (s.n == 0 || s.p[0] == '#')
         return true;
     if (s.n >= 8 && bytes_is(bytes_of(s.p, 8), "scenario") && (s.n == 8 || is_blank(s.p[8])))
-        return start_scenario(p, bytes_of(s.p + 8, s.n - 8));
+        return story_whole(p) && start_scenario(p, bytes_of(s.p + 8, s.n - 8));
     if (current(p) == NULL)
         return fail(p, "begin with a line 'scenario TITLE'");
     size_t name = 0;
@@ -500,6 +516,7 @@ bool script_parse(struct bytes text, struct script *out, unsigned *line, char *w
         words_clear(p);
         text = bytes_of(text.p + used, text.n - used);
     }
+    ok = ok && story_whole(p);
     *line = p->line;
     mem_free(p);
     if (!ok)

@@ -61,6 +61,10 @@ Test(scenario, refuses_with_line_and_reason)
         {"scenario x\nA: PING\nregions A\n", 3, "before the first command"},
         {"scenario x\nA: HGETALL h -> {f=v g}\n", 2, "flat map"},
         {"scenario x\nA:\n", 2, "command is missing"},
+        {"scenario x\ntogether\nA: PING\n", 3, "write 'end'"},
+        {"scenario x\ntogether\nscenario y\n", 3, "write 'end'"},
+        {"scenario x\ntogether\ntogether\n", 3, "inside"},
+        {"scenario x\nend\n", 2, "without 'together'"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct script s;
