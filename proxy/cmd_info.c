@@ -7,7 +7,7 @@
 
 /* INFO: https://redis.io/docs/latest/commands/info/, with a `crdt` section whose names are Redis
  * Enterprise's where they mean the same. Fields that monitoring tools read are there even where
- * they can only be 0. */
+ * they can only be 0; what is not measured (processor time, fragmentation) is left out. */
 
 enum section {
     SECTION_SERVER = 1,
@@ -16,11 +16,10 @@ enum section {
     SECTION_PERSISTENCE = 8,
     SECTION_STATS = 16,
     SECTION_REPLICATION = 32,
-    SECTION_CPU = 64,
-    SECTION_CLUSTER = 128,
-    SECTION_KEYSPACE = 256,
-    SECTION_CRDT = 512,
-    SECTION_ALL = 1023,
+    SECTION_CLUSTER = 64,
+    SECTION_KEYSPACE = 128,
+    SECTION_CRDT = 256,
+    SECTION_ALL = 511,
 };
 
 typedef unsigned long long ull;
@@ -66,7 +65,7 @@ static void put_memory(struct buf *out, const struct front *f, const struct figu
     human(most, sizeof most, f->settings.memory_max);
     buf_putf(out,
              "# Memory\r\nused_memory:%llu\r\nused_memory_human:%s\r\nmaxmemory:%llu\r\n"
-             "maxmemory_human:%s\r\nmaxmemory_policy:noeviction\r\nmem_fragmentation_ratio:1.00\r\n"
+             "maxmemory_human:%s\r\nmaxmemory_policy:noeviction\r\n"
              "mem_replication_backlog:%llu\r\nmem_clients_normal:%llu\r\n"
              "mem_allocator:jemalloc\r\nactive_defrag_running:0\r\nlazyfree_pending_objects:0\r\n",
              (ull)bytes, used, (ull)f->settings.memory_max, most, (ull)n->log_bytes,
@@ -172,8 +171,6 @@ static void put_sections(struct buf *out, const struct front *f, const struct fi
             put_stats(out, n);
         else if (one == SECTION_REPLICATION)
             put_replication(out);
-        else if (one == SECTION_CPU)
-            buf_put_str(out, "# CPU\r\nused_cpu_sys:0.000000\r\nused_cpu_user:0.000000\r\n");
         else if (one == SECTION_CLUSTER)
             buf_put_str(out, "# Cluster\r\ncluster_enabled:0\r\n");
         else if (one == SECTION_KEYSPACE)
@@ -205,13 +202,12 @@ static uint64_t section_of(struct bytes name)
         const char *name;
         uint64_t section;
     } all[] = {
-        {"server", SECTION_SERVER},     {"clients", SECTION_CLIENTS},
-        {"memory", SECTION_MEMORY},     {"persistence", SECTION_PERSISTENCE},
-        {"stats", SECTION_STATS},       {"replication", SECTION_REPLICATION},
-        {"cpu", SECTION_CPU},           {"cluster", SECTION_CLUSTER},
-        {"keyspace", SECTION_KEYSPACE}, {"crdt", SECTION_CRDT},
-        {"default", SECTION_ALL},       {"all", SECTION_ALL},
-        {"everything", SECTION_ALL},
+        {"server", SECTION_SERVER},   {"clients", SECTION_CLIENTS},
+        {"memory", SECTION_MEMORY},   {"persistence", SECTION_PERSISTENCE},
+        {"stats", SECTION_STATS},     {"replication", SECTION_REPLICATION},
+        {"cluster", SECTION_CLUSTER}, {"keyspace", SECTION_KEYSPACE},
+        {"crdt", SECTION_CRDT},       {"default", SECTION_ALL},
+        {"all", SECTION_ALL},         {"everything", SECTION_ALL},
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         if (bytes_is_nocase(name, all[i].name))
