@@ -16,10 +16,11 @@ enum section {
     SECTION_PERSISTENCE = 8,
     SECTION_STATS = 16,
     SECTION_REPLICATION = 32,
-    SECTION_CLUSTER = 64,
-    SECTION_KEYSPACE = 128,
-    SECTION_CRDT = 256,
-    SECTION_ALL = 511,
+    SECTION_CPU = 64,
+    SECTION_CLUSTER = 128,
+    SECTION_KEYSPACE = 256,
+    SECTION_CRDT = 512,
+    SECTION_ALL = 1023,
 };
 
 typedef unsigned long long ull;
@@ -171,6 +172,8 @@ static void put_sections(struct buf *out, const struct front *f, const struct fi
             put_stats(out, n);
         else if (one == SECTION_REPLICATION)
             put_replication(out);
+        else if (one == SECTION_CPU)
+            buf_put_str(out, "# CPU\r\n");
         else if (one == SECTION_CLUSTER)
             buf_put_str(out, "# Cluster\r\ncluster_enabled:0\r\n");
         else if (one == SECTION_KEYSPACE)
@@ -202,12 +205,13 @@ static uint64_t section_of(struct bytes name)
         const char *name;
         uint64_t section;
     } all[] = {
-        {"server", SECTION_SERVER},   {"clients", SECTION_CLIENTS},
-        {"memory", SECTION_MEMORY},   {"persistence", SECTION_PERSISTENCE},
-        {"stats", SECTION_STATS},     {"replication", SECTION_REPLICATION},
-        {"cluster", SECTION_CLUSTER}, {"keyspace", SECTION_KEYSPACE},
-        {"crdt", SECTION_CRDT},       {"default", SECTION_ALL},
-        {"all", SECTION_ALL},         {"everything", SECTION_ALL},
+        {"server", SECTION_SERVER},     {"clients", SECTION_CLIENTS},
+        {"memory", SECTION_MEMORY},     {"persistence", SECTION_PERSISTENCE},
+        {"stats", SECTION_STATS},       {"replication", SECTION_REPLICATION},
+        {"cpu", SECTION_CPU},           {"cluster", SECTION_CLUSTER},
+        {"keyspace", SECTION_KEYSPACE}, {"crdt", SECTION_CRDT},
+        {"default", SECTION_ALL},       {"all", SECTION_ALL},
+        {"everything", SECTION_ALL},
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         if (bytes_is_nocase(name, all[i].name))
