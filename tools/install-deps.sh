@@ -4,6 +4,7 @@ set -euo pipefail
 packages=(build-essential pkg-config clang clang-format llvm libclang-rt-14-dev libuv1-dev libjemalloc-dev libssl-dev
     libnghttp2-dev libjansson-dev libmsgpack-dev libcriterion-dev node-llhttp libxxhash-dev libzstd-dev redis-server
     redis-tools curl openssl python3 python3-redis)
+command -v node >/dev/null && command -v npm >/dev/null || packages+=(nodejs npm) # for tests/e2e/node only
 missing=()
 for p in "${packages[@]}"; do
     dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p")
