@@ -19,7 +19,7 @@ struct endpoint *end_get(const struct world *w, conn_id id)
     return id == 0 || id > w->ends_n ? NULL : w->ends[id - 1];
 }
 
-static struct endpoint *end_new(struct world *w, struct node *node)
+struct endpoint *net_end_new(struct world *w, struct node *node)
 {
     if (w->ends_n == w->ends_cap) {
         w->ends_cap = w->ends_cap ? 2 * w->ends_cap : 64;
@@ -63,7 +63,7 @@ void net_free(struct world *w)
     mem_free(w->dirty);
 }
 
-static uint64_t travel_us(struct world *w, const struct world_link *l, size_t n)
+uint64_t net_travel_us(struct world *w, const struct world_link *l, size_t n)
 {
     uint64_t us = l->latency_us;
     if (l->jitter_us > 0)
@@ -79,7 +79,7 @@ static bool is_cut(const struct world *w, const struct endpoint *to)
     return from != NULL && w->links[from->node->host][to->node->host].cut;
 }
 
-static void pump_later(struct world *w, struct endpoint *e)
+void net_pump_later(struct world *w, struct endpoint *e)
 {
     if (e->pumping || e->first == NULL || !e->up || e->paused || e->moving)
         return;
@@ -93,7 +93,7 @@ static void send_piece(struct world *w, struct endpoint *e, struct endpoint *pee
                        const void *bytes, size_t n, bool fin)
 {
     struct piece *p = mem_alloc(sizeof *p + n);
-    uint64_t due = w->now_us + travel_us(w, &w->links[e->node->host][peer->node->host], n);
+    uint64_t due = w->now_us + net_travel_us(w, &w->links[e->node->host][peer->node->host], n);
     if (due < peer->last_due_us)
         due = peer->last_due_us;
     *p = (struct piece){.due_us = due, .n = n, .fin = fin};
@@ -106,7 +106,7 @@ static void send_piece(struct world *w, struct endpoint *e, struct endpoint *pee
         peer->first = p;
     peer->last = p;
     e->flying += n;
-    pump_later(w, peer);
+    net_pump_later(w, peer);
 }
 
 static void flush_end(struct world *w, struct endpoint *e)
@@ -131,7 +131,7 @@ static void flush_end(struct world *w, struct endpoint *e)
         e->high = true;
 }
 
-static void mark_dirty(struct world *w, struct endpoint *e)
+void net_dirty(struct world *w, struct endpoint *e)
 {
     if (e->dirty)
         return;
@@ -177,7 +177,7 @@ static void end_closed(struct world *w, struct endpoint *e, enum err err, const 
         node_deliver(n, &ev);
 }
 
-static void fail_later(struct world *w, struct endpoint *e, uint64_t after_us, enum err err)
+void net_fail_later(struct world *w, struct endpoint *e, uint64_t after_us, enum err err)
 {
     if (e == NULL || e->dead)
         return;
@@ -207,7 +207,7 @@ void net_pump(struct world *w, struct agenda *a)
         return; /* woken by net_wake, resume, EV_MOVED */
     struct piece *p = e->first;
     if (p->due_us > w->now_us) {
-        pump_later(w, e);
+        net_pump_later(w, e);
         return;
     }
     e->first = p->next;
@@ -216,7 +216,7 @@ void net_pump(struct world *w, struct agenda *a)
     struct endpoint *peer = end_get(w, e->peer);
     if (peer != NULL) {
         peer->flying -= p->n;
-        mark_dirty(w, peer);
+        net_dirty(w, peer);
         if (peer->high && buf_len(&peer->out) + peer->flying < PORT_LOW) {
             peer->high = false;
             agenda_put(w, (struct agenda){.at_us = w->now_us,
@@ -225,7 +225,7 @@ void net_pump(struct world *w, struct agenda *a)
                                           .conn = peer->id});
         }
     }
-    pump_later(w, e);
+    net_pump_later(w, e);
     bool fin = p->fin;
     if (fin)
         end_closed(w, e, ERR_CLOSED, NULL);
@@ -255,7 +255,7 @@ void net_wake(struct world *w, uint32_t from, uint32_t to)
     for (size_t i = 0; i < w->ends_n; i++) {
         struct endpoint *e = w->ends[i], *peer = e ? end_get(w, e->peer) : NULL;
         if (peer != NULL && peer->node->host == from && e->node->host == to)
-            pump_later(w, e);
+            net_pump_later(w, e);
     }
 }
 
@@ -276,7 +276,7 @@ static struct listener *find_listener(struct world *w, uint32_t host, uint16_t p
     return chosen;
 }
 
-static int find_host(const struct world *w, const char *name)
+int net_find_host(const struct world *w, const char *name)
 {
     for (uint32_t i = 0; i < w->hosts_n; i++)
         if (strcmp(w->hosts[i].name, name) == 0)
@@ -288,7 +288,7 @@ static void dial_fails(struct world *w, struct endpoint *e, enum err err)
 {
     uint64_t after =
         err == ERR_TIMEOUT && e->dial_until_us > w->now_us ? e->dial_until_us - w->now_us : 0;
-    fail_later(w, e, after, err);
+    net_fail_later(w, e, after, err);
 }
 
 void net_dial(struct world *w, struct agenda *a)
@@ -297,7 +297,7 @@ void net_dial(struct world *w, struct agenda *a)
     if (e == NULL)
         return;
     uint32_t from = e->node->host;
-    int to = strncmp(e->dial_host, "unix:", 5) == 0 ? (int)from : find_host(w, e->dial_host);
+    int to = strncmp(e->dial_host, "unix:", 5) == 0 ? (int)from : net_find_host(w, e->dial_host);
     if (to < 0) {
         dial_fails(w, e, ERR_ADDRESS);
         return;
@@ -319,7 +319,7 @@ void net_dial(struct world *w, struct agenda *a)
         dial_fails(w, e, ERR_REFUSED);
         return;
     }
-    struct endpoint *peer = end_new(w, l->node);
+    struct endpoint *peer = net_end_new(w, l->node);
     peer->listener = l->id;
     peer->tag = l->tag;
     peer->tls = e->tls;
@@ -327,7 +327,7 @@ void net_dial(struct world *w, struct agenda *a)
     e->peer = peer->id;
     agenda_put(
         w, (struct agenda){.at_us = w->now_us, .kind = AG_OPEN, .node = l->node, .conn = peer->id});
-    agenda_put(w, (struct agenda){.at_us = w->now_us + travel_us(w, &w->links[to][from], 0),
+    agenda_put(w, (struct agenda){.at_us = w->now_us + net_travel_us(w, &w->links[to][from], 0),
                                   .kind = AG_OPEN,
                                   .node = e->node,
                                   .conn = e->id});
@@ -339,11 +339,11 @@ void net_open(struct world *w, struct agenda *a)
     if (e == NULL)
         return;
     if (e->peer == 0) { /* the other side went meanwhile */
-        fail_later(w, e, 0, ERR_RESET);
+        net_fail_later(w, e, 0, ERR_RESET);
         return;
     }
     e->up = true;
-    mark_dirty(w, e); /* what was appended before the connection was up */
+    net_dirty(w, e); /* what was appended before the connection was up */
     node_deliver(e->node, &(struct event){.kind = EV_OPEN,
                                           .conn = e->id,
                                           .listener = e->listener,
@@ -351,7 +351,7 @@ void net_open(struct world *w, struct agenda *a)
                                           .owner = e->owner});
     e = end_get(w, a->conn);
     if (e != NULL)
-        pump_later(w, e);
+        net_pump_later(w, e);
 }
 
 void net_moved(struct world *w, struct agenda *a)
@@ -367,9 +367,9 @@ void net_moved(struct world *w, struct agenda *a)
     e = end_get(w, a->conn);
     if (e == NULL)
         return;
-    mark_dirty(w, e);
+    net_dirty(w, e);
     net_flush(w);
-    pump_later(w, e);
+    net_pump_later(w, e);
 }
 
 /* ---------------------------------------------------------------- ends */
@@ -396,7 +396,7 @@ void world_reset(struct world *w, uint32_t a, uint32_t b)
             continue;
         uint32_t x = e->node->host, y = peer->node->host;
         if ((x == a && y == b) || (x == b && y == a))
-            fail_later(w, e, 0, ERR_RESET);
+            net_fail_later(w, e, 0, ERR_RESET);
     }
 }
 
@@ -411,7 +411,7 @@ void net_kill(struct world *w, struct node *n, bool silent)
         if (peer != NULL) {
             peer->peer = 0;
             if (!silent && !w->links[n->host][peer->node->host].cut)
-                fail_later(w, peer, w->links[n->host][peer->node->host].latency_us, ERR_RESET);
+                net_fail_later(w, peer, w->links[n->host][peer->node->host].latency_us, ERR_RESET);
         }
         net_drop_end(w, e);
     }
@@ -422,260 +422,3 @@ void net_kill(struct world *w, struct node *n, bool silent)
             i++;
     }
 }
-
-/* ---------------------------------------------------------------- the port's calls */
-
-static struct node *node_of(struct port *p)
-{
-    return (struct node *)p; /* port is the node's first member */
-}
-
-static uint32_t op_listen(struct port *p, const struct listen_opts *o)
-{
-    struct node *n = node_of(p);
-    struct world *w = n->world;
-    uint32_t id = ++w->next_listener;
-    enum err err = ERR_OK;
-    for (size_t i = 0; i < w->listeners_n; i++)
-        if (w->listeners[i].port == o->port && w->listeners[i].node->host == n->host &&
-            !(o->shared && w->listeners[i].node != n))
-            err = ERR_IN_USE;
-    if (err == ERR_OK) {
-        if (w->listeners_n == w->listeners_cap) {
-            w->listeners_cap = w->listeners_cap ? 2 * w->listeners_cap : 16;
-            w->listeners = mem_realloc(w->listeners, w->listeners_cap * sizeof *w->listeners);
-        }
-        w->listeners[w->listeners_n++] =
-            (struct listener){.id = id, .tag = o->tag, .port = o->port, .node = n};
-    }
-    agenda_put(w, (struct agenda){.at_us = w->now_us,
-                                  .kind = AG_LISTEN,
-                                  .node = n,
-                                  .listener = id,
-                                  .tag = o->tag,
-                                  .err = err,
-                                  .status = o->port});
-    return id;
-}
-
-static void op_unlisten(struct port *p, uint32_t listener)
-{
-    struct world *w = node_of(p)->world;
-    for (size_t i = 0; i < w->listeners_n; i++)
-        if (w->listeners[i].id == listener) {
-            w->listeners[i] = w->listeners[--w->listeners_n];
-            return;
-        }
-}
-
-static conn_id op_dial(struct port *p, const struct dial_opts *o)
-{
-    struct node *n = node_of(p);
-    struct world *w = n->world;
-    struct endpoint *e = end_new(w, n);
-    e->owner = o->owner;
-    e->tls = o->tls != 0;
-    e->tag = o->tag;
-    snprintf(e->dial_host, sizeof e->dial_host, "%s", o->host);
-    e->dial_port = o->port;
-    e->dial_until_us = w->now_us + 1000ull * (o->timeout_ms ? o->timeout_ms : 10000);
-    int to = find_host(w, o->host);
-    uint64_t us = to < 0 ? 100 : travel_us(w, &w->links[n->host][to], 0);
-    agenda_put(w,
-               (struct agenda){.at_us = w->now_us + us, .kind = AG_DIAL, .node = n, .conn = e->id});
-    return e->id;
-}
-
-/* The endpoint, if it is this machine's and still open for it. */
-static struct endpoint *own_end(struct port *p, conn_id c)
-{
-    struct endpoint *e = end_get(node_of(p)->world, c);
-    return e == NULL || e->node != node_of(p) || e->closing || e->moving ? NULL : e;
-}
-
-static struct buf *op_out(struct port *p, conn_id c)
-{
-    struct endpoint *e = own_end(p, c);
-    if (e == NULL)
-        return NULL;
-    mark_dirty(node_of(p)->world, e);
-    return &e->out;
-}
-
-static size_t op_pending(struct port *p, conn_id c)
-{
-    struct endpoint *e = own_end(p, c);
-    return e == NULL ? 0 : buf_len(&e->out) + e->flying;
-}
-
-static void op_own(struct port *p, conn_id c, struct conn_owner *kept)
-{
-    struct endpoint *e = own_end(p, c);
-    if (e != NULL)
-        e->owner = kept;
-}
-
-static void op_pause(struct port *p, conn_id c, bool paused)
-{
-    struct endpoint *e = own_end(p, c);
-    if (e == NULL)
-        return;
-    e->paused = paused;
-    pump_later(node_of(p)->world, e);
-}
-
-static void op_close(struct port *p, conn_id c, bool flush)
-{
-    struct world *w = node_of(p)->world;
-    struct endpoint *e = own_end(p, c);
-    if (e == NULL)
-        return;
-    struct endpoint *peer = end_get(w, e->peer);
-    if (peer == NULL) {
-        net_drop_end(w, e);
-    } else if (!flush || !e->up) {
-        peer->peer = 0;
-        fail_later(w, peer, w->links[e->node->host][peer->node->host].latency_us, ERR_RESET);
-        net_drop_end(w, e);
-    } else {
-        e->closing = true;
-        e->owner = NULL;
-        mark_dirty(w, e);
-        fail_later(w, e, 5000000, ERR_TIMEOUT);
-        e->dead = false; /* it still sends until then */
-    }
-}
-
-static void op_move(struct port *p, conn_id c, uint32_t neighbour, struct msg *taken)
-{
-    struct node *n = node_of(p);
-    struct world *w = n->world;
-    struct endpoint *e = own_end(p, c);
-    struct node *to = NULL;
-    for (size_t i = 0; i < w->nodes_n; i++)
-        if (w->nodes[i]->host == n->host && w->nodes[i]->port.self == neighbour &&
-            !w->nodes[i]->dead)
-            to = w->nodes[i];
-    if (e == NULL || to == NULL) {
-        msg_free(taken);
-        return;
-    }
-    e->moving = true;
-    e->node = to;
-    e->owner = NULL;
-    taken->from = p->self;
-    agenda_put(w,
-               (struct agenda){
-                   .at_us = w->now_us + 20, .kind = AG_MOVED, .node = to, .conn = c, .msg = taken});
-}
-
-static void op_post(struct port *p, uint32_t neighbour, struct msg *taken)
-{
-    struct node *n = node_of(p);
-    struct world *w = n->world;
-    taken->from = p->self;
-    for (size_t i = 0; i < w->nodes_n; i++) {
-        struct node *to = w->nodes[i];
-        if (to->host != n->host || to->port.self != neighbour || to->dead)
-            continue;
-        /* one fixed delay: messages between two neighbours never overtake each other */
-        agenda_put(w, (struct agenda){
-                          .at_us = w->now_us + 10, .kind = AG_MESSAGE, .node = to, .msg = taken});
-        return;
-    }
-    msg_free(taken);
-}
-
-static void op_file(struct port *p, struct file_req *taken)
-{
-    struct node *n = node_of(p);
-    agenda_put(n->world,
-               (struct agenda){.at_us = n->world->now_us + 100 + rng_below(&n->world->rng, 2000),
-                               .kind = AG_FILE,
-                               .node = n,
-                               .file = taken});
-}
-
-/* Bytes travel as they are: the virtual network has no eavesdroppers. */
-static uint32_t op_tls(struct port *p, const struct tls_opts *o, char *why, size_t why_size)
-{
-    (void)p, (void)o, (void)why, (void)why_size;
-    return 1;
-}
-
-static void op_tls_free(struct port *p, uint32_t tls) { (void)p, (void)tls; }
-
-static int op_spawn(struct port *p, const char *const *argv, uint32_t tag)
-{
-    (void)p, (void)argv, (void)tag;
-    return -1; /* processes are the simulation's business: it adds machines itself */
-}
-
-static void op_kill(struct port *p, int pid, int sig) { (void)p, (void)pid, (void)sig; }
-
-static void op_random(struct port *p, void *out, size_t n)
-{
-    uint8_t *b = out;
-    for (size_t i = 0; i < n; i++)
-        b[i] = (uint8_t)rng_next(&node_of(p)->world->rng);
-}
-
-static void op_log(struct port *p, char level, const char *line)
-{
-    struct node *n = node_of(p);
-    world_note(n->world, "%s.%u %c %s", n->world->hosts[n->host].name, p->self, level, line);
-    if (n->world->opts.log != NULL)
-        n->world->opts.log(n->world->opts.arg, n->world->hosts[n->host].name, level, line);
-}
-
-static void op_stop(struct port *p)
-{
-    world_note(node_of(p)->world, "%s.%u stops", node_of(p)->world->hosts[node_of(p)->host].name,
-               p->self);
-}
-
-static size_t op_peer_name(struct port *p, conn_id c, char *out, size_t size)
-{
-    struct world *w = node_of(p)->world;
-    struct endpoint *e = end_get(w, c), *peer = e ? end_get(w, e->peer) : NULL;
-    int n = snprintf(out, size, "%s:%u", peer ? w->hosts[peer->node->host].name : "?", (unsigned)c);
-    return n < 0 ? 0 : (size_t)n;
-}
-
-static bool op_is_tls(struct port *p, conn_id c)
-{
-    const struct endpoint *e = end_get(node_of(p)->world, c);
-    return e != NULL && e->tls;
-}
-
-static size_t op_alpn(struct port *p, conn_id c, char *out, size_t size)
-{
-    (void)p, (void)c;
-    if (size > 0)
-        out[0] = 0;
-    return 0;
-}
-
-const struct port_ops world_port_ops = {
-    .listen = op_listen,
-    .unlisten = op_unlisten,
-    .dial = op_dial,
-    .out = op_out,
-    .pending = op_pending,
-    .own = op_own,
-    .pause = op_pause,
-    .close = op_close,
-    .move = op_move,
-    .post = op_post,
-    .file = op_file,
-    .tls = op_tls,
-    .tls_free = op_tls_free,
-    .spawn = op_spawn,
-    .kill = op_kill,
-    .random = op_random,
-    .log = op_log,
-    .stop = op_stop,
-    .peer_name = op_peer_name,
-    .is_tls = op_is_tls,
-    .alpn = op_alpn,
-};

@@ -135,6 +135,14 @@ void net_free(struct world *w);
 extern const struct port_ops world_port_ops;
 void net_drop_end(struct world *w, struct endpoint *e);
 
+struct endpoint *net_end_new(struct world *w, struct node *node);
+void net_dirty(struct world *w,
+               struct endpoint *e); /* it has something to send at the step's end */
+uint64_t net_travel_us(struct world *w, const struct world_link *l, size_t n);
+int net_find_host(const struct world *w, const char *name); /* -1: none */
+void net_fail_later(struct world *w, struct endpoint *e, uint64_t after_us, enum err err);
+void net_pump_later(struct world *w, struct endpoint *e);
+
 void files_run(struct node *n, struct file_req *r);
 void files_free(struct host *h);
 
