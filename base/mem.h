@@ -19,8 +19,9 @@ void *mem_lines(size_t n); /* n cache lines of 64 bytes, zeroed, on a boundary o
 void *mem_realloc(void *p, size_t n);
 void mem_free(void *p);               /* NULL is allowed */
 size_t mem_block_size(const void *p); /* bytes the allocator holds for this block */
-size_t mem_class_size(size_t n);      /* what mem_alloc(n) would hold */
-size_t mem_used(void);                /* bytes held by all live blocks of the process */
+size_t
+mem_class_size(size_t n); /* what mem_alloc(n) would hold; where that cannot be computed, n */
+size_t mem_used(void);    /* bytes held by all live blocks of the process */
 char *mem_strdup(const char *s);
 void *mem_dup(const void *p, size_t n); /* NULL for n == 0 */
 

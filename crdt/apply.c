@@ -269,11 +269,10 @@ static struct cell *apply_amount(struct cell *key, enum type type, const struct 
     reg_add(&r, op->stamp, &amount, op->flags);
     change_queue(ch, &r, bytes_of(NULL, 0));
     image_of_reg(&im, &r);
-    struct cell *c = cell_new(&h, &im);
+    key = cell_renew(key, &h, &im);
     reg_close(&r);
-    mem_free(key);
-    change_digest(ch->s, minus, contents_digest(c, ch->s, ch->key));
-    return c;
+    change_digest(ch->s, minus, contents_digest(key, ch->s, ch->key));
+    return key;
 }
 
 static void set_pointer(struct cell *key, void *pointer)

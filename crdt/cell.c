@@ -50,7 +50,7 @@ size_t cell_need(const struct heading *h, const struct image *im)
 
 static void copy(uint8_t *to, const void *from, size_t n)
 {
-    if (n)
+    if (n && to != from) /* the name of a cell that is rewritten in its place */
         memcpy(to, from, n);
 }
 
@@ -63,7 +63,7 @@ uint8_t *cell_put(uint8_t *p, const struct heading *h, const struct image *im)
     p = varint_write(p, h->name.n);
     p = varint_write(p, n);
     if (h->deadline) {
-        memcpy(p, h->deadline, DEADLINE_BYTES);
+        copy(p, h->deadline, DEADLINE_BYTES);
         p += DEADLINE_BYTES;
     }
     copy(p, h->name.p, h->name.n);
@@ -86,6 +86,23 @@ struct cell *cell_new(const struct heading *h, const struct image *im)
     uint8_t *p = mem_alloc(cell_need(h, im));
     cell_put(p, h, im);
     return (struct cell *)p;
+}
+
+struct cell *cell_renew(struct cell *c, const struct heading *h, const struct image *im)
+{
+    if (c != NULL && !im->borrows) {
+        struct view v = cell_view(c);
+        size_t need = cell_need(h, im), n = payload_size(h, im);
+        bool stays = varint_size(n) == varint_size(v.payload.n); /* and so does the name */
+        if (stays &&
+            (need == cell_size(c) || mem_class_size(need) == mem_class_size(cell_size(c)))) {
+            cell_put(&c->b0, h, im);
+            return c;
+        }
+    }
+    struct cell *fresh = cell_new(h, im);
+    mem_free(c);
+    return fresh;
 }
 
 struct cell *cell_copy(const struct heading *h, const struct cell *c)
@@ -117,7 +134,7 @@ static bool fits_count(const struct reg *r)
 void image_of_reg(struct image *im, const struct reg *r)
 {
     assert(!reg_empty(r));
-    im->borrows = true;
+    im->borrows = r->nsib > 0 || r->type == TYPE_HLL; /* numbers are no longer in the cell */
     im->reg = NULL;
     if (r->nsib == 1 && r->nseg == 0) {
         im->form = r->type == TYPE_SET ? CELL_DOT : r->type == TYPE_ZSET ? CELL_SCORE : CELL_ONE;
@@ -224,6 +241,8 @@ static void sum_cell(const struct cell *c, bool need, struct sum *out)
         sum_text(view_rest(c, &v), NULL, need, out);
     } else if (v.form == CELL_COUNT) {
         *out = (struct sum){.kind = NUMBER_INT, .i = (int64_t)load_u64(view_rest(c, &v).p + 8)};
+    } else if (v.form == CELL_WIDE && reg_wide_count(v.payload.p, &out->i)) {
+        out->kind = NUMBER_INT;
     } else if (v.form == CELL_WIDE) {
         struct reg r;
         reg_open(&r, TYPE_NONE, c, 0);
@@ -234,15 +253,10 @@ static void sum_cell(const struct cell *c, bool need, struct sum *out)
     }
 }
 
-static bool is_score(const struct cell *c, const struct view *v)
+static bool is_score(const struct view *v)
 {
-    if (v->form != CELL_WIDE)
-        return v->form == CELL_SCORE;
-    struct reg r;
-    reg_open(&r, TYPE_NONE, c, 0);
-    bool yes = r.type == TYPE_ZSET;
-    reg_close(&r);
-    return yes;
+    return v->form == CELL_SCORE ||
+           (v->form == CELL_WIDE && reg_wide_type(v->payload.p) == TYPE_ZSET);
 }
 
 static void sum_show(const struct sum *s, struct shown *out)
@@ -273,7 +287,7 @@ void cell_show(const struct cell *c, struct shown *out)
         out->text = view_rest(c, &v);
         return;
     }
-    if (is_score(c, &v)) {
+    if (is_score(&v)) {
         out->text = bytes_of(out->room, num_format_double(out->room, cell_score(c)));
         return;
     }
@@ -320,7 +334,7 @@ enum number_kind cell_number(const struct cell *c, int64_t *i, long double *r)
 {
     struct sum s;
     struct view v = cell_view(c);
-    if (is_score(c, &v)) {
+    if (is_score(&v)) {
         *r = cell_score(c);
         return NUMBER_REAL;
     }

@@ -100,16 +100,13 @@ static struct cell *compact_register(struct compaction *k, struct cell *c)
     struct heading h = {.name = v.name, .low = v.low, .deadline = v.deadline};
     struct reg r;
     struct image im;
-    struct cell *now = c;
     reg_open(&r, TYPE_NONE, c, 0);
     if (compact_open(k, &r)) {
         image_of_reg(&im, &r);
-        now = cell_new(&h, &im);
+        c = cell_renew(c, &h, &im);
     }
     reg_close(&r);
-    if (now != c)
-        mem_free(c);
-    return now;
+    return c;
 }
 
 static void wait_for(struct compaction *k, stamp_t dot)

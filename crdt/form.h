@@ -132,6 +132,9 @@ struct heading {
 size_t cell_need(const struct heading *h, const struct image *im);
 uint8_t *cell_put(uint8_t *p, const struct heading *h, const struct image *im);
 struct cell *cell_new(const struct heading *h, const struct image *im); /* own allocation */
+/* Replaces the cell (NULL: there is none) by one of the same name and with or without a deadline as
+ * before: in its block where it has the right size. */
+struct cell *cell_renew(struct cell *c, const struct heading *h, const struct image *im);
 /* A copy under another heading. Not for short dots. */
 struct cell *cell_copy(const struct heading *h, const struct cell *c);
 

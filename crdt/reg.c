@@ -172,13 +172,20 @@ void reg_wide_write(const struct reg *r, uint8_t *p)
     }
 }
 
+/* Of n <= 8 bytes; mostly of one or two, so a call of memcpy would cost more. */
+static uint64_t uint_read(const uint8_t *p, unsigned n)
+{
+    uint64_t v = 0;
+    for (unsigned i = 0; i < n; i++)
+        v |= (uint64_t)p[i] << 8 * i;
+    return v;
+}
+
 static const uint8_t *segment_read(const uint8_t *p, struct segment *s)
 {
     unsigned span_n = p[8] & 15u, tag = p[8] >> 4;
-    uint64_t span = 0, zz = 0;
     s->to = load_u64(p);
-    memcpy(&span, p + 9, span_n);
-    s->from = s->to - (span << SPAN_SHIFT);
+    s->from = s->to - (uint_read(p + 9, span_n) << SPAN_SHIFT);
     p += 9 + span_n;
     switch (tag) {
     case TAG_INT:
@@ -196,8 +203,7 @@ static const uint8_t *segment_read(const uint8_t *p, struct segment *s)
         return p + s->ranks.n;
     default:
         s->kind = AMOUNT_INT64;
-        memcpy(&zz, p, tag);
-        s->num = unzigzag(zz);
+        s->num = unzigzag(uint_read(p, tag));
         return p + tag;
     }
 }
@@ -224,6 +230,30 @@ bool reg_wide_extend(uint8_t *wide, stamp_t stamp, int64_t amount)
     if (span_size(&grown) != span_size(&last) || amount_size(&grown) != amount_size(&last))
         return false;
     segment_write(wide + (found - wide), &grown);
+    return true;
+}
+
+uint8_t reg_wide_type(const uint8_t *wide)
+{
+    size_t n;
+    return *varint_read(varint_read(wide + 1, &n), &n);
+}
+
+bool reg_wide_count(const uint8_t *wide, int64_t *out)
+{
+    size_t nseg, nsib;
+    const uint8_t *p = varint_read(varint_read(wide + 1, &nseg), &nsib);
+    if (nsib > 0 || *p++ == TYPE_ZSET)
+        return false;
+    __int128 sum = 0;
+    for (size_t i = 0; i < nseg; i++) {
+        unsigned span_n = p[8] & 15u, tag = p[8] >> 4;
+        if (tag >= TAG_INT)
+            return false;
+        sum += unzigzag(uint_read(p + 9 + span_n, tag));
+        p += 9 + span_n + tag;
+    }
+    *out = clamp_i64(sum);
     return true;
 }
 

@@ -56,6 +56,11 @@ void reg_wide_write(const struct reg *r, uint8_t *p);
  * nothing changed, when there is none, or it is no int64, or would take more bytes. */
 bool reg_wide_extend(uint8_t *wide, stamp_t stamp, int64_t amount);
 
+uint8_t reg_wide_type(const uint8_t *wide);
+/* What a register of int64 segments and no siblings shows, read where it stands. False: it is no
+ * such register. */
+bool reg_wide_count(const uint8_t *wide, int64_t *out);
+
 static inline bool reg_empty(const struct reg *r) { return r->nsib == 0 && r->nseg == 0; }
 
 /* Nothing that compaction could ever forget: one sibling at most, one segment an actor at most. */
