@@ -73,10 +73,20 @@ static const struct entry *entry_at(const struct chunk *c, size_t offset)
     return (const struct entry *)(const void *)(c->bytes + offset / 8);
 }
 
+#define FETCH_BYTES 4096u
+#define FETCH_LINE 64u
+
+/* What goes was written long ago and has left the cache; where an entry begins is known only when
+ * the one before is here. So all lines are asked for well ahead, and are near when the chunk is
+ * written anew. */
 static void drop_oldest(struct log *l)
 {
     struct chunk *c = l->chunks[l->from];
+    const uint8_t *bytes = (const uint8_t *)c->bytes;
+    size_t fetched = 0;
     for (size_t at = 0; at < c->used;) {
+        for (; fetched < c->used && fetched < at + FETCH_BYTES; fetched += FETCH_LINE)
+            prefetch(bytes + fetched);
         const struct entry *e = entry_at(c, at);
         context_raise(&l->floor[e->partition - l->first], e->last);
         at += entry_size(e);
