@@ -38,7 +38,7 @@ static void put_be32(uint8_t *p, uint32_t v)
 #define SIGN64 (UINT64_C(1) << 63)
 #define SIGN32 (UINT32_C(1) << 31)
 
-struct position_step position_step(struct bytes p, size_t i)
+static inline struct position_step step_read(struct bytes p, size_t i)
 {
     const uint8_t *at = p.p + i * POSITION_STEP;
     return (struct position_step){
@@ -48,7 +48,9 @@ struct position_step position_step(struct bytes p, size_t i)
     };
 }
 
-void position_put(struct buf *out, struct position_step s)
+struct position_step position_step(struct bytes p, size_t i) { return step_read(p, i); }
+
+static inline void step_put(struct buf *out, struct position_step s)
 {
     uint8_t *p = buf_reserve(out, POSITION_STEP);
     put_be64(p, (uint64_t)s.base ^ SIGN64);
@@ -56,6 +58,8 @@ void position_put(struct buf *out, struct position_step s)
     put_be32(p + 16, (uint32_t)s.offset ^ SIGN32);
     buf_added(out, POSITION_STEP);
 }
+
+void position_put(struct buf *out, struct position_step s) { step_put(out, s); }
 
 bool position_valid(struct bytes p)
 {
@@ -131,7 +135,7 @@ static bool start(struct buf *out, struct bytes path, int64_t base, stamp_t stam
     if (path.n / POSITION_STEP >= POSITION_STEPS_MAX)
         return false;
     buf_put_bytes(out, path);
-    position_put(out, (struct position_step){.base = base, .run = stamp});
+    step_put(out, (struct position_step){.base = base, .run = stamp});
     runs_start(runs, stamp);
     return true;
 }
@@ -150,12 +154,12 @@ static bool may_extend(const struct run *own, int32_t offset, int way)
 static bool at_end(struct buf *out, struct bytes outermost, int way, stamp_t stamp,
                    struct position_runs *runs)
 {
-    struct position_step step = position_step(outermost, 0);
+    struct position_step step = step_read(outermost, 0);
     struct run *own = runs_find(runs, step.run);
     if (!may_extend(own, step.offset, way))
         return start(out, bytes_of(NULL, 0), step.base + way, stamp, runs);
     step.offset = way > 0 ? ++own->high : --own->low;
-    position_put(out, step);
+    step_put(out, step);
     return true;
 }
 
@@ -164,13 +168,13 @@ static bool extend_inside(struct buf *out, struct bytes left, struct bytes right
                           struct position_runs *runs)
 {
     size_t last = left.n / POSITION_STEP - 1, mark = buf_len(out);
-    struct position_step step = position_step(left, last);
+    struct position_step step = step_read(left, last);
     struct run *own = runs_find(runs, step.run);
     if (!may_extend(own, step.offset, +1))
         return false;
     step.offset = own->high + 1;
     buf_put(out, left.p, last * POSITION_STEP);
-    position_put(out, step);
+    step_put(out, step);
     struct bytes made = buf_bytes(out);
     made = bytes_of(made.p + mark, made.n - mark);
     if (bytes_cmp(made, right) >= 0) {
@@ -195,6 +199,6 @@ bool position_between(struct buf *out, struct bytes left, struct bytes right, st
         return true;
     bool inside = right.n > left.n && memcmp(left.p, right.p, left.n) == 0;
     if (inside) /* right lives in left's gap: go before it there */
-        return start(out, left, position_step(right, left.n / POSITION_STEP).base - 1, stamp, runs);
+        return start(out, left, step_read(right, left.n / POSITION_STEP).base - 1, stamp, runs);
     return start(out, left, 0, stamp, runs);
 }

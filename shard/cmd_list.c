@@ -47,12 +47,10 @@ static struct bytes position_at(const struct key *k, size_t rank)
  * own. */
 #define POSITION_ROOM (8 * POSITION_STEP)
 
-bool list_insert(struct call *c, struct key *k, size_t rank, struct bytes value)
+static bool insert_between(struct call *c, struct key *k, struct bytes left, struct bytes right,
+                           struct bytes value)
 {
     uint8_t room[POSITION_ROOM];
-    struct bytes left = rank == 0 ? bytes_of(NULL, 0) : position_at(k, rank - 1);
-    struct bytes right =
-        rank == coll_len(k->cell, TYPE_LIST) ? bytes_of(NULL, 0) : position_at(k, rank);
     bool is_short = left.n + right.n + POSITION_STEP <= sizeof room;
     struct buf position = {0};
     if (is_short)
@@ -67,9 +65,19 @@ bool list_insert(struct call *c, struct key *k, size_t rank, struct bytes value)
     return ok;
 }
 
+bool list_insert(struct call *c, struct key *k, size_t rank, struct bytes value)
+{
+    struct bytes left = rank == 0 ? bytes_of(NULL, 0) : position_at(k, rank - 1);
+    return insert_between(c, k, left, position_at(k, rank), value);
+}
+
 bool list_push(struct call *c, struct key *k, enum list_end end, struct bytes value)
 {
-    return list_insert(c, k, end == LIST_HEAD ? 0 : coll_len(k->cell, TYPE_LIST), value);
+    struct bytes none = bytes_of(NULL, 0);
+    if (end == LIST_HEAD)
+        return insert_between(c, k, none, position_at(k, 0), value);
+    size_t len = coll_len(k->cell, TYPE_LIST);
+    return insert_between(c, k, len > 0 ? position_at(k, len - 1) : none, none, value);
 }
 
 void list_pop(struct call *c, struct key *k, enum list_end end)

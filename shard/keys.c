@@ -84,15 +84,32 @@ void key_expire(struct call *c, struct key *k, int64_t at_ms)
     key_op(c, k, &(struct op){.kind = OP_EXPIRE, .num = at_ms});
 }
 
+/* Every field by name: compilers clear a struct of this size as a string of bytes otherwise, which
+ * shows in profiles. */
+static void elem_op(struct call *c, struct key *k, enum op_kind kind, struct bytes elem,
+                    struct bytes val, long double real)
+{
+    struct op op;
+    op.stamp = 0;
+    op.kind = (uint8_t)kind;
+    op.flags = 0;
+    op.key = k->name;
+    op.elem = elem;
+    op.val = val;
+    op.num = 0;
+    op.real = real;
+    key_op(c, k, &op);
+}
+
 void key_elem(struct call *c, struct key *k, enum op_kind kind, struct bytes elem, struct bytes val)
 {
-    key_op(c, k, &(struct op){.kind = (uint8_t)kind, .elem = elem, .val = val});
+    elem_op(c, k, kind, elem, val, 0);
 }
 
 void key_elem_real(struct call *c, struct key *k, enum op_kind kind, struct bytes elem,
                    long double real)
 {
-    key_op(c, k, &(struct op){.kind = (uint8_t)kind, .elem = elem, .real = real});
+    elem_op(c, k, kind, elem, bytes_of(NULL, 0), real);
 }
 
 bool key_position(struct call *c, const struct key *k, struct bytes left, struct bytes right,
