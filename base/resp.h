@@ -44,6 +44,17 @@ struct resp {
     char why[64];        /* RESP_BAD: Redis' text, "Protocol error: ..." */
 };
 
+/* Stands at the next command's first byte. Without clearing `why`: this is done for each command.
+ */
+static inline void resp_next(struct resp *r)
+{
+    r->used = r->first = 0;
+    r->argc = r->missing = 0;
+    r->begun = r->in_bulk = false;
+    r->bulk = 0;
+    r->base = NULL;
+}
+
 /*
  * Reads on. `in` starts at the command's first byte on each call (its bytes may have moved since).
  * RESP_DONE with argc == 0 is an empty line or an empty array: skip it. After RESP_MORE `args` must

@@ -456,7 +456,7 @@ static size_t run_input(struct session *s, struct port *port, struct bytes in, s
     struct resp r = {0};
     resp_args_clear(&f->args);
     while (n < max && at < in.n) {
-        r = (struct resp){0};
+        resp_next(&r);
         result = resp_parse(&r, bytes_of(in.p + at, in.n - at), &limits, &f->args);
         if (result != RESP_DONE)
             break;
