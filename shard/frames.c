@@ -193,6 +193,33 @@ static void fetch_keys(const struct part *p, const uint64_t *hashes, size_t n)
         table_prefetch_item(&p->keys, hashes[i]);
 }
 
+/* As the proxy does for a pipeline; a frame often stays at one key. */
+static void fetch_elements(const struct part *p, const struct op *ops, const uint64_t *hashes,
+                           size_t n)
+{
+    const struct coll *coll[FETCH_KEYS];
+    uint64_t at[FETCH_KEYS];
+    for (size_t i = 0; i < n; i++) {
+        bool same = i > 0 && coll[i - 1] != NULL && hashes[i] == hashes[i - 1];
+        coll[i] = ops[i].elem.n == 0 ? NULL
+                  : same             ? coll[i - 1]
+                                     : coll_ahead(table_get(&p->keys, hashes[i], ops[i].key));
+    }
+    for (size_t i = 0; i < n; i++)
+        if (coll[i] != NULL)
+            at[i] = coll_ahead_bucket(coll[i], ops[i].elem);
+    for (size_t i = 0; i < n; i++)
+        if (coll[i] != NULL)
+            coll_ahead_item(coll[i], at[i]);
+}
+
+static void fetch_next(const struct shard *s, const struct part *p, size_t at, size_t n)
+{
+    size_t some = n - at < FETCH_KEYS ? n - at : FETCH_KEYS;
+    fetch_keys(p, s->hashes + at, some);
+    fetch_elements(p, s->ops + at, s->hashes + at, some);
+}
+
 enum take shard_take(struct shard *s, const struct frame *f, struct moment now)
 {
     size_t n;
@@ -218,7 +245,7 @@ enum take shard_take(struct shard *s, const struct frame *f, struct moment now)
     struct seen seen = {.deps = &deps, .prev = f->prev};
     for (size_t i = 0; i < n; i++) {
         if (i % FETCH_KEYS == 0 && n > 1)
-            fetch_keys(p, s->hashes + i, n - i < FETCH_KEYS ? n - i : FETCH_KEYS);
+            fetch_next(s, p, i, n);
         if (!context_covers(&p->vv, s->ops[i].stamp)) /* a frame cut differently by another log */
             take_op(s, p, &s->ops[i], s->hashes[i], &seen);
         seen.prev = s->ops[i].stamp;
