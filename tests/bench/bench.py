@@ -9,14 +9,12 @@ spent in a round, divided by its operations: the load generator's share of the m
 Prints Markdown; raw figures go to build/bench/<mode>.json.
 """
 import argparse
-import csv
-import io
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -31,7 +29,7 @@ KEYS = 1_000_000
 VALUE = 64
 CLIENTS = 50
 TICK = os.sysconf("SC_CLK_TCK")
-TESTS = ["set", "get", "incr", "lpush", "hset", "sadd", "zadd"]
+TESTS = ["set", "get", "mixed", "incr", "lpush", "hset", "sadd", "zadd"]
 REQUESTS = {1: 100_000, 16: 1_000_000, 100: 2_000_000}
 TARGET = {1: 0.90, 16: 0.58, 100: 0.40}
 REDIS_PORT, DB_PORT, REST_PORT = 17001, 17011, 17021
@@ -93,13 +91,30 @@ class Meridian:
         self.node.stop()
 
 
-def load(port, test, depth, requests, keys=KEYS):
-    """One redis-benchmark run; returns its CSV row as floats."""
-    out = subprocess.run(
-        ["redis-benchmark", "-p", str(port), "-t", test, "-n", str(requests), "-r", str(keys), "-d", str(VALUE), "-c", str(CLIENTS),
-         "-P", str(depth), "--csv"], capture_output=True, text=True, check=True, timeout=300).stdout
-    row = [r for r in csv.DictReader(io.StringIO(out)) if r["test"].lower().startswith(test)][0]
-    return {k: float(v) for k, v in row.items() if k != "test"}
+def start_load(port, test, depth, requests, clients=CLIENTS, keys=KEYS):
+    return subprocess.Popen(
+        ["redis-benchmark", "-p", str(port), "-t", test, "-n", str(requests), "-r", str(keys), "-d", str(VALUE), "-c", str(clients),
+         "-P", str(depth)], stdout=subprocess.PIPE, text=True)
+
+
+def end_load(process):
+    """Waits; the run's throughput and latencies (ms)."""
+    out = process.communicate(timeout=300)[0].replace("\r", "\n")
+    if process.returncode != 0:
+        raise RuntimeError(f"redis-benchmark failed: {out[-500:]}")
+    tail = [float(ms) for percent, ms in re.findall(r"([0-9.]+)% <= ([0-9.]+) milliseconds \(cum", out) if float(percent) >= 99.9]
+    numbers = out.split("latency summary (msec):", 1)[1].split("\n")[2].split()
+    return {"rps": float(re.search(r"throughput summary: ([0-9.]+)", out).group(1)), "p50_latency_ms": float(numbers[2]),
+            "p99_latency_ms": float(numbers[4]), "p999_latency_ms": tail[0] if tail else float(numbers[5])}
+
+
+def load(port, test, depth, requests):
+    """One redis-benchmark run; `mixed` is one SET to ten GETs, by two generators at a time."""
+    if test != "mixed":
+        return end_load(start_load(port, test, depth, requests))
+    sets, gets = start_load(port, "set", depth, requests // 11, CLIENTS // 10), start_load(port, "get", depth, requests * 10 // 11, CLIENTS * 9 // 10)
+    end_load(sets)
+    return end_load(gets)
 
 
 def measured(server, test, depth, requests):
@@ -118,17 +133,17 @@ def flush(port):
     time.sleep(0.3)
 
 
-def section_commands(rounds, raw, depths):
+def section_commands(rounds, raw, depths, tests):
     servers = [Redis(), Meridian().create()]
     try:
         print("\n### Commands: one worker, one shard, 50 connections, 64-byte values, 1,000,000 keys\n")
-        print("CPU of the server per operation, ratio to redis-server (and its own figure), p50 and p99 latency in ms, both sides\n")
-        print("| command | depth | CPU ratio | target | redis-server us | p50 | p50 redis | p99 | p99 redis | throughput ratio |")
-        print("|---|---|---|---|---|---|---|---|---|---|")
-        for test in TESTS:
+        print("CPU of the server per operation, ratio to redis-server (and its own figure), p50, p99 and p99.9 latency in ms, both sides; MIXED is one SET to ten GETs\n")
+        print("| command | depth | CPU ratio | target | redis-server us | p50 | p50 redis | p99 | p99 redis | p99.9 | p99.9 redis | throughput ratio |")
+        print("|---|---|---|---|---|---|---|---|---|---|---|---|")
+        for test in tests:
             for server in servers:
                 flush(server.port)
-                load(server.port, test if test != "get" else "set", 16, KEYS)  # warm-up, and keys to find
+                load(server.port, "set" if test in ("get", "mixed") else test, 16, KEYS)  # warm-up, and keys to find
             for depth in depths:
                 rows = {s.name: [] for s in servers}
                 for i in range(rounds):
@@ -140,6 +155,7 @@ def section_commands(rounds, raw, depths):
                 print(f"| {test.upper()} | {depth} | {ratio:.2f} | {TARGET[depth]:.2f} | {median(theirs, 'cpu_us'):.2f} "
                       f"| {median(ours, 'p50_latency_ms'):.2f} | {median(theirs, 'p50_latency_ms'):.2f} "
                       f"| {median(ours, 'p99_latency_ms'):.2f} | {median(theirs, 'p99_latency_ms'):.2f} "
+                      f"| {median(ours, 'p999_latency_ms'):.2f} | {median(theirs, 'p999_latency_ms'):.2f} "
                       f"| {median(ours, 'rps') / median(theirs, 'rps'):.2f} |", flush=True)
     finally:
         for server in servers:
@@ -267,13 +283,14 @@ def main():
     ap.add_argument("mode", choices=("short", "full"))
     ap.add_argument("--only", nargs="*", choices=("commands", "workers", "memory", "geo"))
     ap.add_argument("--rounds", type=int)
+    ap.add_argument("--tests", nargs="*", choices=TESTS, default=TESTS, help="of the commands section")
     args = ap.parse_args()
     rounds = args.rounds or (5 if args.mode == "short" else 9)
     sections = args.only or ["commands", "workers", "memory", "geo"]
     raw = []
     print(f"## Benchmark ({args.mode}, {rounds} rounds, alternating, medians; {os.cpu_count()} cores)")
     if "commands" in sections:
-        section_commands(rounds, raw, [1, 16, 100] if args.mode == "full" or args.only else [16, 1])
+        section_commands(rounds, raw, [1, 16, 100] if args.mode == "full" or args.only else [16, 1], args.tests)
     if "workers" in sections:
         section_workers(rounds, raw)
     if "memory" in sections:
