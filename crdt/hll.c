@@ -42,20 +42,6 @@ void ranks_raise(uint8_t *ranks, struct bytes s)
     }
 }
 
-bool ranks_within(const uint8_t *ranks, struct bytes s)
-{
-    if (s.n == RANKS_DENSE) {
-        for (size_t i = 0; i < s.n; i++)
-            if (s.p[i] > ranks[i])
-                return false;
-        return true;
-    }
-    for (size_t i = 0; i < s.n; i += RANKS_PAIR)
-        if (s.p[i + 2] > ranks[pair_index(s.p + i)])
-            return false;
-    return true;
-}
-
 /* Both sparse, and the result surely shorter than the dense form. */
 static void join_sparse(struct buf *out, struct bytes a, struct bytes b)
 {

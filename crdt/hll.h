@@ -19,7 +19,5 @@ bool ranks_valid(struct bytes s);
 void ranks_join(struct buf *out, struct bytes a, struct bytes b);
 /* Raises ranks[16384]. */
 void ranks_raise(uint8_t *ranks, struct bytes s);
-/* True when raising by `s` would change nothing. */
-bool ranks_within(const uint8_t *ranks, struct bytes s);
 
 #endif

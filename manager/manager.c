@@ -112,8 +112,6 @@ struct cluster *manager_cluster(struct manager *m) { return &m->cluster; }
 
 const char *manager_advertise(const struct manager *m) { return m->opts.advertise; }
 
-bool manager_stopping(const struct manager *m) { return m->stopping; }
-
 struct auth *manager_auth(struct manager *m) { return &m->auth; }
 
 struct plane *manager_plane(struct manager *m) { return m->plane; }

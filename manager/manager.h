@@ -56,7 +56,6 @@ struct port *manager_port(struct manager *m);
 struct moment manager_now(const struct manager *m);
 struct cluster *manager_cluster(struct manager *m);
 const char *manager_advertise(const struct manager *m);
-bool manager_stopping(const struct manager *m);
 struct auth *manager_auth(struct manager *m);
 struct plane *manager_plane(struct manager *m);
 struct peer_client *manager_peer_client(struct manager *m);

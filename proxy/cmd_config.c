@@ -290,9 +290,7 @@ static void config_help(struct ask *a)
         "HELP",
         "    Print this help.",
     };
-    reply_array(&a->reply, sizeof lines / sizeof lines[0]);
-    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
-        reply_simple(&a->reply, lines[i]);
+    reply_lines(&a->reply, lines, sizeof lines / sizeof lines[0]);
 }
 
 static const struct subcommand config_subcommands[] = {

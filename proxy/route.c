@@ -41,20 +41,6 @@ enum route_result route_find(struct front *f, const struct command *command, uin
     return ROUTE_ONE;
 }
 
-void route_local(struct front *f, struct shard *shard, const struct command *command, uint32_t argc,
-                 const struct bytes *argv, uint64_t session, struct reply *r, struct moment now)
-{
-    struct call c = {.shard = shard,
-                     .command = command,
-                     .argc = argc,
-                     .argv = argv,
-                     .reply = r,
-                     .now = now,
-                     .session = session};
-    f->commands++;
-    shard_execute(shard, &c);
-}
-
 static struct job job_of(const struct ask *a, enum job_kind kind, uint32_t shard, uint32_t argc,
                          const struct bytes *argv)
 {

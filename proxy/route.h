@@ -23,9 +23,6 @@ void route_shard(struct ask *a, enum job_kind kind, uint32_t shard, uint32_t arg
 /* Runs a job on every worker's side of the database; `finish` gets a part per worker. */
 void route_workers(struct ask *a, enum job_kind kind, uint32_t argc, const struct bytes *argv,
                    answer_finish *finish, uint64_t aux);
-/* Executes on a shard of this worker. */
-void route_local(struct front *f, struct shard *shard, const struct command *command, uint32_t argc,
-                 const struct bytes *argv, uint64_t session, struct reply *r, struct moment now);
 
 #define CROSSSLOT "CROSSSLOT Keys in request don't hash to the same slot"
 

@@ -133,10 +133,7 @@ static void object_help(struct call *c)
         "REFCOUNT <key>",
         "    Return how many keys share the value of <key>: 1.",
     };
-    size_t n = sizeof lines / sizeof lines[0];
-    reply_array(c->reply, n);
-    for (size_t i = 0; i < n; i++)
-        reply_simple(c->reply, lines[i]);
+    reply_lines(c->reply, lines, sizeof lines / sizeof lines[0]);
 }
 
 static void object(struct call *c)

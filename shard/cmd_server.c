@@ -20,10 +20,7 @@ static void memory_help(struct call *c)
         "    Return memory in bytes used by <key> and its value; always exact, so SAMPLES is",
         "    accepted and makes no difference.",
     };
-    size_t n = sizeof lines / sizeof lines[0];
-    reply_array(c->reply, n);
-    for (size_t i = 0; i < n; i++)
-        reply_simple(c->reply, lines[i]);
+    reply_lines(c->reply, lines, sizeof lines / sizeof lines[0]);
 }
 
 static void memory_usage(struct call *c)

@@ -132,3 +132,10 @@ void reply_map(struct reply *r, size_t pairs)
 void reply_set(struct reply *r, size_t n) { head(r->out, r->resp < 3 ? '*' : '~', (int64_t)n); }
 
 void reply_push(struct reply *r, size_t n) { head(r->out, r->resp < 3 ? '*' : '>', (int64_t)n); }
+
+void reply_lines(struct reply *r, const char *const *lines, size_t n)
+{
+    reply_array(r, n);
+    for (size_t i = 0; i < n; i++)
+        reply_simple(r, lines[i]);
+}

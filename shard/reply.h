@@ -28,7 +28,9 @@ void reply_nil_array(struct reply *r);                /* _ or *-1 */
 void reply_array(struct reply *r, size_t n);
 void reply_map(struct reply *r, size_t pairs); /* % or flat array */
 void reply_set(struct reply *r, size_t n);     /* ~ or array */
-void reply_push(struct reply *r, size_t n);    /* > or array */
+void reply_lines(struct reply *r, const char *const *lines,
+                 size_t n);                 /* HELP: an array of simple strings */
+void reply_push(struct reply *r, size_t n); /* > or array */
 
 #define WRONGTYPE "WRONGTYPE Operation against a key holding the wrong kind of value"
 #define ERR_SYNTAX "ERR syntax error"

@@ -82,8 +82,6 @@ struct driver *driver_new(struct world *w, const char *name)
     return d;
 }
 
-uint32_t driver_host(const struct driver *d) { return d->host; }
-
 struct vconn *driver_dial(struct driver *d, const char *host, uint16_t port, vconn_handler *handler,
                           void *arg)
 {

@@ -23,6 +23,5 @@ struct vconn *driver_dial(struct driver *d, const char *host, uint16_t port, vco
                           void *arg);
 void vconn_send(struct vconn *c, struct bytes s);
 void vconn_close(struct vconn *c); /* no callback follows */
-uint32_t driver_host(const struct driver *d);
 
 #endif

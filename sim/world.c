@@ -153,8 +153,6 @@ uint32_t world_host(struct world *w, const char *name)
     return w->hosts_n++;
 }
 
-bool world_alive(const struct world *w, uint32_t host) { return w->hosts[host].alive; }
-
 int64_t host_wall_ms(const struct world *w, uint32_t host)
 {
     const struct host *h = &w->hosts[host];

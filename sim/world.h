@@ -42,7 +42,6 @@ struct port *world_machine(struct world *w, uint32_t host, uint32_t neighbours, 
 /* The host's machines die at once with everything they held in memory. Peers see resets, or
  * (silent) nothing. */
 void world_kill(struct world *w, uint32_t host, bool silent);
-bool world_alive(const struct world *w, uint32_t host);
 
 /* One direction of the network between two hosts. Cutting holds the bytes that are under way; they
  * arrive after healing. */

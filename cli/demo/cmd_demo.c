@@ -3,6 +3,7 @@
 #include "cli/args.h"
 #include "cli/cmd.h"
 #include "cli/demo/nodes.h"
+#include "cli/pause.h"
 #include "cli/resp_client.h"
 
 #include <errno.h>
@@ -12,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /*
@@ -30,11 +30,6 @@ struct demo {
 static volatile sig_atomic_t interrupted; /* the one thing a signal handler may touch */
 
 static void on_signal(int sig) { interrupted = sig; }
-
-static void pause_ms(long ms)
-{
-    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
-}
 
 /* ---------------------------------------------------------------- REST */
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "cli/demo/nodes.h"
 
+#include "cli/pause.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -9,13 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
-
-static void pause_ms(long ms)
-{
-    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
-}
 
 void demo_nodes_describe(struct demo_node nodes[DEMO_REGIONS], const char *dir, uint16_t base_port)
 {

@@ -2,13 +2,13 @@
 #include "base/mem.h"
 #include "cli/https.h"
 #include "cli/lab/backend.h"
+#include "cli/pause.h"
 #include "cli/resp_client.h"
 
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /*
  * Stories against running regions: commands go to their databases, links are held through PUT
@@ -33,11 +33,6 @@ struct live {
     unsigned count, used; /* instances; regions of the present story */
     bool cut[SCENARIO_REGIONS_MAX + 1][SCENARIO_REGIONS_MAX + 1];
 };
-
-static void sleep_ms(int64_t ms)
-{
-    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
-}
 
 static bool rest(const struct https_target *t, const char *method, const char *path,
                  const char *body, json_t **answer, char *why)
@@ -137,7 +132,7 @@ static bool wait_equal(struct live *l, char *why)
             return false;
         if (equal)
             return true;
-        sleep_ms(10);
+        pause_ms(10);
     }
     snprintf(why, WHY_MAX, "the regions did not converge within %u s", SYNC_MAX_MS / 1000);
     return false;
@@ -193,7 +188,7 @@ static bool live_command(struct backend *b, unsigned region, size_t argc, const 
                          struct buf *reply, char *why)
 {
     struct live *l = (struct live *)b;
-    sleep_ms(1); /* each command is at least a millisecond after the one before it */
+    pause_ms(1); /* each command is at least a millisecond after the one before it */
     return ask(&l->regions[region], argc, argv, reply, why);
 }
 
@@ -205,7 +200,7 @@ static bool live_sync(struct backend *b, char *why)
         for (unsigned j = 1; j <= l->used; j++)
             any_cut |= l->cut[i][j];
     if (any_cut && l->used == 2)
-        sleep_ms(500); /* nothing can travel; whatever there was has had its time */
+        pause_ms(500); /* nothing can travel; whatever there was has had its time */
     else
         ok = ok && wait_equal(l, why);
     return ok && hold_all(l, true, true, why);
@@ -216,7 +211,7 @@ static bool live_deliver(struct backend *b, unsigned from, unsigned to, char *wh
     struct live *l = (struct live *)b;
     if (!hold(l, to, from, false, why))
         return false;
-    sleep_ms(DELIVER_MS);
+    pause_ms(DELIVER_MS);
     return hold(l, to, from, true, why);
 }
 
@@ -231,7 +226,7 @@ static bool live_link(struct backend *b, unsigned a, unsigned c, bool up, char *
 static bool live_wait(struct backend *b, int64_t ms, char *why)
 {
     (void)b, (void)why;
-    sleep_ms(ms);
+    pause_ms(ms);
     return true;
 }
 

@@ -75,7 +75,6 @@ struct run {
     struct chain_entry chain[CHAIN_MAX];
     unsigned chain_n;
     struct counter counters[DEPLOY_REGIONS_MAX + 1]; /* by region; 0: the shared one */
-    bool lost_memory; /* some region did: the shared counter is bounded only below */
     uint64_t restart_us[DEPLOY_REGIONS_MAX + 1];
     int64_t shift_ms[DEPLOY_REGIONS_MAX + 1];
     uint64_t removed;                               /* regions that were members and are no more */
