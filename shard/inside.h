@@ -133,6 +133,8 @@ struct shard {
     struct shard_stats stats;
     struct conflicts conflicts;
     void (*touched)(void *arg, uint64_t session);
+    void (*event)(void *arg, uint32_t class, const char *name, struct bytes key);
+    uint32_t events; /* classes that `event` wants */
     void *arg;
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "shard/keys.h"
 
+#include "shard/events.h"
 #include "shard/inside.h"
 
 /* ------------------------------------------------------------ finding */
@@ -58,6 +59,13 @@ bool key_is(struct call *c, const struct key *k, enum type type)
 struct rng *call_rng(struct call *c) { return &c->shard->rng; }
 
 bool call_is_shared(const struct call *c) { return c->shard->geo; }
+
+void key_event(struct call *c, enum event_class class, const char *name, struct bytes key)
+{
+    const struct shard *s = c->shard;
+    if (s->events & class)
+        s->event(s->arg, class, name, key);
+}
 
 /* ------------------------------------------------------------ changing */
 

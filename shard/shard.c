@@ -31,6 +31,7 @@ struct shard *shard_new(const struct shard_opts *o)
     s->hash_key = o->hash_key;
     s->memory_max = o->memory_max;
     s->touched = o->touched;
+    s->event = o->event;
     s->arg = o->arg;
     s->geo = o->geo;
     s->reachable = UINT64_MAX;
@@ -136,6 +137,11 @@ void shard_execute(struct shard *s, struct call *c)
     c->command->run(c);
     if (s->open_big && !s->atomic)
         frame_close_big(s, c->now.wall_ms);
+}
+
+void shard_set_events(struct shard *s, uint32_t classes)
+{
+    s->events = s->event != NULL ? classes : 0;
 }
 
 uint64_t shard_hash(const struct shard *s, struct bytes key) { return hash_sip(key, s->hash_key); }

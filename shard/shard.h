@@ -27,6 +27,8 @@ struct shard_opts {
     size_t memory_max;    /* 0: none. Beyond it CMD_DENYOOM commands answer -OOM */
     void (*touched)(void *arg,
                     uint64_t session); /* a key that session WATCHes was changed; may be NULL */
+    /* Something happened to a key, of a class that shard_set_events asked for; may be NULL. */
+    void (*event)(void *arg, uint32_t class, const char *name, struct bytes key);
     void *arg;
 };
 
@@ -56,6 +58,8 @@ struct call {
 
 /* Runs it: checks OOM and staleness, then the command's function. Keys must all belong here. */
 void shard_execute(struct shard *s, struct call *c);
+/* Which events (shard/events.h, enum event_class) opts.event wants to hear of; 0: none. */
+void shard_set_events(struct shard *s, uint32_t classes);
 uint64_t shard_hash(const struct shard *s, struct bytes key);
 /* Two steps to bring a key's cache lines near before shard_execute: call the first for a whole
  * pipeline, then the second. */

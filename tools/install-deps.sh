@@ -2,7 +2,8 @@
 # Installs the Debian packages that building, testing and the demo need; does nothing when they are all there.
 set -euo pipefail
 packages=(build-essential pkg-config clang clang-format llvm libclang-rt-14-dev libuv1-dev libjemalloc-dev libssl-dev
-    libnghttp2-dev libjansson-dev libmsgpack-dev libcriterion-dev node-llhttp libxxhash-dev libzstd-dev redis-server
+    libnghttp2-dev libjansson-dev libmsgpack-dev libcriterion-dev node-llhttp libxxhash-dev libzstd-dev liblua5.1-0-dev lua-cjson-dev
+    lua-bitop-dev redis-server tcl dpkg-dev
     redis-tools curl openssl python3 python3-redis)
 command -v node >/dev/null && command -v npm >/dev/null || packages+=(nodejs npm) # for tests/e2e/node only
 missing=()
