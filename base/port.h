@@ -154,6 +154,9 @@ struct port_ops {
     bool (*is_tls)(struct port *p, conn_id c); /* is the connection encrypted? */
     size_t (*alpn)(struct port *p, conn_id c, char *out,
                    size_t size); /* negotiated protocol, "" none */
+    /* Monotonic microseconds at this very moment, on the scale of moment.mono_us: for measuring
+     * what happens within one step, never for deciding what is replicated. */
+    uint64_t (*clock_us)(struct port *p);
 };
 
 struct port {

@@ -185,6 +185,12 @@ static size_t op_alpn(struct port *p, conn_id id, char *out, size_t size)
     return tls_alpn(c->tls, out, size);
 }
 
+static uint64_t op_clock_us(struct port *p)
+{
+    (void)p;
+    return uv_hrtime() / 1000;
+}
+
 const struct port_ops io_ops = {
     .listen = op_listen,
     .unlisten = op_unlisten,
@@ -207,4 +213,5 @@ const struct port_ops io_ops = {
     .peer_name = op_peer_name,
     .is_tls = op_is_tls,
     .alpn = op_alpn,
+    .clock_us = op_clock_us,
 };

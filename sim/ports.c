@@ -238,6 +238,9 @@ static size_t op_alpn(struct port *p, conn_id c, char *out, size_t size)
     return 0;
 }
 
+/* Time stands still within a step of the virtual world. */
+static uint64_t op_clock_us(struct port *p) { return node_of(p)->world->now_us; }
+
 const struct port_ops world_port_ops = {
     .listen = op_listen,
     .unlisten = op_unlisten,
@@ -260,4 +263,5 @@ const struct port_ops world_port_ops = {
     .peer_name = op_peer_name,
     .is_tls = op_is_tls,
     .alpn = op_alpn,
+    .clock_us = op_clock_us,
 };

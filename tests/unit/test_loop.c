@@ -498,6 +498,7 @@ static void turns(struct test *t, struct port *p, const struct event *ev)
     t->count++;
     if (ev->kind == EV_START)
         t->deadline = ev->now.mono_us + 1000;
+    cr_assert_geq(p->ops->clock_us(p), ev->now.mono_us);
     if (ev->kind == EV_TIMER) {
         cr_assert_geq(ev->now.mono_us, t->deadline);
         t->deadline += 1500;
