@@ -27,7 +27,7 @@ static void combine_into(struct call *c, enum combine_how how)
     if (!combine_read(c, 2, c->argc - 2, false, &cb))
         return;
     combine_run(c, &cb, how, &rows);
-    combine_store(c, c->argv[1], TYPE_SET, &rows);
+    combine_store(c, c->argv[1], TYPE_SET, c->command->name, &rows);
     tally_deinit(&rows);
     combine_deinit(&cb);
 }

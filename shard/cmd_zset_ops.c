@@ -89,7 +89,7 @@ static bool options(struct call *c, struct algebra *a)
 static void answer(struct call *c, struct algebra *a, struct tally *rows)
 {
     if (store_form(a)) {
-        combine_store(c, c->argv[1], TYPE_ZSET, rows);
+        combine_store(c, c->argv[1], TYPE_ZSET, c->command->name, rows);
         return;
     }
     if (a->card) {

@@ -128,7 +128,7 @@ static void query_store(struct call *c, const struct key *k, struct span s)
         const struct cell *e = order_next(&it);
         tally_push(&rows, cell_name(e))->score = cell_score(e);
     }
-    combine_store(c, c->argv[1], TYPE_ZSET, &rows);
+    combine_store(c, c->argv[1], TYPE_ZSET, c->command->name, &rows);
     tally_deinit(&rows);
 }
 

@@ -2,6 +2,7 @@
 #include "shard/combine.h"
 
 #include "base/mem.h"
+#include "shard/events.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -190,12 +191,14 @@ void combine_run(struct call *c, struct combine *cb, enum combine_how how, struc
     }
 }
 
-void combine_store(struct call *c, struct bytes name, enum type type, struct tally *rows)
+void combine_store(struct call *c, struct bytes name, enum type type, const char *event,
+                   struct tally *rows)
 {
     struct key k;
     tally_keep(rows); /* the destination may be one of the sources */
     key_write(c, name, &k);
-    if (k.cell != NULL)
+    bool was_there = k.cell != NULL;
+    if (was_there)
         key_del(c, &k);
     for (size_t i = 0; i < rows->n; i++) {
         if (type == TYPE_ZSET)
@@ -203,5 +206,9 @@ void combine_store(struct call *c, struct bytes name, enum type type, struct tal
         else
             key_elem(c, &k, OP_SADD, rows->at[i].name, bytes_of(NULL, 0));
     }
+    if (rows->n > 0)
+        key_event(c, type == TYPE_ZSET ? EVENT_ZSET : EVENT_SET, event, name);
+    else if (was_there)
+        key_event(c, EVENT_GENERIC, "del", name);
     reply_int(c->reply, (int64_t)rows->n);
 }

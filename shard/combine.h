@@ -34,7 +34,9 @@ void combine_deinit(struct combine *cb);
 /* Puts the result into `out` (uninitialised; the caller's to deinit), in no useful order. Its names
  * borrow the keys'. */
 void combine_run(struct call *c, struct combine *cb, enum combine_how how, struct tally *out);
-/* Replaces the key `name` by the rows as a set or sorted set, and replies how many there are. */
-void combine_store(struct call *c, struct bytes name, enum type type, struct tally *rows);
+/* Replaces the key `name` by the rows as a set or sorted set, says so as `event` (or as "del" where
+ * there are none), and replies how many there are. */
+void combine_store(struct call *c, struct bytes name, enum type type, const char *event,
+                   struct tally *rows);
 
 #endif

@@ -60,6 +60,6 @@ bool arg_double(struct call *c, struct bytes arg, double *out);
 /* The tables that command.c joins; each ends with a row whose name is NULL. */
 extern const struct command cmd_string_table[], cmd_generic_table[], cmd_keyspace_table[],
     cmd_expire_table[], cmd_hash_table[], cmd_set_table[], cmd_zset_table[], cmd_list_table[],
-    cmd_hll_table[], cmd_server_table[], cmd_session_table[];
+    cmd_geo_table[], cmd_hll_table[], cmd_server_table[], cmd_session_table[];
 
 #endif

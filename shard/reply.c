@@ -86,6 +86,17 @@ void reply_verbatim(struct reply *r, struct bytes s)
     buf_put(r->out, "\r\n", 2);
 }
 
+static void number(struct reply *r, struct bytes text)
+{
+    if (r->resp < 3) {
+        reply_bulk(r, text);
+        return;
+    }
+    buf_put_u8(r->out, ',');
+    buf_put_bytes(r->out, text);
+    buf_put(r->out, "\r\n", 2);
+}
+
 /* Replies show integers from 1e17 on as 1e+17, unlike scores elsewhere. */
 static size_t format_score(char *out, double v)
 {
@@ -97,14 +108,13 @@ static size_t format_score(char *out, double v)
 void reply_double(struct reply *r, double v)
 {
     char text[NUM_TEXT_MAX];
-    struct bytes s = bytes_of(text, format_score(text, v));
-    if (r->resp < 3) {
-        reply_bulk(r, s);
-        return;
-    }
-    buf_put_u8(r->out, ',');
-    buf_put_bytes(r->out, s);
-    buf_put(r->out, "\r\n", 2);
+    number(r, bytes_of(text, format_score(text, v)));
+}
+
+void reply_real(struct reply *r, long double v)
+{
+    char text[NUM_TEXT_MAX];
+    number(r, bytes_of(text, num_format_ld(text, v)));
 }
 
 void reply_bool(struct reply *r, bool v)

@@ -22,6 +22,7 @@ void reply_bulk_str(struct reply *r, const char *s);
 void reply_bulk_i64(struct reply *r, int64_t v);
 void reply_verbatim(struct reply *r, struct bytes s); /* txt: in RESP3, bulk in RESP2 */
 void reply_double(struct reply *r, double v);         /* , in RESP3, bulk in RESP2 */
+void reply_real(struct reply *r, long double v);      /* likewise, by INCRBYFLOAT's text */
 void reply_bool(struct reply *r, bool v);             /* # in RESP3, 0/1 in RESP2 */
 void reply_nil(struct reply *r);                      /* _ or $-1 */
 void reply_nil_array(struct reply *r);                /* _ or *-1 */

@@ -10,6 +10,7 @@ missing or too many. Replies must be equal to the byte, with these exceptions:
 
   - where Redis promises no order (SMEMBERS, HGETALL, KEYS, SINTER, SCAN ...) elements are compared sorted;
   - where it chooses at random (SPOP, SRANDMEMBER, RANDOMKEY ...) only the shape is compared;
+  - of members that are equally far, GEOSEARCH with COUNT may choose others;
   - remaining times may differ by two seconds;
   - scores are compared by value (docs/decisions.md, 9).
 
@@ -136,6 +137,26 @@ GROUPS = {
         RPOPLPUSH %k:l %k:l
         LMPOP #k:l <LEFT|RIGHT> [COUNT %i]
     """,
+    "geo": """
+        GEOADD %k:g %o %a %m
+        GEOADD %k:g (%o %a %m)+
+        GEOADD %k:g [<NX|XX>] [CH] (%o %a %m)+
+        GEOADD %k:g 200 %a %m
+        GEOPOS %k:g (%m)+
+        GEOHASH %k:g (%m)+
+        GEODIST %k:g %m %m [%u]
+        ZADD %k:g %s %m
+        ZREM %k:g %m
+        ZRANGE %k:g 0 -1 WITHSCORES
+        GEOSEARCH %k:g <FROMMEMBER %m|FROMLONLAT %o %a> <BYRADIUS %d %u|BYBOX %d %d %u> [<ASC|DESC>] [WITHCOORD] [WITHDIST] [WITHHASH]
+        GEOSEARCH %k:g <FROMMEMBER %m|FROMLONLAT %o %a> <BYRADIUS %d %u|BYBOX %d %d %u> [<ASC|DESC>] [COUNT %n [ANY]] WITHDIST
+        GEOSEARCHSTORE %k:g %k:g <FROMMEMBER %m|FROMLONLAT %o %a> <BYRADIUS %d %u|BYBOX %d %d %u> [COUNT %n ANY] [STOREDIST] [<ASC|DESC>]
+        GEORADIUS %k:g %o %a %d %u WITHDIST [WITHCOORD] [WITHHASH] [COUNT %n [ANY]] [<ASC|DESC>]
+        GEORADIUS_RO %k:g %o %a %d %u [WITHDIST] [<ASC|DESC>] [STORE %k:g]
+        GEORADIUSBYMEMBER %k:g %m %d %u WITHDIST [COUNT %n [ANY]] [<ASC|DESC>]
+        GEORADIUSBYMEMBER_RO %k:g %m %d %u [WITHCOORD] [<ASC|DESC>]
+        GEORADIUSBYMEMBER %k:g %m %d %u [<ASC|DESC>] [<STORE %k:g|STOREDIST %k:g>] [WITHHASH]
+    """,
     "hyperloglog": """
         PFADD %k:p (%m)+
         PFADD %k:p
@@ -211,14 +232,14 @@ GROUPS = {
 }
 
 # Sent more often than the others, so that there is something to look at.
-FILL = ("HSET", "SADD", "ZADD", "RPUSH", "LPUSH", "PFADD", "SET")
+FILL = ("HSET", "SADD", "ZADD", "GEOADD", "RPUSH", "LPUSH", "PFADD", "SET")
 
 UNORDERED = {"SMEMBERS", "SINTER", "SUNION", "SDIFF", "HKEYS", "HVALS", "KEYS"}
 PAIRED = {"HGETALL"}
 RANDOM = {"SPOP", "SRANDMEMBER", "HRANDFIELD", "ZRANDMEMBER", "RANDOMKEY"}
 SCANS = {"SCAN", "HSCAN", "SSCAN", "ZSCAN"}
 NEAR = {"TTL": 2, "PTTL": 2000, "EXPIRETIME": 2, "PEXPIRETIME": 2000}
-TYPES = "hszltp"  # hash, set, sorted set, list, text, HyperLogLog; 0 is a sorted set whose scores are all zero
+TYPES = "hszltpg"  # hash, set, sorted set, list, text, HyperLogLog, positions; 0 is a sorted set whose scores are all zero
 NUMBER = re.compile(rb"-?[0-9]+(\.[0-9]+)?(e[-+]?[0-9]+)?")
 NOW = 4102444800  # Unix seconds of 2100: far enough that nothing expires while we look
 
@@ -233,7 +254,7 @@ class Grammar:
         r = self.rng
         if kind == "?":
             kind = r.choice(TYPES)
-        elif kind in "hszl" and r.random() < 0.06:
+        elif kind in "hszlg" and r.random() < 0.06:
             kind = r.choice("hszlt")  # probably of the wrong type
         elif kind == "t" and r.random() < 0.06:
             kind = r.choice("hszl")
@@ -321,6 +342,20 @@ class Grammar:
         return r.choice(["*", "?", "a*", "m?", "[a-c]", "[^a]*", "[hs]0", "m[0-9]", "*1", "\\*", "", "[", "[a", "a[", "[z-x]*",
                          "?*?", "é", "h*[02]", "[^]", "\\", "*\xff"])
 
+    def angle(self, most):
+        r = self.rng
+        x = r.random()
+        if x < 0.4:  # a neighbourhood
+            return f"{most / 12 + r.random():.6f}"
+        if x < 0.9:
+            return f"{r.uniform(-most, most):.4f}"
+        return r.choice(["0", "-0", "180", "-180", "85.05112878", "-85.05112878", "86", "200", "x", "", "inf", "nan", "1e1"])
+
+    def distance(self):
+        r = self.rng
+        return str(r.choice([0, 1, 10, 100, 1000, 20000, 500000, 1e7, 3e7])) if r.random() < 0.9 else \
+            r.choice(["-1", "x", "inf", "nan", "0.5", "1e300"])
+
     def item(self, token):
         kind = token[1:]
         if kind.startswith("k:"):
@@ -330,7 +365,9 @@ class Grammar:
         if len(kind) > 1:
             kind, rest = kind[0], kind[1:]
         makers = {"f": self.member, "m": self.member, "v": self.value, "N": self.number, "s": self.score, "b": self.bound,
-                  "l": self.lex, "x": self.real, "t": self.seconds, "T": self.moment, "p": self.pattern}
+                  "l": self.lex, "x": self.real, "t": self.seconds, "T": self.moment, "p": self.pattern,
+                  "o": lambda: self.angle(180), "a": lambda: self.angle(85), "d": self.distance,
+                  "u": lambda: self.rng.choice(["m", "km", "ft", "mi", "KM", "M", "x"] if self.rng.random() < 0.2 else ["m", "km"])}
         if kind == "i":
             return [self.integer()]
         if kind == "n":
@@ -384,7 +421,8 @@ class Grammar:
     def wide(self, inner):
         """Names from a wider range, for large collections; scores and values that are always good."""
         good = {"%m": lambda: f"m{self.rng.randrange(900)}", "%f": lambda: f"m{self.rng.randrange(900)}", "%v": self.number,
-                "%s": self.number}
+                "%s": self.number, "%o": lambda: f"{self.rng.uniform(-180, 180):.3f}",
+                "%a": lambda: f"{self.rng.uniform(-85, 85):.3f}"}
         return [good[t]() if t in good else self.item(t)[0] if t[0] == "%" else t for t in inner]
 
     def mutate(self, args):
@@ -551,7 +589,16 @@ def by_value(reply):
     return reply
 
 
+def as_far(args, a, b):
+    """The same distances: which members are the nearest is open where several are equally far."""
+    if "COUNT" not in args or "WITHDIST" not in args or not isinstance(a[1], list) or not isinstance(b[1], list):
+        return False
+    return [m[1][1] for m in a[1]] == [m[1][1] for m in b[1]]
+
+
 def equal(args, a, b):
+    if args[0].upper().startswith("GEO") and as_far(args, a, b):
+        return True
     if args[0].upper().startswith("Z"):
         a, b = by_value(a), by_value(b)
     return a == b or near(args, a, b) or comparable(args, a) == comparable(args, b)
