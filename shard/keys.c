@@ -60,6 +60,8 @@ struct rng *call_rng(struct call *c) { return &c->shard->rng; }
 
 bool call_is_shared(const struct call *c) { return c->shard->geo; }
 
+bool call_owns_all(const struct call *c) { return c->shard->count == c->shard->partitions; }
+
 void key_event(struct call *c, enum event_class class, const char *name, struct bytes key)
 {
     const struct shard *s = c->shard;

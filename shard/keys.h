@@ -48,6 +48,7 @@ bool key_position(struct call *c, const struct key *k, struct bytes left, struct
                   struct buf *out);
 struct rng *call_rng(struct call *c);
 bool call_is_shared(const struct call *c); /* other regions hold this database too */
+bool call_owns_all(const struct call *c);  /* the database has one shard: every key is here */
 /* Cursors of SCAN, HSCAN ...: table_scan's, below 2^53, so that clients which keep numbers as
  * doubles return them unharmed. cursor_arg replies "ERR invalid cursor" and returns false when it
  * is no number. */
@@ -60,6 +61,6 @@ bool arg_double(struct call *c, struct bytes arg, double *out);
 /* The tables that command.c joins; each ends with a row whose name is NULL. */
 extern const struct command cmd_string_table[], cmd_generic_table[], cmd_keyspace_table[],
     cmd_expire_table[], cmd_hash_table[], cmd_set_table[], cmd_zset_table[], cmd_list_table[],
-    cmd_geo_table[], cmd_hll_table[], cmd_server_table[], cmd_session_table[];
+    cmd_geo_table[], cmd_hll_table[], cmd_server_table[], cmd_sort_table[], cmd_session_table[];
 
 #endif

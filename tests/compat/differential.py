@@ -28,7 +28,8 @@ import sys
 # ------------------------------------------------------------------ commands
 #
 # One line a command. %k:h is a key (usually one that holds a hash), %f a field, %m a member or element, %v a value,
-# %i an index or count, %n a positive count, %s a score, %w as many weights as keys were given, %t seconds, %T Unix
+# %i an index or count, %n a positive count, %s a score, %w as many weights as keys were given, %w:t a key by which
+# others are sorted, %q:x~y the text x->y, %t seconds, %T Unix
 # seconds, %p a pattern; #k:z is "numkeys key [key ...]". [..] may be left out, <a|b> is one of them, (..)+ repeats.
 GROUPS = {
     "hash": """
@@ -156,6 +157,26 @@ GROUPS = {
         GEORADIUSBYMEMBER %k:g %m %d %u WITHDIST [COUNT %n [ANY]] [<ASC|DESC>]
         GEORADIUSBYMEMBER_RO %k:g %m %d %u [WITHCOORD] [<ASC|DESC>]
         GEORADIUSBYMEMBER %k:g %m %d %u [<ASC|DESC>] [<STORE %k:g|STOREDIST %k:g>] [WITHHASH]
+    """,
+    "sort": """
+        RPUSH %k:l (%N)+
+        SADD %k:s (%N)+
+        ZADD %k:z (%N %N)+
+        SET %w:t %N
+        SET %w:t %v
+        HSET %w:h fld %N fld2 %v
+        SORT %k:l [ALPHA] [<ASC|DESC>] [LIMIT %i %i]
+        SORT %k:s [ALPHA] [<ASC|DESC>] [LIMIT %i %i]
+        SORT %k:z [ALPHA] [<ASC|DESC>] [LIMIT %i %i]
+        SORT_RO %k:l BY wt* [GET #] [GET wt*] [GET %q:wh*~fld2] [<ASC|DESC>] [LIMIT %i %i]
+        SORT_RO %k:l BY wt* ALPHA [GET #] [GET %q:wh*~fld2] [<ASC|DESC>]
+        SORT_RO %k:s BY %q:wh*~fld [GET #] [GET %q:wh*~fld2] [GET %q:w*~] [<ASC|DESC>]
+        SORT %k:l BY nosort [<ASC|DESC>] [LIMIT %i %i] [GET wt*]
+        SORT %k:z BY nosort [<ASC|DESC>] [LIMIT %i %i] [GET %m]
+        SORT %k:l [BY wt*] [GET #] [GET %q:wh*~fld2] STORE %k:l
+        SORT %k:s [BY nosort] [ALPHA] STORE %k:l
+        SORT %k:h ALPHA
+        LRANGE %k:l 0 -1
     """,
     "hyperloglog": """
         PFADD %k:p (%m)+
@@ -361,6 +382,10 @@ class Grammar:
         if kind.startswith("k:"):
             self.keys = 1
             return [self.name(kind[2:])]
+        if kind.startswith("w:"):
+            return [f"w{kind[2:]}{self.rng.randrange(-20, 20)}"]
+        if kind.startswith("q:"):
+            return [kind[2:].replace("~", "->")]
         rest = ""
         if len(kind) > 1:
             kind, rest = kind[0], kind[1:]
@@ -660,6 +685,12 @@ class Run:
             return False
         if args[0].upper() == "LPOS" and "-9223372036854775808" in args:  # overflows in Redis 7.0
             return False
+        if args[0].upper() in ("SORT", "SORT_RO"):
+            words = [a.upper() for a in args[2:]]
+            if "BY" in words and "ALPHA" in words and ("LIMIT" in words or args[1][:1] != "l"):
+                return False  # Redis leaves open how elements of equal weight are ordered
+            if "NOSORT" in words and args[1][:1] == "s":
+                return "STORE" in words
         if args[0].upper() == "SETRANGE" and len(args) > 2 and len(args[2]) > 4:
             return False
         if args[0].upper() in ("COPY", "RENAME", "RENAMENX") and args[1:2] and args[1][:1] == "p":
