@@ -48,6 +48,7 @@ struct courier {
     uint32_t spares;
     struct answer *spare_answers;
     uint32_t spare_answers_count;
+    bool urgent; /* something collected has to arrive before any reply */
 };
 
 struct courier *courier_new(const struct courier_opts *o)
@@ -244,8 +245,11 @@ size_t courier_send(struct courier *c, struct port *port, uint32_t worker, const
     return size;
 }
 
+void courier_urgent(struct courier *c) { c->urgent = true; }
+
 void courier_flush(struct courier *c, struct port *port)
 {
+    c->urgent = false;
     for (uint32_t i = 0; i < c->opts.workers; i++) {
         if (c->open[i] == NULL)
             continue;
@@ -300,6 +304,8 @@ static void batch_run(struct courier *c, struct port *port, struct batch *b, str
             buf_put_str(&b->replies, "-ERR the database has been deleted\r\n");
         r->reply_len = buf_len(&b->replies) - r->reply_at;
     }
+    if (c->urgent)
+        courier_flush(c, port);
     uint32_t to = b->msg.from;
     b->msg = (struct msg){.kind = BATCH_REPLIES, .drop = batch_drop};
     port->ops->post(port, to, &b->msg);

@@ -2,6 +2,7 @@
 #ifndef MERIDIAN_PROXY_COURIER_H
 #define MERIDIAN_PROXY_COURIER_H
 
+#include "proxy/catalog.h"
 #include "shard/shard.h"
 
 /*
@@ -28,8 +29,12 @@ enum job_kind {
     JOB_KILL,    /* argv: CLIENT KILL's filters; an integer */
     JOB_CONFIG,  /* argv: name, value, ... */
     JOB_RESETSTAT,
-    JOB_COUNT, /* argv[0]: the asking worker's uint32_t index and number of sessions; no reply */
-    JOB_PAUSE, /* argv: wall clock ms until which clients wait, "all" or "write" */
+    JOB_COUNT,   /* argv[0]: the asking worker's uint32_t index and number of sessions; no reply */
+    JOB_CATALOG, /* argv: `decide`'s, on the last shard */
+    JOB_CATALOG_HEARD, /* argv: a kind, a name and (unless it was removed) its value; no reply */
+    JOB_CATALOG_JOIN,  /* argv[0]: the asking worker's index; no reply */
+    JOB_CATALOG_DONE,  /* argv[0]: whether it is known to be all; no reply */
+    JOB_PAUSE,         /* argv: wall clock ms until which clients wait, "all" or "write" */
 };
 
 struct job {
@@ -38,6 +43,7 @@ struct job {
     uint8_t resp;
     uint64_t session;
     const struct command *command;
+    catalog_decide *decide; /* JOB_CATALOG */
     uint32_t argc;
     const struct bytes *argv; /* borrowed */
     bool hashed;              /* slot and hash of the only key are set */
@@ -67,7 +73,8 @@ struct answer {
     struct moment now; /* when it was asked */
     size_t owed;       /* what of session->owed is this answer's */
     uint8_t resp;
-    bool mute; /* CLIENT REPLY OFF or SKIP: the reply is thrown away */
+    bool awaited; /* the session runs nothing before it */
+    bool mute;    /* CLIENT REPLY OFF or SKIP: the reply is thrown away */
 };
 
 struct courier_opts {
@@ -90,6 +97,9 @@ void answer_free(struct courier *c, struct answer *a);
  * copied. */
 size_t courier_send(struct courier *c, struct port *port, uint32_t worker, const struct job *job,
                     struct answer *a, uint32_t part);
+/* What was collected is to be heard before the replies of this worker that are given from now on.
+ */
+void courier_urgent(struct courier *c);
 /* Posts what was collected; at the end of each turn. */
 void courier_flush(struct courier *c, struct port *port);
 

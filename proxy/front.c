@@ -46,6 +46,7 @@ void front_free(struct front *f, struct port *port)
 {
     while (f->first != NULL)
         session_close(f->first, port, true, f->born);
+    catalog_deinit(f);
     resp_args_deinit(&f->args);
     buf_deinit(&f->scratch);
     buf_deinit(&f->sink);
@@ -97,6 +98,8 @@ void front_accept(struct front *f, struct port *port, conn_id conn, struct momen
     f->connections++;
     struct session *s = session_new(f, conn, now);
     port->ops->own(port, conn, &s->owner);
+    if (!f->catalog.complete)
+        session_hold(s, port, true);
 }
 
 /* Sessions that are idle for too long; one that waits for an answer is not idle. */
@@ -122,6 +125,7 @@ static void free_dead(struct front *f, struct port *port, struct moment now)
 void front_tick(struct front *f, struct port *port, struct moment now)
 {
     free_dead(f, port, now);
+    catalog_tick(f, port);
     if (f->told != f->sessions)
         tell_count(f, port);
     if (f->settings.timeout_s != 0)
@@ -254,6 +258,12 @@ void front_run(struct front *f, struct port *port, const struct job *job, struct
         break;
     case JOB_COUNT:
         hear_count(f, job->argv[0]);
+        break;
+    case JOB_CATALOG:
+    case JOB_CATALOG_HEARD:
+    case JOB_CATALOG_JOIN:
+    case JOB_CATALOG_DONE:
+        catalog_run(f, port, job, &r, now);
         break;
     case JOB_PAUSE:
         session_pause(f, job->argv);

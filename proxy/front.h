@@ -74,6 +74,8 @@ struct front {
     struct rng rng;
     struct moment born;
 
+    struct catalog catalog; /* copy */
+
     struct session *first; /* all sessions of this worker, newest first */
     uint32_t sessions;
     uint32_t dead;          /* of them killed, not yet freed */

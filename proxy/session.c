@@ -117,6 +117,7 @@ void session_wait(struct session *s, struct answer *a)
         session_part(s, s->tail, buf_len(&s->tail->out));
     a->mute = s->reply_mode == REPLY_OFF || s->reply_mode == REPLY_SKIP;
     a->resp = s->resp;
+    s->awaited += a->awaited;
     push(s, a);
 }
 
@@ -146,6 +147,7 @@ void session_answers(struct session *s, struct port *port)
         if (s->head == NULL)
             s->tail = NULL;
         s->answers--;
+        s->awaited -= a->awaited;
         s->owed -= a->owed;
         struct buf *out = port->ops->out(port, s->conn);
         if (out != NULL && !a->mute) {
@@ -352,7 +354,7 @@ static unsigned run_batch(struct session *s, struct port *port, struct request *
             continue;
         }
         run_slowly(s, port, &batch[i], now);
-        if (s->closing)
+        if (s->closing || s->awaited > 0)
             return i + 1;
         plain = is_plain(s);
         r = (struct reply){.out = session_out(s, port), .resp = s->resp};
@@ -365,7 +367,8 @@ static unsigned run_batch(struct session *s, struct port *port, struct request *
 bool session_must_wait(const struct session *s, struct port *port)
 {
     return (s->parked && s->front->pause_until_ms != 0) || s->answers >= ANSWERS_MAX ||
-           s->owed > PORT_HIGH || (s->tail != NULL && buf_len(&s->tail->out) > PORT_HIGH) ||
+           s->awaited > 0 || !s->front->catalog.complete || s->owed > PORT_HIGH ||
+           (s->tail != NULL && buf_len(&s->tail->out) > PORT_HIGH) ||
            port->ops->pending(port, s->conn) > PORT_HIGH;
 }
 
@@ -380,7 +383,7 @@ static void held_unlink(struct session *s)
     s->held_prev = s->held_next = NULL;
 }
 
-static void set_held(struct session *s, struct port *port, bool held)
+void session_hold(struct session *s, struct port *port, bool held)
 {
     if (s->held == held)
         return;
@@ -422,7 +425,7 @@ static size_t continue_partial(struct session *s, struct port *port, struct byte
     size_t used = p->resp.used;
     if (run_batch(s, port, &q, 1, now) == 0) {
         s->parked = true;
-        set_held(s, port, true);
+        session_hold(s, port, true);
         used = 0;
     }
     partial_free(s);
@@ -473,8 +476,8 @@ static size_t run_input(struct session *s, struct port *port, struct bytes in, s
         f->batch[i].argv = f->args.at + f->batch[i].first;
     unsigned ran = n > 0 ? run_batch(s, port, f->batch, n, now) : 0;
     if (ran < n) {
-        s->parked = !s->closing;
-        set_held(s, port, !s->closing);
+        s->parked = !s->closing && s->awaited == 0;
+        session_hold(s, port, !s->closing);
         return ran > 0 ? ends[ran - 1] : 0;
     }
     if (result == RESP_BAD && !s->closing)
@@ -494,7 +497,7 @@ static size_t run_all(struct session *s, struct port *port, struct bytes in, str
         if (s->answers == 1 && s->head->missing == 0)
             session_answers(s, port);
         if (session_must_wait(s, port))
-            set_held(s, port, true);
+            session_hold(s, port, true);
     }
     return used;
 }
@@ -524,7 +527,7 @@ void session_resume(struct session *s, struct port *port, struct moment now)
         return;
     session_answers(s, port);
     if (s->held && !session_must_wait(s, port))
-        set_held(s, port, false);
+        session_hold(s, port, false);
     if (!s->held && !s->closing && buf_len(&s->in) > 0)
         drop_used(s, run_all(s, port, buf_bytes(&s->in), now));
     settle(s, port, now);

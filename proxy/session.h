@@ -37,7 +37,8 @@ struct session {
     struct partial *partial;
     struct answer *head, *tail;
     uint32_t answers;
-    size_t owed; /* bytes of answers that wait behind an older one */
+    uint32_t awaited; /* of them that must come before another command runs */
+    size_t owed;      /* bytes of answers that wait behind an older one */
     uint8_t resp;
     uint8_t reply_mode;
     bool authenticated;
@@ -77,6 +78,8 @@ void session_resume(struct session *s, struct port *port, struct moment now);
 /* True while the client must wait: it does not read, too many answers are under way, or CLIENT
  * PAUSE. */
 bool session_must_wait(const struct session *s, struct port *port);
+/* Stops reading, until front_resume finds that it need not wait; or goes on. */
+void session_hold(struct session *s, struct port *port, bool held);
 /* Runs one parsed command: checks, MULTI, where. */
 void session_dispatch(struct ask *a);
 /* Queues an answer behind the others; from now on replies go behind it. */

@@ -125,7 +125,7 @@ struct cell *local_op(struct shard *s, struct part *p, uint64_t hash, struct cel
     if (s->geo)
         frame_write(s, p, op, seen.prev);
     change_end(s, &change, now);
-    if (s->watches != NULL)
+    if (s->watches != NULL && !part_is_hidden(s, p))
         watches_changed(s, hash, op->key);
     s->stats.ops_own++;
     return now;

@@ -44,7 +44,7 @@ static void keys(struct call *c)
     struct listing l = {.names = {.out = &room, .resp = c->reply->resp},
                         .pattern = c->argv[1],
                         .wall_ms = c->now.wall_ms};
-    for (uint32_t i = 0; i < s->count; i++)
+    for (uint32_t i = 0; i < s->shown; i++)
         table_scan(&s->parts[i].keys, 0, SIZE_MAX, list_key, &l);
     reply_listing(c, &l, &room);
 }
@@ -106,7 +106,7 @@ static uint64_t scan_from(const struct shard *s, uint64_t cursor, size_t want, s
         partition = s->first;
         at = 0;
     }
-    while (partition - s->first < s->count) {
+    while (partition - s->first < s->shown) {
         const struct table *t = &shard_part(s, (uint32_t)partition)->keys;
         if (scan.looked < want && t->count > 0)
             at = scan_table(t, at, want - scan.looked, &scan);
@@ -115,7 +115,7 @@ static uint64_t scan_from(const struct shard *s, uint64_t cursor, size_t want, s
         if (at != 0)
             return partition << SCAN_PARTITION_SHIFT | at >> SCAN_LOW_BITS;
         partition++;
-        if (scan.looked >= want && partition - s->first < s->count)
+        if (scan.looked >= want && partition - s->first < s->shown)
             return partition << SCAN_PARTITION_SHIFT;
     }
     return 0;
@@ -165,14 +165,14 @@ static void randomkey(struct call *c)
     struct shard *s = c->shard;
     struct finding f = {.wall_ms = c->now.wall_ms};
     uint64_t total = 0;
-    for (uint32_t i = 0; i < s->count; i++)
+    for (uint32_t i = 0; i < s->shown; i++)
         total += s->parts[i].keys.count;
     for (unsigned i = 0; i < RANDOM_TRIES && total > 0 && f.found == NULL; i++) {
         const struct cell *key = random_key(s, total);
         if (key != NULL && is_shown(key, f.wall_ms))
             f.found = key;
     }
-    for (uint32_t i = 0; i < s->count && f.found == NULL && total > 0; i++) /* nearly all hidden */
+    for (uint32_t i = 0; i < s->shown && f.found == NULL && total > 0; i++) /* nearly all hidden */
         table_scan(&s->parts[i].keys, 0, SIZE_MAX, find_shown, &f);
     if (f.found != NULL)
         reply_bulk(c->reply, cell_name(f.found));
@@ -197,7 +197,7 @@ static void flush(struct call *c)
         reply_error(c->reply, ERR_SYNTAX);
         return;
     }
-    for (uint32_t i = 0; i < s->count; i++) /* the memory is given back later in either form */
+    for (uint32_t i = 0; i < s->shown; i++) /* the memory is given back later in either form */
         local_flush(s, &s->parts[i], c->now.wall_ms);
     reply_ok(c->reply);
 }

@@ -125,8 +125,10 @@ static bool read_ops(struct shard *s, const struct frame *f, size_t *count)
         struct op *op = &s->ops[n];
         if (!op_decode(&m, op, base) || stamp_actor(op->stamp) != stamp_actor(f->first))
             return false;
-        if (op->kind != OP_FLUSH &&
-            slot_partition(hash_slot(op->key), s->partitions) != f->partition)
+        if (f->partition == s->partitions
+                ? !catalog_op_ok(op)
+                : op->kind != OP_FLUSH &&
+                      slot_partition(hash_slot(op->key), s->partitions) != f->partition)
             return false;
         s->hashes[n] = shard_hash(s, op->key);
         base = op->stamp;
@@ -181,7 +183,7 @@ static void take_op(struct shard *s, struct part *p, const struct op *op, uint64
     change_begin(s, &change, p, hash, table_get(&p->keys, hash, op->key));
     struct cell *now = value_apply(change.held, op, seen, &p->vv, &s->around, &applied);
     change_end(s, &change, now);
-    if (s->watches != NULL && applied.changed)
+    if (s->watches != NULL && applied.changed && !part_is_hidden(s, p))
         watches_changed(s, hash, op->key);
 }
 
@@ -254,6 +256,8 @@ enum take shard_take(struct shard *s, const struct frame *f, struct moment now)
         p->own = p->closed = f->last; /* our own from before a restart */
     clock_seen(&s->clock, f->last);
     log_append(s->log, f);
+    for (size_t i = 0; i < n && part_is_hidden(s, p); i++)
+        catalog_tell(s, s->ops[i].key, s->ops[i].elem);
     s->stats.frames_foreign++;
     s->stats.ops_foreign += n;
     if (s->ops_cap > OPS_KEPT_MAX) {

@@ -5,7 +5,9 @@
 #include "base/heap.h"
 #include "base/rng.h"
 #include "crdt/position.h"
+#include "shard/catalog.h"
 #include "shard/keys.h"
+#include "shard/names.h"
 
 #include <assert.h>
 
@@ -96,7 +98,8 @@ struct watches;
 #define FRAME_OPS_MAX (256u << 10)
 
 struct shard {
-    uint32_t id, region, partitions, first, count;
+    uint32_t id, region, partitions, first;
+    uint32_t count, shown; /* of partitions: all of them, those that hold keys (catalog.h) */
     struct part *parts;
     struct clock clock;
     struct hash_key hash_key;
@@ -136,12 +139,20 @@ struct shard {
     void (*event)(void *arg, uint32_t class, const char *name, struct bytes key);
     uint32_t events; /* classes that `event` wants */
     void *arg;
+    void (*catalog)(void *arg, enum catalog_kind kind, struct bytes name,
+                    const struct bytes *value);
+    void *catalog_arg;
 };
 
 static inline void shard_note_time(struct shard *s, struct moment now)
 {
     s->wall_ms = now.wall_ms;
     s->mono_us = now.mono_us;
+}
+
+static inline bool part_is_hidden(const struct shard *s, const struct part *p)
+{
+    return p->number == s->partitions;
 }
 
 static inline struct part *shard_part(const struct shard *s, uint32_t partition)
@@ -180,7 +191,21 @@ void frame_write(struct shard *s, struct part *p, const struct op *op, stamp_t p
 void frame_close(struct shard *s, struct part *p, int64_t wall_ms);
 void frame_close_big(struct shard *s, int64_t wall_ms);
 
+/* ------------------------------------------------------------ catalog.c */
+
+/* What a foreign frame or state may bring into the hidden partition. */
+bool catalog_op_ok(const struct op *op);
+bool catalog_key_ok(const struct cell *key);
+/* Tells of an entry as it is now. */
+void catalog_tell(struct shard *s, struct bytes key, struct bytes name);
+/* Before and after a state is joined: what was there; tells of that and of what is there now. */
+void catalog_names(const struct shard *s, struct names names[CATALOG_KINDS]);
+void catalog_joined(struct shard *s, struct names names[CATALOG_KINDS]);
+
 /* ------------------------------------------------------------ others */
+
+/* Why a write is refused now: stale, or leaving. */
+const char *shard_write_refusal(const struct shard *s);
 
 void expiry_note(struct shard *s, struct part *p, uint64_t hash, const struct cell *key);
 bool expiry_tick(struct shard *s, struct moment now);

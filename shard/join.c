@@ -28,8 +28,10 @@ static bool read_states(const struct shard *s, const struct part *p, struct byte
             return false;
         struct bytes name = cell_name(key);
         uint64_t hash = table_hash(out, name);
-        if (slot_partition(hash_slot(name), s->partitions) != p->number ||
-            table_get(out, hash, name) != NULL) {
+        bool fits = part_is_hidden(s, p)
+                        ? catalog_key_ok(key)
+                        : slot_partition(hash_slot(name), s->partitions) == p->number;
+        if (!fits || table_get(out, hash, name) != NULL) {
             value_free(key);
             return false;
         }
@@ -61,7 +63,7 @@ static void join_key(struct joining *j, struct cell *held, struct cell *theirs)
     struct cell *now =
         value_join(held, &j->mine, theirs, j->theirs, &j->part->vv, &s->around, &applied);
     change_end(s, &change, now);
-    if (s->watches != NULL && applied.changed)
+    if (s->watches != NULL && applied.changed && !part_is_hidden(s, j->part))
         watches_changed(s, hash, name);
 }
 
@@ -105,6 +107,7 @@ bool shard_join(struct shard *s, uint32_t partition, struct bytes state,
                 const struct context *theirs, struct moment now)
 {
     struct joining j = {.shard = s, .theirs = theirs};
+    struct names entries[CATALOG_KINDS] = {{{0}, 0}};
     shard_note_time(s, now);
     if (partition < s->first || partition - s->first >= s->count)
         return false;
@@ -114,6 +117,8 @@ bool shard_join(struct shard *s, uint32_t partition, struct bytes state,
         table_deinit(&j.states, drop_cell, NULL);
         return false;
     }
+    if (part_is_hidden(s, p))
+        catalog_names(s, entries);
     frame_close(s, p, now.wall_ms);
     context_copy(&j.mine, &p->vv);
     for (unsigned i = 0; i < theirs->n; i++) {
@@ -131,6 +136,8 @@ bool shard_join(struct shard *s, uint32_t partition, struct bytes state,
     table_deinit(&j.states, NULL, NULL); /* its cells were taken */
     context_deinit(&j.mine);
     context_deinit(&j.raised);
+    if (part_is_hidden(s, p))
+        catalog_joined(s, entries);
     s->stats.joins++;
     return true;
 }

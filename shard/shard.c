@@ -28,11 +28,14 @@ struct shard *shard_new(const struct shard_opts *o)
     s->partitions = o->partitions;
     s->first = o->first_partition;
     s->count = o->count;
+    s->shown = o->first_partition + o->count > o->partitions ? o->count - 1 : o->count;
     s->hash_key = o->hash_key;
     s->memory_max = o->memory_max;
     s->touched = o->touched;
     s->event = o->event;
     s->arg = o->arg;
+    s->catalog = o->catalog;
+    s->catalog_arg = o->catalog_arg;
     s->geo = o->geo;
     s->reachable = UINT64_MAX;
     s->parts = mem_lines(o->count * sizeof *s->parts / LINE);
@@ -107,14 +110,13 @@ void shard_set_memory_max(struct shard *s, size_t bytes)
     s->full = false;
 }
 
-static void refuse_write(const struct shard *s, struct call *c)
+const char *shard_write_refusal(const struct shard *s)
 {
     if (s->stale)
-        reply_error(c->reply, "STALE this region lost its memory and is catching up with its "
-                              "peers; retry, or write in another region");
-    else
-        reply_error(c->reply, "READONLY this region is being removed from the geo-distributed "
-                              "database; write in another region");
+        return "STALE this region lost its memory and is catching up with its peers; retry, or "
+               "write in another region";
+    return "READONLY this region is being removed from the geo-distributed database; write in "
+           "another region";
 }
 
 void shard_execute(struct shard *s, struct call *c)
@@ -125,7 +127,7 @@ void shard_execute(struct shard *s, struct call *c)
     s->stats.commands++;
     if (flags & CMD_WRITE) {
         if (s->stale || s->leaving) {
-            refuse_write(s, c);
+            reply_error(c->reply, shard_write_refusal(s));
             return;
         }
         if (flags & CMD_DENYOOM && is_full(s)) {
@@ -239,7 +241,7 @@ void shard_stats(const struct shard *s, struct shard_stats *out)
     out->unsettled = shard_unsettled(s);
     out->conflicts = s->conflicts;
     out->log_bytes = log_bytes(s->log);
-    for (uint32_t i = 0; i < s->count; i++)
+    for (uint32_t i = 0; i < s->shown; i++)
         out->keys += s->parts[i].keys.count - s->parts[i].bare;
 }
 

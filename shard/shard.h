@@ -4,6 +4,7 @@
 
 #include "base/rng.h"
 #include "crdt/apply.h"
+#include "shard/catalog.h"
 #include "shard/command.h"
 #include "shard/log.h"
 
@@ -19,7 +20,8 @@ struct shard_opts {
     uint32_t region; /* 1..63 */
     uint32_t actor;
     uint32_t partitions;             /* of the database, power of two */
-    uint32_t first_partition, count; /* owned: a contiguous range */
+    uint32_t first_partition, count; /* owned: a contiguous range; reaches one beyond the last where
+                                        it includes the hidden partition (catalog.h) */
     struct hash_key hash_key;
     uint64_t seed;
     bool geo;             /* has peers: keep a log and digests */
@@ -30,6 +32,11 @@ struct shard_opts {
     /* Something happened to a key, of a class that shard_set_events asked for; may be NULL. */
     void (*event)(void *arg, uint32_t class, const char *name, struct bytes key);
     void *arg;
+    /* An entry of the catalog was set or (NULL) removed, here, elsewhere or by a join, or may have
+     * been: the same may come twice. `name` and `value` are borrowed. May be NULL. */
+    void (*catalog)(void *arg, enum catalog_kind kind, struct bytes name,
+                    const struct bytes *value);
+    void *catalog_arg;
 };
 
 struct shard *shard_new(const struct shard_opts *o);

@@ -246,6 +246,8 @@ uint32_t deploy_host(const struct deploy *d, unsigned r) { return d->regions[r].
 
 uint32_t deploy_partitions(const struct deploy *d) { return d->opts.partitions; }
 
+uint32_t deploy_partitions_all(const struct deploy *d) { return d->opts.partitions + 1; }
+
 unsigned deploy_shards(const struct deploy *d, unsigned r, struct worker_shard *out, unsigned max)
 {
     const struct region *g = &d->regions[r];
@@ -280,7 +282,7 @@ bool deploy_converged(const struct deploy *d)
                 return false;
         if (first == 0)
             first = r;
-        for (uint32_t p = 0; p < d->opts.partitions; p++) {
+        for (uint32_t p = 0; p < deploy_partitions_all(d); p++) {
             struct shard *a = deploy_shard(d, first, p), *b = deploy_shard(d, r, p);
             if (a == NULL || b == NULL || !context_eq(shard_context(a, p), shard_context(b, p)))
                 return false;

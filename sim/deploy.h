@@ -53,5 +53,7 @@ struct shard *deploy_shard(const struct deploy *d, unsigned r, uint32_t partitio
  * syncers are quiet. */
 bool deploy_converged(const struct deploy *d);
 uint32_t deploy_partitions(const struct deploy *d);
+/* With the hidden one (shard/catalog.h). */
+uint32_t deploy_partitions_all(const struct deploy *d);
 
 #endif

@@ -18,7 +18,7 @@
  */
 #define SYNCER_MAGIC "\x9bMERIDIAN" /* 0x9b is never the start of RESP or an inline command */
 #define SYNCER_MAGIC_LEN 9u
-#define SYNCER_PROTOCOL 1u
+#define SYNCER_PROTOCOL 2u /* 2: the hidden partition of the catalog travels too */
 
 struct syncer;
 

@@ -24,8 +24,9 @@
  *             [protocol, guid, version, region, actor, incarnation, stale, partitions, first,
  * count, nonce] protocol and guid keep their places in every later protocol; readers skip elements
  * that follow the ones they know. version: of the database's configuration. first, count: the
- *           partitions wanted. nonce: bin of 16 random bytes. stale: the sender lost its memory and
- *           has not caught up. An incarnation of i retires the region's actors of the 15
+ *           partitions wanted, of which the one numbered `partitions` is the hidden one of the
+ *           database's settings (shard/catalog.h). nonce: bin of 16 random bytes. stale: the sender
+ * lost its memory and has not caught up. An incarnation of i retires the region's actors of the 15
  *           incarnations before it.
  *   feeder: message WELCOME, or REFUSE and the end.
  *             [protocol, version, region, actor, incarnation, stale, first, count, nonce, proof]

@@ -126,6 +126,14 @@ static bool check(const struct worker *w, const struct plane_db *db, char *error
 
 /* ------------------------------------------------------------ creating */
 
+/* The catalog lies in a shard here: all fronts are to know. */
+static void catalog_changed(void *arg, enum catalog_kind kind, struct bytes name,
+                            const struct bytes *value)
+{
+    struct database *d = arg;
+    catalog_spread(d->front, d->worker->port, kind, name, value);
+}
+
 static void member_link(struct database *d, struct member *m, const struct syncer_config *config,
                         struct moment now)
 {
@@ -144,6 +152,8 @@ static void members_create(struct database *d, struct moment now)
         struct member *m = &d->members[d->members_count++];
         *m = (struct member){.id = i, .first = first_of(db, i)};
         m->count = first_of(db, i + 1) - m->first;
+        if (i + 1 == db->shards)
+            m->count++; /* the hidden partition: shard/catalog.h */
         m->shard = shard_new(&(struct shard_opts){
             .id = i,
             .region = db->region,
@@ -156,6 +166,8 @@ static void members_create(struct database *d, struct moment now)
             .geo = config != NULL,
             .log_bytes_max = (size_t)(db->backlog_bytes / db->shards),
             .memory_max = (size_t)db->memory_max,
+            .catalog = catalog_changed,
+            .catalog_arg = d,
         });
         if (config != NULL)
             member_link(d, m, config, now);
@@ -201,6 +213,7 @@ bool database_add(struct worker *w, struct port *port, const struct plane_db *db
     d->joining = database_is_geo(db) && is_reborn(db) && db->regions_count <= 1;
     members_create(d, now);
     front_create(d, now);
+    catalog_start(d->front, port);
     struct database **at = &w->databases;
     while (*at != NULL)
         at = &(*at)->next;

@@ -17,7 +17,7 @@
 
 /* A shard of a database that lives here. */
 struct member {
-    uint32_t id, first, count;
+    uint32_t id, first, count; /* the last one's count includes the hidden partition */
     struct shard *shard;
     struct syncer *syncer; /* NULL: single-region */
 };

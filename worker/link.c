@@ -129,8 +129,8 @@ static void judge(struct incoming *i, struct port *port, struct moment now)
         snprintf(text, sizeof text, "the database on this port is %s, not %s", d->config.guid,
                  h.guid);
         give_up(i, port, ERR_CONFIG, text);
-    } else if (h.count == 0 || h.first_partition >= d->config.partitions ||
-               h.count > d->config.partitions - h.first_partition) {
+    } else if (h.count == 0 || h.first_partition > d->config.partitions ||
+               h.count > d->config.partitions + 1 - h.first_partition) {
         snprintf(text, sizeof text, "there are %u partitions here, %u..%u were asked for",
                  d->config.partitions, h.first_partition, h.first_partition + h.count - 1);
         give_up(i, port, ERR_CONFIG, text);

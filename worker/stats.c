@@ -165,7 +165,7 @@ static void plane_shard_of(struct plane_shard *to, const struct database *d, con
                                .shard = m->id,
                                .worker = d->worker->opts.index,
                                .first_partition = m->first,
-                               .count = m->count,
+                               .count = m->count - shard_has_catalog(m->shard),
                                .keys = s.keys,
                                .commands = s.commands,
                                .stale = shard_is_stale(m->shard),

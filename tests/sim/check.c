@@ -138,7 +138,7 @@ static void check_chain(struct run *r, unsigned g)
 
 static void check_contexts(struct run *r, unsigned g)
 {
-    uint32_t partitions = deploy_partitions(r->deploy);
+    uint32_t partitions = deploy_partitions_all(r->deploy);
     for (uint32_t p = 0; p < partitions; p++) {
         struct shard *s = deploy_shard(r->deploy, g, p);
         if (s == NULL)
@@ -153,7 +153,7 @@ static void check_contexts(struct run *r, unsigned g)
 
 static void check_digests(struct run *r)
 {
-    uint32_t partitions = deploy_partitions(r->deploy);
+    uint32_t partitions = deploy_partitions_all(r->deploy);
     for (uint32_t p = 0; p < partitions; p++)
         for (unsigned a = 1; a <= r->plan.regions; a++)
             for (unsigned b = a + 1; b <= r->plan.regions; b++) {
@@ -219,7 +219,7 @@ static void sum_visit(const struct cell *key, void *arg)
 /* The digest that every write adjusted is the one that counting anew gives. */
 static void check_recount(struct run *r, unsigned g)
 {
-    for (uint32_t p = 0; p < deploy_partitions(r->deploy); p++) {
+    for (uint32_t p = 0; p < deploy_partitions_all(r->deploy); p++) {
         struct shard *s = deploy_shard(r->deploy, g, p);
         struct sum sum = {{0, 0}};
         if (s == NULL)

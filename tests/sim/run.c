@@ -39,7 +39,7 @@ static void build(struct run *r, bool verbose)
         o.members &= ~(UINT64_C(1) << o.regions); /* one may join later */
     r->deploy = deploy_new(r->world, r->driver, &o);
     for (unsigned i = 1; i <= o.regions; i++) {
-        r->before[i] = mem_zalloc(o.partitions * sizeof(struct context));
+        r->before[i] = mem_zalloc((o.partitions + 1) * sizeof(struct context));
         deploy_start(r->deploy, i);
         for (unsigned c = 0; c < r->plan.clients; c++)
             r->clients[i][c] = (struct client){.run = r, .region = i, .number = c};
@@ -48,7 +48,7 @@ static void build(struct run *r, bool verbose)
 
 static void clear_before(struct run *r, unsigned g)
 {
-    for (uint32_t p = 0; p < deploy_partitions(r->deploy); p++)
+    for (uint32_t p = 0; p < deploy_partitions_all(r->deploy); p++)
         context_deinit(&r->before[g][p]);
 }
 

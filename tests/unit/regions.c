@@ -12,7 +12,7 @@
 static uint32_t shard_index(const struct region *r, uint32_t partition)
 {
     uint32_t i = 0;
-    while ((i + 1) * r->all->partitions / r->shards_n <= partition)
+    while (i + 1 < r->shards_n && (i + 1) * r->all->partitions / r->shards_n <= partition)
         i++;
     return i;
 }
@@ -37,7 +37,7 @@ static void door_step(struct conn_owner *self, struct port *port, const struct e
         ev->kind == EV_DATA ? syncer_handshake(buf_bytes(&d->in), &h) : HANDSHAKE_BAD;
     if (ev->kind == EV_DATA && result == HANDSHAKE_MORE)
         return;
-    uint32_t shard = result == HANDSHAKE_OK && h.first_partition < r->config.partitions
+    uint32_t shard = result == HANDSHAKE_OK && h.first_partition <= r->config.partitions
                          ? shard_index(r, h.first_partition)
                          : 0;
     if (ev->kind == EV_DATA)
@@ -129,6 +129,7 @@ void regions_start(struct regions *g, uint32_t number, bool reborn)
         o.actor = r->config.actor;
         o.first_partition = i * g->partitions / r->shards_n;
         o.count = (i + 1) * g->partitions / r->shards_n - o.first_partition;
+        o.count += i + 1 == r->shards_n; /* the hidden partition */
         r->shards[i] = shard_new(&o);
         r->syncers[i] =
             syncer_new(r->shards[i], o.first_partition, o.count, &r->config, number * 100 + i);
@@ -277,7 +278,7 @@ bool regions_equal(const struct regions *g)
             continue;
         if (first == NULL)
             first = r;
-        for (uint32_t p = 0; p < g->partitions; p++)
+        for (uint32_t p = 0; p <= g->partitions; p++) /* with the hidden one */
             if (!context_eq(shard_context(shard_of(first, p), p),
                             shard_context(shard_of(r, p), p)) ||
                 !hash128_eq(shard_digest(shard_of(first, p), p), shard_digest(shard_of(r, p), p)))

@@ -15,7 +15,7 @@ void run_start_with(struct run *r, const struct shard_opts *given)
     o.region = o.region ? o.region : 1;
     o.actor = o.actor ? o.actor : actor_make(o.region, 0);
     o.partitions = o.partitions ? o.partitions : RUN_PARTITIONS;
-    o.count = o.count ? o.count : o.partitions;
+    o.count = o.count ? o.count : o.partitions + 1; /* with the hidden one */
     o.seed = o.seed ? o.seed : o.region;
     if (o.hash_key.k0 == 0)
         o.hash_key = (struct hash_key){.k0 = 11 + o.region, .k1 = 12};
@@ -32,7 +32,7 @@ void run_stop(struct run *r)
 {
     shard_free(r->shard);
     for (unsigned i = 0; i <= RUN_REGIONS; i++)
-        for (unsigned p = 0; p < RUN_PARTITIONS; p++)
+        for (unsigned p = 0; p < RUN_PARTITIONS_ALL; p++)
             context_deinit(&r->known[i][p]);
     buf_deinit(&r->text);
     *r = (struct run){0};
@@ -209,7 +209,7 @@ static void compare_regions(const struct run *a, const struct run *b)
     run_dump(b, &y);
     cr_expect(strcmp((char *)x.p, (char *)y.p) == 0, "one region shows\n%sand another\n%s", x.p,
               y.p);
-    for (uint32_t i = 0; i < RUN_PARTITIONS; i++) {
+    for (uint32_t i = 0; i < RUN_PARTITIONS_ALL; i++) {
         cr_expect(context_eq(shard_context(a->shard, i), shard_context(b->shard, i)),
                   "contexts of partition %u differ", i);
         cr_expect(hash128_eq(shard_digest(a->shard, i), shard_digest(b->shard, i)),
@@ -258,7 +258,7 @@ void run_stable(struct run **all, unsigned n)
     for (unsigned i = 0; i < n; i++)
         shard_close_frames(all[i]->shard, all[i]->now);
     for (unsigned i = 0; i < n; i++) {
-        for (uint32_t p = 0; p < RUN_PARTITIONS; p++)
+        for (uint32_t p = 0; p < RUN_PARTITIONS_ALL; p++)
             stable_at(all, n, all[i], p);
         while (shard_tick(all[i]->shard, all[i]->now))
             continue;

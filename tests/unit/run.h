@@ -11,6 +11,7 @@
  * shard. Time stands still but for run_wait: each command is one millisecond after the one before.
  */
 #define RUN_PARTITIONS 4u
+#define RUN_PARTITIONS_ALL 5u /* with the hidden one */
 #define RUN_REGIONS 4u
 struct run {
     struct shard *shard;
@@ -19,7 +20,7 @@ struct run {
     uint8_t resp;    /* 2 */
     struct buf text; /* of the last reply */
     /* By region and partition: what it had seen, learnt from its own frames as they were applied */
-    struct context known[RUN_REGIONS + 1][RUN_PARTITIONS];
+    struct context known[RUN_REGIONS + 1][RUN_PARTITIONS_ALL];
 };
 
 /* Region 1..63; geo: it has peers. `run_start_with` fills what the options leave out. */

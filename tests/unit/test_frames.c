@@ -119,7 +119,7 @@ Test(frames, malformed_frames_change_nothing)
     bad.ops_count++;
     cr_expect_eq(shard_take(b.shard, &bad, b.now), TAKE_BAD);
     bad = f;
-    bad.partition = RUN_PARTITIONS;
+    bad.partition = RUN_PARTITIONS_ALL;
     cr_expect_eq(shard_take(b.shard, &bad, b.now), TAKE_BAD);
     bad = f;
     bad.partition = (f.partition + 1) % RUN_PARTITIONS;

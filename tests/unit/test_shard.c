@@ -106,7 +106,7 @@ static void random_command(struct rng *rng, struct run *r)
 /* `from`'s whole state, taken in slices while `from` goes on writing, is joined by `to`. */
 static void transfer_all(struct rng *rng, struct run *from, struct run *to)
 {
-    for (uint32_t p = 0; p < RUN_PARTITIONS; p++) {
+    for (uint32_t p = 0; p < RUN_PARTITIONS_ALL; p++) {
         struct buf state = {0};
         struct transfer *t = transfer_begin(from->shard, p, from->now);
         while (transfer_next(t, &state, 1 + pick(rng, 200)))
@@ -158,7 +158,7 @@ Test(shard, random_histories_converge)
         start();
         random_history(seed);
         for (unsigned i = 0; i < 3; i++)
-            for (uint32_t p = 0; p < RUN_PARTITIONS; p++)
+            for (uint32_t p = 0; p < RUN_PARTITIONS_ALL; p++)
                 cr_assert(hash128_eq(shard_digest(a.shard, p), shard_digest(all[i]->shard, p)),
                           "seed %u", (unsigned)seed);
     }
@@ -176,7 +176,7 @@ Test(shard, digests_are_what_the_keys_add_up_to)
     rng_init(&rng, 5);
     for (unsigned i = 0; i < 2000; i++)
         random_command(&rng, &a);
-    for (uint32_t p = 0; p < RUN_PARTITIONS; p++) {
+    for (uint32_t p = 0; p < RUN_PARTITIONS_ALL; p++) {
         struct hash128 sum = {0};
         shard_each(a.shard, p, check_digest, &sum);
         cr_expect(hash128_eq(sum, shard_digest(a.shard, p)), "partition %u", p);
@@ -194,7 +194,7 @@ Test(shard, a_one_region_database_becomes_geo_distributed)
     cr_expect_eq(log_bytes(shard_log(one.shard)), 0u);
     cr_expect_eq(shard_unsettled(one.shard), 0u);
     shard_set_geo(one.shard, true);
-    for (uint32_t p = 0; p < RUN_PARTITIONS; p++) {
+    for (uint32_t p = 0; p < RUN_PARTITIONS_ALL; p++) {
         struct hash128 sum = {0};
         shard_each(one.shard, p, check_digest, &sum);
         cr_expect(hash128_eq(sum, shard_digest(one.shard, p)));
