@@ -81,9 +81,9 @@ $(OBJ)/%.o: %.c
 
 # The index of all commands by name, made from the tables in shard/cmd_*.c.
 cmd_src := $(wildcard shard/cmd_*.c)
-$(OUT)/gen/command_index.h: shard/command_index.awk $(cmd_src)
+$(OUT)/gen/command_index.h: shard/command_index.awk shard/command_facts.txt $(cmd_src)
 	@mkdir -p $(@D)
-	@awk -f shard/command_index.awk $(cmd_src) > $@.new && mv $@.new $@
+	@awk -f shard/command_index.awk shard/command_facts.txt $(cmd_src) > $@.new && mv $@.new $@
 $(OBJ)/shard/command.o: $(OUT)/gen/command_index.h
 $(OBJ)/shard/command.o: CPPFLAGS += -I$(OUT)/gen
 

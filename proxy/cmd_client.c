@@ -394,43 +394,19 @@ static void client_help(struct ask *a)
     reply_lines(&a->reply, lines, sizeof lines / sizeof lines[0]);
 }
 
-static const struct subcommand client_subcommands[] = {
-    {"id", 2, 2, client_id},
-    {"getname", 2, 2, client_getname},
-    {"setname", 3, 3, client_setname},
-    {"setinfo", 4, 4, client_setinfo},
-    {"info", 2, 2, client_info},
-    {"list", 2, UINT32_MAX, client_list},
-    {"kill", 3, UINT32_MAX, client_kill},
-    {"no-evict", 3, 3, client_no},
-    {"no-touch", 3, 3, client_no},
-    {"reply", 3, 3, client_reply},
-    {"pause", 3, 4, client_pause},
-    {"unpause", 2, 2, client_unpause},
-    {"help", 2, 2, client_help},
-    {NULL, 0, 0, NULL},
-};
-
-void run_subcommand(struct ask *a, const struct subcommand *table)
-{
-    for (; table->name != NULL; table++) {
-        if (!bytes_is_nocase(a->argv[1], table->name))
-            continue;
-        if (a->argc >= table->argc_min && a->argc <= table->argc_max) {
-            table->run(a);
-            return;
-        }
-        char name[64];
-        snprintf(name, sizeof name, "%s|%s", a->command->name, table->name);
-        reply_wrong_arguments(a, name);
-        return;
-    }
-    reply_unknown_subcommand(a);
-}
-
-static void client(struct ask *a) { run_subcommand(a, client_subcommands); }
-
 const struct session_command cmd_client_commands[] = {
-    {"client", client, SESSION_ALONE},
+    {"client|id", client_id, 0},
+    {"client|getname", client_getname, 0},
+    {"client|setname", client_setname, 0},
+    {"client|setinfo", client_setinfo, 0},
+    {"client|info", client_info, 0},
+    {"client|list", client_list, SESSION_ALONE},
+    {"client|kill", client_kill, SESSION_ALONE},
+    {"client|no-evict", client_no, 0},
+    {"client|no-touch", client_no, 0},
+    {"client|reply", client_reply, 0},
+    {"client|pause", client_pause, SESSION_ALONE},
+    {"client|unpause", client_unpause, SESSION_ALONE},
+    {"client|help", client_help, 0},
     {NULL, NULL, 0},
 };

@@ -95,16 +95,9 @@ static void config_text(const struct front *f, enum config_id id, char *out, siz
 
 static bool config_matches(const struct ask *a, enum config_id id)
 {
-    for (uint32_t i = 2; i < a->argc; i++) {
-        char lower[128];
-        size_t n = a->argv[i].n < sizeof lower ? a->argv[i].n : sizeof lower;
-        for (size_t k = 0; k < n; k++) {
-            uint8_t c = a->argv[i].p[k];
-            lower[k] = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
-        }
-        if (glob_match(bytes_of(lower, n), bytes_str(names[id])))
+    for (uint32_t i = 2; i < a->argc; i++)
+        if (glob_match_nocase(a->argv[i], bytes_str(names[id])))
             return true;
-    }
     return false;
 }
 
@@ -293,15 +286,11 @@ static void config_help(struct ask *a)
     reply_lines(&a->reply, lines, sizeof lines / sizeof lines[0]);
 }
 
-static const struct subcommand config_subcommands[] = {
-    {"get", 3, UINT32_MAX, config_get},    {"set", 4, UINT32_MAX, config_set},
-    {"resetstat", 2, 2, config_resetstat}, {"rewrite", 2, 2, config_rewrite},
-    {"help", 2, 2, config_help},           {NULL, 0, 0, NULL},
-};
-
-static void config(struct ask *a) { run_subcommand(a, config_subcommands); }
-
 const struct session_command cmd_config_commands[] = {
-    {"config", config, SESSION_ALONE},
+    {"config|get", config_get, 0},
+    {"config|set", config_set, SESSION_ALONE},
+    {"config|resetstat", config_resetstat, SESSION_ALONE},
+    {"config|rewrite", config_rewrite, 0},
+    {"config|help", config_help, 0},
     {NULL, NULL, 0},
 };

@@ -27,9 +27,10 @@ void reply_wrong_arguments(struct ask *a, const char *command)
 void reply_unknown_subcommand(struct ask *a)
 {
     char upper[32] = {0};
-    for (size_t i = 0; i + 1 < sizeof upper && a->command->name[i] != 0; i++)
-        upper[i] =
-            (char)(a->command->name[i] >= 'a' ? a->command->name[i] - 32 : a->command->name[i]);
+    for (size_t i = 0; i + 1 < sizeof upper && i < a->argv[0].n; i++) {
+        uint8_t c = a->argv[0].p[i];
+        upper[i] = (char)(c >= 'a' && c <= 'z' ? c - 32 : c);
+    }
     reply_errorf(&a->reply, "ERR unknown subcommand '%.*s'. Try %s HELP.",
                  (int)(a->argv[1].n < 128 ? a->argv[1].n : 128), (const char *)a->argv[1].p, upper);
 }
@@ -259,7 +260,7 @@ static void lolwut(struct ask *a)
 static void empty_log(struct ask *a)
 {
     if (bytes_is_nocase(a->argv[1], "reset") || bytes_is_nocase(a->argv[1], "len")) {
-        if (bytes_is_nocase(a->argv[1], "reset") && strcmp(a->command->name, "slowlog") == 0)
+        if (bytes_is_nocase(a->argv[1], "reset") && strcmp(a->command->name, "slowlog|reset") == 0)
             reply_ok(&a->reply);
         else
             reply_int(&a->reply, 0);
@@ -284,7 +285,11 @@ const struct session_command cmd_connection_commands[] = {
     {"role", role, 0},
     {"wait", wait_replicas, 0},
     {"lolwut", lolwut, 0},
-    {"slowlog", empty_log, 0},
-    {"latency", empty_log, 0},
+    {"slowlog|get", empty_log, 0},
+    {"slowlog|len", empty_log, 0},
+    {"slowlog|reset", empty_log, 0},
+    {"latency|latest", empty_log, 0},
+    {"latency|history", empty_log, 0},
+    {"latency|reset", empty_log, 0},
     {NULL, NULL, 0},
 };

@@ -132,6 +132,15 @@ static inline uint32_t front_shard_of(const struct front *f, unsigned slot)
 
 /* Command lookup that remembers the last name. */
 const struct command *front_command(struct front *f, struct bytes name);
+/* What a call means: command_resolve with that memory. */
+static inline const struct command *front_resolve(struct front *f, uint32_t argc,
+                                                  const struct bytes *argv)
+{
+    const struct command *c = front_command(f, argv[0]), *sub = NULL;
+    if (c != NULL && (c->flags & CMD_CONTAINER) && argc > 1)
+        sub = command_sub(c, argv[1]);
+    return sub != NULL ? sub : c;
+}
 /* A command with one key on a local shard: its shard, slot and hash. NULL: not so simple. */
 struct shard *front_locate(struct front *f, const struct command *c, uint32_t argc,
                            const struct bytes *argv, uint32_t *slot, uint64_t *hash);

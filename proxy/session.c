@@ -189,12 +189,14 @@ static bool may_run(struct ask *a)
         s->closing = true;
         return false;
     }
-    if (!s->authenticated && (a->command == NULL || !(a->command->flags & CMD_NO_AUTH)))
-        reply_error(&a->reply, "NOAUTH Authentication required.");
-    else if (a->command == NULL)
+    if (a->command == NULL)
         reply_unknown(a);
+    else if ((a->command->flags & CMD_CONTAINER) && a->argc > 1)
+        reply_unknown_subcommand(a);
     else if (!command_arity_ok(a->command, a->argc))
         reply_wrong_arguments(a, a->command->name);
+    else if (!s->authenticated && !(a->command->flags & CMD_NO_AUTH))
+        reply_error(&a->reply, "NOAUTH Authentication required.");
     else
         return true;
     multi_dirty(s);
@@ -306,7 +308,7 @@ static bool prepare(struct front *f, struct request *batch, unsigned n)
     bool elsewhere = false, elements = false;
     for (unsigned i = 0; i < n; i++) {
         struct request *q = &batch[i];
-        q->command = front_command(f, q->argv[0]);
+        q->command = front_resolve(f, q->argc, q->argv);
         q->shard = NULL;
         if (q->command != NULL && command_arity_ok(q->command, q->argc))
             q->shard = front_locate(f, q->command, q->argc, q->argv, &q->slot, &q->hash);
@@ -331,7 +333,7 @@ static bool is_paused(const struct front *f, const struct command *c, struct mom
 {
     if (f->pause_until_ms == 0 || now.wall_ms >= f->pause_until_ms || c == NULL)
         return false;
-    if (strcmp(c->name, "client") == 0)
+    if (strncmp(c->name, "client", 6) == 0)
         return false;
     return f->pause_all || (c->flags & CMD_WRITE) || strcmp(c->name, "exec") == 0;
 }

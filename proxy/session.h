@@ -94,7 +94,8 @@ void session_part(struct session *s, struct answer *a, size_t bytes);
 /* Where the next reply is written: the connection's output, or behind the answers that wait. */
 struct buf *session_out(struct session *s, struct port *port);
 
-/* ---- commands that the session answers itself (cmd_*.c) */
+/* ---- commands that the session answers itself (cmd_*.c); subcommands by their full name,
+ * "config|get" */
 struct session_command {
     const char *name;
     void (*run)(struct ask *a);
@@ -107,16 +108,6 @@ enum {
 const struct session_command *session_command_find(const char *name);
 extern const struct session_command cmd_connection_commands[], cmd_client_commands[],
     cmd_command_commands[], cmd_config_commands[], cmd_info_commands[], cmd_multi_commands[];
-
-/* CONFIG GET, CLIENT LIST ...: chosen by argv[1]. */
-struct subcommand {
-    const char *name;
-    uint32_t argc_min, argc_max;
-    void (*run)(struct ask *a);
-};
-/* Runs the one of that name; replies Redis' errors for an unknown one or wrong arguments. The table
- * ends with NULL. */
-void run_subcommand(struct ask *a, const struct subcommand *table);
 
 /* Texts several of them need. */
 void reply_wrong_arguments(struct ask *a, const char *command);

@@ -40,8 +40,9 @@ enum command_flag {
     CMD_NO_MULTI = 256, /* refused inside MULTI */
     CMD_PUBSUB = 512,
     CMD_BLOCKING = 1024,
-    CMD_ELEMENT = 2048, /* argv[2] names an element of the collection at argv[1] */
-    CMD_SCORED = 4096,  /* argv[3] does, behind a score */
+    CMD_ELEMENT = 2048,   /* argv[2] names an element of the collection at argv[1] */
+    CMD_SCORED = 4096,    /* argv[3] does, behind a score */
+    CMD_CONTAINER = 8192, /* argv[1] names a subcommand, which has a row "name|sub" of its own */
 };
 
 struct call;
@@ -62,10 +63,26 @@ struct command {
     const char *args; /* compact syntax for COMMAND DOCS, e.g. "key value [NX|XX] [GET]" */
 };
 
-/* Lookup ignoring case; NULL unknown. Subcommands (CONFIG GET) are handled inside their command. */
+/* Lookup ignoring case; NULL unknown. Finds commands, not subcommands. */
 const struct command *command_find(struct bytes name);
-/* All commands in order of name; *n gets how many. */
+/* The subcommand of a container (CMD_CONTAINER); NULL: it has none of that name. */
+const struct command *command_sub(const struct command *container, struct bytes name);
+/* What a call means: the subcommand's row if argv[0] is a container and argv[1] is known to it,
+ * else the row of argv[0]. NULL unknown. */
+const struct command *command_resolve(uint32_t argc, const struct bytes *argv);
+/* By a full name: "get" or "config|get". NULL unknown. */
+const struct command *command_find_full(struct bytes name);
+/* True for the row of a subcommand. */
+bool command_is_sub(const struct command *cmd);
+/* All rows, those of subcommands too, in order of name; *n gets how many. */
 const struct command *const *command_all(unsigned *n);
+/* The row's place in command_all: a number below command_count(), the same for the program's life.
+ */
+unsigned command_number(const struct command *cmd);
+unsigned command_count(void);
+struct command_facts;
+/* What command_facts.txt says (command_facts.h); `known` is false where it says nothing. */
+const struct command_facts *command_known_facts(const struct command *cmd);
 /* True when argc fits the arity. */
 bool command_arity_ok(const struct command *cmd, uint32_t argc);
 /* The argument that is likely to name an element of the key's collection; 0: none. */

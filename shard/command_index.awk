@@ -1,20 +1,92 @@
-# Makes command_index.h from the command tables (shard/cmd_*.c): all rows sorted by name, and a hash table over them, so that
-# command_find needs no table built at run time. Rows begin a line with {"name" or {.name = "name".
+# SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors.
+# Makes command_index.h from the command tables (shard/cmd_*.c) and from command_facts.txt: all rows sorted by name, hash
+# tables over them (one for commands, one for subcommands), so that command_find needs no table built at run time, and what
+# Redis says of them. Rows begin a line with {"name" or {.name = "name".
 BEGIN {
     SLOTS = 1021
     for (i = 97; i <= 122; i++)
         code[sprintf("%c", i)] = i
-    code["_"] = 95; code["-"] = 45; code["|"] = 124
+    code["_"] = 95; code["-"] = 45; code["|"] = 124; code["."] = 46
     for (i = 48; i <= 57; i++)
         code[sprintf("%c", i)] = i
 }
-/^const struct command cmd_[a-z0-9]+_table\[\]/ { table = $4; sub(/\[.*/, "", table); row = 0; next }
-/^};/ { table = "" }
+FILENAME ~ /command_facts\.txt$/ {
+    if ($0 !~ /^#/ && $0 !~ /^[ \t]*$/) { name = $1; sub(/;$/, "", name); fact[name] = $0 }
+    next
+}
+/^const struct command cmd_[a-z0-9_]+_table\[\]/ {
+    table = $4; sub(/\[.*/, "", table); row = 0; tables[++tables_n] = table; next
+}
+/^};/ { if (table != "") rows[table] = row; table = "" }
 table != "" && /^[ \t]*\{(\.name = )?"/ {
     name = $0; sub(/^[^"]*"/, "", name); sub(/".*/, "", name)
     if (name in at) { print "command " name " stands twice" > "/dev/stderr"; exit 1 }
     names[++n] = name; at[name] = table "[" row++ "]"
 }
+
+function trim(s) { sub(/^[ \t]+/, "", s); sub(/[ \t]+$/, "", s); return s }
+
+# "a b" with prefix P_ becomes P_A | P_B
+function bits(text, prefix,    w, k, i, out) {
+    k = split(trim(text), w, /[ \t]+/)
+    for (i = 1; i <= k; i++)
+        out = out (i > 1 ? " | " : "") prefix toupper(w[i])
+    return k == 0 ? "0" : out
+}
+
+# One key specification as an initialiser.
+function spec(text,    half, w, k, i, out) {
+    split(text, half, /@/)
+    k = split(trim(half[2]), w, /[ \t]+/)
+    out = "{.flags = " bits(half[1], "KEY_")
+    i = 1
+    if (w[i] == "index") { out = out ", .begin = KEYS_AT_INDEX, .from = " w[i + 1]; i += 2 }
+    else if (w[i] == "keyword") { out = out ", .begin = KEYS_AT_WORD, .word = \"" w[i + 1] "\", .from = " w[i + 2]; i += 3 }
+    else { out = out ", .begin = KEYS_AT_UNKNOWN"; i++ }
+    if (w[i] == "range") out = out ", .find = KEYS_RANGE"
+    else if (w[i] == "keynum") out = out ", .find = KEYS_COUNTED"
+    else return out ", .find = KEYS_UNKNOWN}"
+    return out ", .a = " w[i + 1] ", .step = " (w[i] == "range" ? w[i + 2] : w[i + 3]) ", .b = " (w[i] == "range" ? w[i + 3] : w[i + 2]) "}"
+}
+
+function facts_of(line,    part, specs, k, i, out) {
+    split(line, part, /;/)
+    out = "{.known = true, .categories = " bits(part[2], "CAT_") ", .flags = " bits(part[3], "INFO_")
+    if (trim(part[4]) != "") out = out ", .tips = \"" trim(part[4]) "\""
+    k = trim(part[5]) == "" ? 0 : split(part[5], specs, /,/)
+    out = out ", .specs_count = " k
+    if (k > 0) {
+        out = out ", .specs = {"
+        for (i = 1; i <= k; i++)
+            out = out (i > 1 ? ", " : "") spec(specs[i])
+        out = out "}"
+    }
+    return out "}"
+}
+
+function hash_of(name,    h, j) {
+    h = 5381
+    for (j = 1; j <= length(name); j++)
+        h = (h * 33 + code[substr(name, j, 1)]) % 4294967296
+    return h
+}
+
+function print_slots(title, subs,    i, h, slot) {
+    split("", slot)
+    for (i = 1; i <= n; i++) {
+        if ((index(names[i], "|") > 0) != subs)
+            continue
+        for (h = hash_of(names[i]) % SLOTS; h in slot; h = (h + 1) % SLOTS)
+            continue
+        slot[h] = i
+    }
+    print "static const uint16_t " title "[COMMAND_SLOTS] = {"
+    for (h = 0; h < SLOTS; h++)
+        if (h in slot)
+            print "    [" h "] = " slot[h] ","
+    print "};"
+}
+
 END {
     for (i = 2; i <= n; i++) {
         name = names[i]
@@ -27,16 +99,24 @@ END {
     print "static const struct command *const by_name[COMMAND_COUNT + 1] = {"
     for (i = 1; i <= n; i++) {
         print "    &" at[names[i]] ", /* " names[i] " */"
-        h = 5381
-        for (j = 1; j <= length(names[i]); j++)
-            h = (h * 33 + code[substr(names[i], j, 1)]) % 4294967296
-        for (h = h % SLOTS; h in slot; h = (h + 1) % SLOTS)
-            continue
-        slot[h] = i
+        number[at[names[i]]] = i - 1
     }
-    print "};\nstatic const uint16_t slots[COMMAND_SLOTS] = {"
-    for (h = 0; h < SLOTS; h++)
-        if (h in slot)
-            print "    [" h "] = " slot[h] ","
+    print "};"
+    print_slots("slots", 0)
+    print_slots("sub_slots", 1)
+    print "static const struct command_rows tables[] = {"
+    from = 0
+    for (t = 1; t <= tables_n; t++) {
+        print "    {" tables[t] ", " rows[tables[t]] ", " from "},"
+        from += rows[tables[t]]
+    }
+    print "};\nstatic const uint16_t numbers[COMMAND_COUNT + 1] = {"
+    for (t = 1; t <= tables_n; t++)
+        for (r = 0; r < rows[tables[t]]; r++)
+            print "    " number[tables[t] "[" r "]"] ","
+    print "};\nstatic const struct command_facts facts[COMMAND_COUNT + 1] = {"
+    for (i = 1; i <= n; i++)
+        if (names[i] in fact)
+            print "    [" i - 1 "] = " facts_of(fact[names[i]]) ","
     print "};"
 }

@@ -7,5 +7,7 @@
 /* Whether `s` matches a pattern of KEYS (shard/glob.c): * ? [a-z] [^x] \\c. Time at most |pattern|
  * * |s|. */
 bool glob_match(struct bytes pattern, struct bytes s);
+/* Small and capital letters are the same. */
+bool glob_match_nocase(struct bytes pattern, struct bytes s);
 
 #endif

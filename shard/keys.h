@@ -59,8 +59,20 @@ bool arg_i64(struct call *c, struct bytes arg, int64_t *out);
 bool arg_double(struct call *c, struct bytes arg, double *out);
 
 /* The tables that command.c joins; each ends with a row whose name is NULL. */
-extern const struct command cmd_string_table[], cmd_generic_table[], cmd_keyspace_table[],
-    cmd_expire_table[], cmd_hash_table[], cmd_set_table[], cmd_zset_table[], cmd_list_table[],
-    cmd_geo_table[], cmd_hll_table[], cmd_server_table[], cmd_sort_table[], cmd_session_table[];
+extern const struct command cmd_client_table[];
+extern const struct command cmd_expire_table[];
+extern const struct command cmd_generic_table[];
+extern const struct command cmd_geo_table[];
+extern const struct command cmd_hash_table[];
+extern const struct command cmd_hll_table[];
+extern const struct command cmd_inspect_table[];
+extern const struct command cmd_keyspace_table[];
+extern const struct command cmd_list_table[];
+extern const struct command cmd_server_table[];
+extern const struct command cmd_session_table[];
+extern const struct command cmd_set_table[];
+extern const struct command cmd_sort_table[];
+extern const struct command cmd_string_table[];
+extern const struct command cmd_zset_table[];
 
 #endif

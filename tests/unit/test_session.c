@@ -297,7 +297,7 @@ Test(session, answers_introspection)
     struct serve *s = lone();
     struct client *c = client_new(s);
     expect(c, "command getkeys mset a 1 b 2\r\n", "*2\r\n$1\r\na\r\n$1\r\nb\r\n");
-    expect(c, "command getkeys ping\r\n", "-ERR The command has no key arguments\r\n");
+    expect(c, "command getkeys ping x\r\n", "-ERR The command has no key arguments\r\n");
     cr_expect_not_null(
         strstr(client_ask(c, "command info get nope\r\n"), "*10\r\n$3\r\nget\r\n:2\r\n"));
     cr_expect_not_null(strstr(client_ask(c, "command docs get\r\n"), "$7\r\nsummary\r\n"));
