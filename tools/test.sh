@@ -76,7 +76,8 @@ sim() {
 # All stories but those that need commands of later issues, which are named here and must still fail for that reason only.
 scenarios() {
     local bin=$1
-    "$bin" lab run --except tests/scenarios/later.txt "$shared"/scenarios/*.scn tests/scenarios/*.scn
+    awk -f tools/docs-scn.awk docs/conflict-resolution.md >"$logs/conflict-resolution.scn"
+    "$bin" lab run --except tests/scenarios/later.txt "$shared"/scenarios/*.scn tests/scenarios/*.scn "$logs/conflict-resolution.scn"
 }
 
 asan() {
