@@ -30,10 +30,25 @@ static void *node_first(const void *node, unsigned height)
                        : ((const struct inner *)node)->first[0];
 }
 
-static size_t node_count(const void *node, unsigned height)
+static size_t weigh(const struct tree *t, const void *item)
+{
+    return t->weight != NULL ? t->weight(item) : 1;
+}
+
+static size_t leaf_count(const struct tree *t, const struct leaf *leaf)
+{
+    if (t->weight == NULL)
+        return leaf->n;
+    size_t sum = 0;
+    for (unsigned i = 0; i < leaf->n; i++)
+        sum += t->weight(leaf->item[i]);
+    return sum;
+}
+
+static size_t node_count(const struct tree *t, const void *node, unsigned height)
 {
     if (height == 0)
-        return ((const struct leaf *)node)->n;
+        return leaf_count(t, node);
     const struct inner *in = node;
     size_t sum = 0;
     for (unsigned i = 0; i < in->n; i++)
@@ -56,6 +71,11 @@ static void node_free(struct tree *t, void *node, size_t size)
 void tree_init(struct tree *t, tree_cmp *cmp, void *arg)
 {
     *t = (struct tree){.cmp = cmp, .arg = arg};
+}
+
+void tree_init_weighted(struct tree *t, tree_cmp *cmp, void *arg, tree_weight *weight)
+{
+    *t = (struct tree){.cmp = cmp, .arg = arg, .weight = weight};
 }
 
 /* ------------------------------------------------------------ searching */
@@ -159,7 +179,8 @@ static struct leaf *leaf_put(struct tree *t, struct leaf *leaf, const struct sea
     return right;
 }
 
-static void inner_insert(struct inner *in, unsigned at, void *child, unsigned child_height)
+static void inner_insert(const struct tree *t, struct inner *in, unsigned at, void *child,
+                         unsigned child_height)
 {
     size_t n = in->n - at;
     memmove(in->child + at + 1, in->child + at, n * sizeof *in->child);
@@ -167,7 +188,7 @@ static void inner_insert(struct inner *in, unsigned at, void *child, unsigned ch
     memmove(in->count + at + 1, in->count + at, n * sizeof *in->count);
     in->child[at] = child;
     in->first[at] = node_first(child, child_height);
-    in->count[at] = node_count(child, child_height);
+    in->count[at] = node_count(t, child, child_height);
     in->n++;
 }
 
@@ -193,10 +214,10 @@ static void *node_put(struct tree *t, void *node, unsigned height, const struct 
     void *child = in->child[i], *split = node_put(t, child, height - 1, s, item, left, right);
     in->first[i] = node_first(child, height - 1);
     if (split == NULL) {
-        in->count[i]++;
+        in->count[i] += weigh(t, item);
         return NULL;
     }
-    in->count[i] = node_count(child, height - 1);
+    in->count[i] = node_count(t, child, height - 1);
     if (in->n == INNER_MAX) {
         fresh = node_new(t, sizeof *fresh);
         fresh->n = 0;
@@ -206,23 +227,40 @@ static void *node_put(struct tree *t, void *node, unsigned height, const struct 
             in = fresh;
         }
     }
-    inner_insert(in, i + 1, split, height - 1);
+    inner_insert(t, in, i + 1, split, height - 1);
     return fresh;
+}
+
+/* The nodes above the last leaf, or the first, count. */
+static void weigh_tail(struct tree *t, ptrdiff_t by)
+{
+    void *node = t->root;
+    for (unsigned h = t->height; h > 0; h--) {
+        struct inner *in = node;
+        in->count[in->n - 1] += (size_t)by;
+        node = in->child[in->n - 1];
+    }
+}
+
+static void weigh_head(struct tree *t, ptrdiff_t by)
+{
+    void *node = t->root;
+    for (unsigned h = t->height; h > 0; h--) {
+        struct inner *in = node;
+        in->first[0] = ((struct leaf *)t->head)->item[0];
+        in->count[0] += (size_t)by;
+        node = in->child[0];
+    }
 }
 
 /* Behind the last item, where the leaf has room: the nodes above only count. */
 static bool append(struct tree *t, void *item)
 {
     struct leaf *leaf = t->tail;
-    void *node = t->root;
     if (leaf->n == LEAF_MAX)
         return false;
     leaf->item[leaf->n++] = item;
-    for (unsigned h = t->height; h > 0; h--) {
-        struct inner *in = node;
-        in->count[in->n - 1]++;
-        node = in->child[in->n - 1];
-    }
+    weigh_tail(t, (ptrdiff_t)weigh(t, item));
     return true;
 }
 
@@ -230,16 +268,10 @@ static bool append(struct tree *t, void *item)
 static bool prepend(struct tree *t, void *item)
 {
     struct leaf *leaf = t->head;
-    void *node = t->root;
     if (leaf->n == LEAF_MAX)
         return false;
     leaf_insert(leaf, 0, item);
-    for (unsigned h = t->height; h > 0; h--) {
-        struct inner *in = node;
-        in->first[0] = item;
-        in->count[0]++;
-        node = in->child[0];
-    }
+    weigh_head(t, (ptrdiff_t)weigh(t, item));
     return true;
 }
 
@@ -254,7 +286,7 @@ static bool put_at_end(struct tree *t, void *item)
 void tree_put_last(struct tree *t, void *item)
 {
     if (t->root != NULL && append(t, item))
-        t->count++;
+        t->count += weigh(t, item);
     else
         tree_put(t, item);
 }
@@ -262,7 +294,7 @@ void tree_put_last(struct tree *t, void *item)
 void tree_put_first(struct tree *t, void *item)
 {
     if (t->root != NULL && prepend(t, item))
-        t->count++;
+        t->count += weigh(t, item);
     else
         tree_put(t, item);
 }
@@ -270,7 +302,7 @@ void tree_put_first(struct tree *t, void *item)
 void tree_put(struct tree *t, void *item)
 {
     struct search s = {.t = t, .key = item};
-    t->count++;
+    t->count += weigh(t, item);
     if (t->root != NULL && put_at_end(t, item))
         return;
     if (t->root == NULL) {
@@ -287,8 +319,8 @@ void tree_put(struct tree *t, void *item)
         return;
     struct inner *root = node_new(t, sizeof *root);
     root->n = 0;
-    inner_insert(root, 0, t->root, t->height);
-    inner_insert(root, 1, split, t->height);
+    inner_insert(t, root, 0, t->root, t->height);
+    inner_insert(t, root, 1, split, t->height);
     t->root = root;
     t->height++;
 }
@@ -359,9 +391,9 @@ static bool merge_children(struct tree *t, struct inner *in, unsigned i, unsigne
 
 /* Nodes less than a third full are merged with a neighbour as soon as both fit into one; nothing is
  * borrowed. So on average nodes are about half full or more. An empty node goes at once. */
-static void after_take(struct tree *t, struct inner *in, unsigned i, unsigned height)
+static void after_take(struct tree *t, struct inner *in, unsigned i, unsigned height, size_t weight)
 {
-    in->count[i]--;
+    in->count[i] -= weight;
     uint64_t width = node_width(in->child[i], height);
     if (width == 0) {
         child_free(t, in, i, height);
@@ -389,7 +421,7 @@ static void *node_take(struct tree *t, void *node, unsigned height, const struct
     unsigned i = child_of(s, in, &left, &right);
     void *item = node_take(t, in->child[i], height - 1, s);
     if (item != NULL)
-        after_take(t, in, i, height - 1);
+        after_take(t, in, i, height - 1, weigh(t, item));
     return item;
 }
 
@@ -398,15 +430,10 @@ static void *node_take(struct tree *t, void *node, unsigned height, const struct
 static void *take_at_end(struct tree *t, const void *key)
 {
     struct leaf *leaf = t->head;
-    void *node = t->root, *item = leaf->item[0];
+    void *item = leaf->item[0];
     if (leaf->n > 1 && (item == key || t->cmp(key, item, t->arg) == 0)) {
         leaf_remove(leaf, 0);
-        for (unsigned h = t->height; h > 0; h--) {
-            struct inner *in = node;
-            in->first[0] = leaf->item[0];
-            in->count[0]--;
-            node = in->child[0];
-        }
+        weigh_head(t, -(ptrdiff_t)weigh(t, item));
         return item;
     }
     leaf = t->tail;
@@ -414,11 +441,7 @@ static void *take_at_end(struct tree *t, const void *key)
     if (leaf->n == 1 || (item != key && t->cmp(key, item, t->arg) != 0))
         return NULL;
     leaf->n--;
-    for (unsigned h = t->height; h > 0; h--) {
-        struct inner *in = node;
-        in->count[in->n - 1]--;
-        node = in->child[in->n - 1];
-    }
+    weigh_tail(t, -(ptrdiff_t)weigh(t, item));
     return item;
 }
 
@@ -429,13 +452,13 @@ void *tree_take(struct tree *t, const void *key)
         return NULL;
     void *item = take_at_end(t, key);
     if (item != NULL) {
-        t->count--;
+        t->count -= weigh(t, item);
         return item;
     }
     item = node_take(t, t->root, t->height, &s);
     if (item == NULL)
         return NULL;
-    t->count--;
+    t->count -= weigh(t, item);
     while (t->height > 0 && ((struct inner *)t->root)->n == 1) {
         struct inner *root = t->root;
         t->root = root->child[0];
@@ -469,7 +492,7 @@ void tree_deinit(struct tree *t, void (*drop)(void *item, void *arg), void *arg)
 {
     if (t->root != NULL)
         node_drop(t, t->root, t->height, drop, arg);
-    tree_init(t, t->cmp, t->arg);
+    tree_init_weighted(t, t->cmp, t->arg, t->weight);
 }
 
 /* ------------------------------------------------------------ the rest */
@@ -585,3 +608,110 @@ size_t tree_partition(const struct tree *t, bool (*below)(const void *item, cons
 }
 
 size_t tree_memory(const struct tree *t) { return t->memory; }
+
+/* ------------------------------------------------------------ weights */
+
+void tree_reweigh(struct tree *t, const void *item, ptrdiff_t by)
+{
+    const struct leaf *head = t->head, *tail = t->tail;
+    t->count += (size_t)by;
+    if (tail->item[tail->n - 1] == item) {
+        weigh_tail(t, by);
+        return;
+    }
+    if (head->item[0] == item) {
+        weigh_head(t, by);
+        return;
+    }
+    struct search s = {.t = t, .key = item, .old = item};
+    void *node = t->root;
+    for (unsigned h = t->height; h > 0; h--) {
+        struct inner *in = node;
+        bool left = false, right = false;
+        unsigned i = child_of(&s, in, &left, &right);
+        in->count[i] += (size_t)by;
+        node = in->child[i];
+    }
+}
+
+void tree_iter_into(struct tree_iter *it, const struct tree *t, size_t rank, size_t *offset)
+{
+    *it = (struct tree_iter){0};
+    *offset = 0;
+    if (rank >= t->count)
+        return;
+    const struct leaf *tail = t->tail;
+    size_t last = t->count - weigh(t, tail->item[tail->n - 1]);
+    if (rank >= last) {
+        *it = (struct tree_iter){.leaf = t->tail, .i = (unsigned)tail->n - 1};
+        *offset = rank - last;
+        return;
+    }
+    if (rank < weigh(t, tree_first(t))) {
+        it->leaf = t->head;
+        *offset = rank;
+        return;
+    }
+    void *node = t->root;
+    for (unsigned h = t->height; h > 0; h--) {
+        const struct inner *in = node;
+        unsigned i = 0;
+        while (rank >= in->count[i])
+            rank -= in->count[i++];
+        node = in->child[i];
+    }
+    const struct leaf *leaf = node;
+    for (size_t w; rank >= (w = weigh(t, leaf->item[it->i])); it->i++)
+        rank -= w;
+    it->leaf = node;
+    *offset = rank;
+}
+
+void *tree_floor(const struct tree *t, bool (*below)(const void *item, const void *arg),
+                 const void *arg)
+{
+    const void *node = t->root;
+    if (node == NULL)
+        return NULL;
+    for (unsigned h = t->height; h > 0; h--) {
+        const struct inner *in = node;
+        unsigned n = prefix(in->first, (unsigned)in->n, below, arg);
+        if (n == 0)
+            return NULL;
+        node = in->child[n - 1];
+    }
+    const struct leaf *leaf = node;
+    unsigned n = prefix(leaf->item, (unsigned)leaf->n, below, arg);
+    return n > 0 ? leaf->item[n - 1] : NULL;
+}
+
+void *tree_item(const struct tree_iter *it)
+{
+    return it->leaf != NULL ? ((struct leaf *)it->leaf)->item[it->i] : NULL;
+}
+
+void *tree_first(const struct tree *t)
+{
+    return t->head != NULL ? ((struct leaf *)t->head)->item[0] : NULL;
+}
+
+void *tree_last(const struct tree *t)
+{
+    const struct leaf *leaf = t->tail;
+    return leaf != NULL ? leaf->item[leaf->n - 1] : NULL;
+}
+
+void tree_beside(const struct tree *t, const void *item, void **before, void **after)
+{
+    struct search s = {.t = t, .key = item, .old = item};
+    void *node = t->root;
+    for (unsigned h = t->height; h > 0; h--) {
+        struct inner *in = node;
+        bool left = false, right = false;
+        node = in->child[child_of(&s, in, &left, &right)];
+    }
+    const struct leaf *leaf = node;
+    unsigned at = upper_bound(&s, leaf->item, (unsigned)leaf->n);
+    *before = at > 1 ? leaf->item[at - 2] : leaf->prev ? leaf->prev->item[leaf->prev->n - 1] : NULL;
+    *after = at < leaf->n ? leaf->item[at] : leaf->next ? leaf->next->item[0] : NULL;
+}

@@ -15,20 +15,26 @@
  *
  * Inner nodes hold, for each child, how many items and which first item it has. They never point to
  * an item that is no longer in the tree.
+ *
+ * Items may weigh more than one: a list's items are blocks of several elements each. Ranks and
+ * counts are then in elements, and whoever changes an item's weight says so (tree_reweigh).
  */
 typedef int tree_cmp(const void *a, const void *b, void *arg);
+typedef size_t tree_weight(const void *item);
 
 struct tree {
     tree_cmp *cmp;
     void *arg;
-    void *root;        /* NULL while the tree is empty */
-    void *head, *tail; /* the first and the last leaf, likewise */
+    tree_weight *weight; /* NULL: each item weighs one */
+    void *root;          /* NULL while the tree is empty */
+    void *head, *tail;   /* the first and the last leaf, likewise */
     unsigned height;
-    size_t count;
+    size_t count; /* the sum of all weights */
     size_t memory;
 };
 
 void tree_init(struct tree *t, tree_cmp *cmp, void *arg);
+void tree_init_weighted(struct tree *t, tree_cmp *cmp, void *arg, tree_weight *weight);
 void tree_deinit(struct tree *t, void (*drop)(void *item, void *arg), void *arg);
 /* Adds; nothing that compares equal may be present. */
 void tree_put(struct tree *t, void *item);
@@ -60,5 +66,21 @@ void *tree_next(
 void *tree_prev(
     struct tree_iter *it); /* returns the item at the place and steps back; NULL before the start */
 size_t tree_memory(const struct tree *t);
+
+/* ---- of a weighted tree. The item's weight has changed by `by`; it is in the tree and still
+ * weighs something. */
+void tree_reweigh(struct tree *t, const void *item, ptrdiff_t by);
+/* Stands on the item that holds the rank; *offset gets how far into it the rank is. tree_next
+ * returns that item. A rank outside is the end. */
+void tree_iter_into(struct tree_iter *it, const struct tree *t, size_t rank, size_t *offset);
+void *tree_item(const struct tree_iter *it); /* where it stands; NULL at the end */
+void *tree_first(const struct tree *t);      /* NULL: the tree is empty */
+void *tree_last(const struct tree *t);
+/* The neighbours of an item of the tree; NULL: it is the first, or the last. */
+void tree_beside(const struct tree *t, const void *item, void **before, void **after);
+/* The last item for which below(item, arg) is true; NULL: there is none.
+ * `below` as above. */
+void *tree_floor(const struct tree *t, bool (*below)(const void *item, const void *arg),
+                 const void *arg);
 
 #endif

@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "base/mem.h"
+#include "crdt/blocks.h"
 
 static struct bytes name_of(const void *item) { return cell_name(item); }
 
@@ -25,12 +26,6 @@ static int zset_cmp(const void *a, const void *b, void *arg)
     return coll_order(TYPE_ZSET, a, b);
 }
 
-static int list_cmp(const void *a, const void *b, void *arg)
-{
-    (void)arg;
-    return coll_order(TYPE_LIST, a, b);
-}
-
 size_t coll_count(const struct coll *c)
 {
     if (!c->is_large)
@@ -44,18 +39,16 @@ size_t coll_memory(const struct coll *c)
     if (!c->is_large)
         return mem_block_size(c);
     struct large *l = coll_large(c);
-    /* 8: what the allocator's classes add to a small cell on average */
-    return sizeof *l + l->held + 8 * coll_count(c) +
-           (coll_has_table(c->type) ? table_memory(&l->table) : 0) +
-           (coll_has_tree(c->type) ? tree_memory(&l->tree) : 0);
+    size_t sum = sizeof *l + l->held;
+    if (coll_has_table(
+            c->type)) /* 8: what the allocator's classes add to a small cell on average */
+        sum += table_memory(&l->table) + 8 * coll_count(c);
+    if (coll_has_tree(c->type))
+        sum += tree_memory(&l->tree);
+    return sum;
 }
 
 /* ------------------------------------------------------------ finding */
-
-static bool list_below(const void *item, const void *arg)
-{
-    return bytes_cmp(cell_name(item), *(const struct bytes *)arg) < 0;
-}
 
 static struct cell *packed_find(const struct coll *c, struct bytes name)
 {
@@ -73,26 +66,6 @@ static struct cell *packed_find(const struct coll *c, struct bytes name)
     return NULL;
 }
 
-/* Pushes and pops are at the ends: look there before descending. */
-static void large_list_seek(const struct tree *t, struct bytes name, struct place *out)
-{
-    struct cell *end = tree_at(t, t->count - 1);
-    int order = bytes_cmp(name, cell_view(end).name);
-    if (order < 0) {
-        end = tree_at(t, 0);
-        order = bytes_cmp(name, cell_view(end).name);
-        out->end = order < 0 ? PLACE_FIRST : PLACE_UNKNOWN;
-    } else if (order > 0) {
-        out->end = PLACE_LAST;
-    }
-    if (order == 0)
-        out->cell = end;
-    if (order == 0 || out->end != PLACE_UNKNOWN)
-        return;
-    struct cell *found = tree_at(t, tree_partition(t, list_below, &name));
-    out->cell = found && bytes_eq(cell_name(found), name) ? found : NULL;
-}
-
 void coll_seek(const struct coll *c, struct bytes name, struct place *out)
 {
     *out = (struct place){0};
@@ -108,7 +81,7 @@ void coll_seek(const struct coll *c, struct bytes name, struct place *out)
         out->cell = table_get(&l->table, out->hash, name);
         return;
     }
-    large_list_seek(&l->tree, name, out);
+    blocks_seek(l, name, out);
 }
 
 const struct cell *coll_by_rank(const struct coll *c, size_t rank)
@@ -117,7 +90,11 @@ const struct cell *coll_by_rank(const struct coll *c, size_t rank)
         return NULL;
     if (c->is_large) {
         assert(coll_has_tree(c->type));
-        return tree_at(&coll_large(c)->tree, rank);
+        if (coll_has_table(c->type))
+            return tree_at(&coll_large(c)->tree, rank);
+        struct block_iter it;
+        blocks_iter(&it, coll_large(c), rank);
+        return block_cell(it.block, it.slot);
     }
     const struct cell *at = coll_begin(c);
     while (rank-- > 0)
@@ -125,7 +102,7 @@ const struct cell *coll_by_rank(const struct coll *c, size_t rank)
     return at;
 }
 
-enum { WALK_PACKED, WALK_TABLE, WALK_TREE };
+enum { WALK_PACKED, WALK_TABLE, WALK_TREE, WALK_BLOCKS };
 
 void coll_walk(struct coll_iter *it, const struct coll *c)
 {
@@ -136,6 +113,9 @@ void coll_walk(struct coll_iter *it, const struct coll *c)
     if (!c->is_large) {
         it->at = coll_begin(c);
         it->end = coll_end(c);
+    } else if (!coll_has_table(c->type)) {
+        it->kind = WALK_BLOCKS;
+        blocks_iter(&it->blocks, coll_large(c), 0);
     } else if (coll_has_tree(c->type)) {
         it->kind = WALK_TREE;
         tree_iter(&it->tree, &coll_large(c)->tree, 0);
@@ -147,6 +127,8 @@ void coll_walk(struct coll_iter *it, const struct coll *c)
 
 const struct cell *coll_next(struct coll_iter *it)
 {
+    if (it->kind == WALK_BLOCKS)
+        return blocks_next(&it->blocks);
     if (it->kind == WALK_TREE)
         return tree_next(&it->tree);
     if (it->kind == WALK_TABLE)
@@ -160,41 +142,33 @@ const struct cell *coll_next(struct coll_iter *it)
 
 /* ------------------------------------------------------------ large */
 
+/* A cell of its own, of a collection with a table. */
 static void large_insert(struct large *l, const struct place *at, struct cell *c)
 {
-    if (coll_has_table(l->head.type))
-        table_put(&l->table, at->hash, c);
-    if (coll_has_tree(l->head.type)) {
-        if (at->end == PLACE_LAST)
-            tree_put_last(&l->tree, c);
-        else if (at->end == PLACE_FIRST)
-            tree_put_first(&l->tree, c);
-        else
-            tree_put(&l->tree, c);
-    }
+    table_put(&l->table, at->hash, c);
+    if (coll_has_tree(l->head.type))
+        tree_put(&l->tree, c);
     l->held += cell_size(c);
 }
 
-/* A cell of a packed collection as one of its own. */
-static struct cell *unpack(const struct coll *c, const struct cell *cell)
+/* A packed collection's cell, with its dot in full. */
+static void enlarge_one(struct large *l, const struct coll *c, const struct cell *cell)
 {
     struct view v = cell_view(cell);
     struct heading h = {.name = v.name};
-    if (v.form == CELL_WIDE)
-        return cell_copy(&h, cell);
-    struct image im;
-    image_one(&im, v.form, view_dot(cell, &v, c->base), view_rest(cell, &v));
-    return cell_new(&h, &im);
-}
-
-static void raise_cell(struct context *ctx, const struct coll *c, const struct cell *cell)
-{
+    struct place at = {.end = PLACE_LAST, .block = tree_last(&l->tree)};
     struct reg r;
+    struct image im;
     reg_open(&r, c->type, cell, c->base);
-    for (uint32_t i = 0; i < r.nsib; i++)
-        context_raise(ctx, r.sib[i].dot);
-    for (uint32_t i = 0; i < r.nseg; i++)
-        context_raise(ctx, r.seg[i].to);
+    image_of_reg(&im, &r);
+    image_raise(&l->newest, &im);
+    if (coll_has_table(c->type)) {
+        at.hash = table_hash(&l->table, v.name);
+        large_insert(l, &at, cell_new(&h, &im));
+    } else {
+        at.slot = at.block != NULL ? ((struct block *)at.block)->count : 0;
+        blocks_put(l, &at, &h, &im);
+    }
     reg_close(&r);
 }
 
@@ -202,19 +176,16 @@ static struct large *enlarge(const struct coll *c, struct hash_key key)
 {
     struct large *l = mem_zalloc(sizeof *l);
     l->head = (struct coll){.type = c->type, .is_large = true};
-    if (coll_has_table(c->type))
+    if (!coll_has_table(c->type)) {
+        blocks_init(l);
+    } else {
         table_init(&l->table, &element_table, key);
-    if (coll_has_tree(c->type))
-        tree_init(&l->tree, c->type == TYPE_ZSET ? zset_cmp : list_cmp, NULL);
-    const struct cell *end = coll_end(c);
-    for (const struct cell *at = coll_begin(c); at < end; at = cell_after(at)) {
-        struct cell *own = unpack(c, at);
-        raise_cell(&l->newest, c, at);
-        struct place place = {0};
-        if (coll_has_table(c->type))
-            place.hash = table_hash(&l->table, cell_name(own));
-        large_insert(l, &place, own);
+        if (coll_has_tree(c->type))
+            tree_init(&l->tree, zset_cmp, NULL);
     }
+    const struct cell *end = coll_end(c);
+    for (const struct cell *at = coll_begin(c); at < end; at = cell_after(at))
+        enlarge_one(l, c, at);
     return l;
 }
 
@@ -243,8 +214,7 @@ static void large_replace(struct large *l, struct place *at, const struct headin
         return;
     }
     struct cell *c = cell_new(h, im);
-    if (coll_has_table(l->head.type))
-        table_replace(&l->table, at->hash, old, c);
+    table_replace(&l->table, at->hash, old, c);
     if (tree && stays)
         tree_replace(&l->tree, old, c);
     else if (tree)
@@ -258,7 +228,9 @@ static struct coll *large_put(struct large *l, struct place *at, const struct he
                               const struct image *im)
 {
     image_raise(&l->newest, im);
-    if (at->cell) {
+    if (!coll_has_table(l->head.type)) {
+        blocks_put(l, at, h, im);
+    } else if (at->cell) {
         large_replace(l, at, h, im);
     } else {
         at->cell = cell_new(h, im);
@@ -386,12 +358,15 @@ struct coll *coll_cut(struct coll *c, const struct place *at)
         return packed_shift(c, slot, -(ptrdiff_t)cell_size(at->cell));
     }
     struct large *l = coll_large(c);
-    if (coll_has_tree(c->type))
-        tree_take(&l->tree, at->cell);
-    l->held -= cell_size(at->cell);
-    if (coll_has_table(c->type))
+    if (coll_has_table(c->type)) {
+        if (coll_has_tree(c->type))
+            tree_take(&l->tree, at->cell);
+        l->held -= cell_size(at->cell);
         table_remove(&l->table, at->hash, at->cell);
-    mem_free(at->cell);
+        mem_free(at->cell);
+    } else {
+        blocks_cut(l, at);
+    }
     if (coll_count(c) > 0)
         return c;
     coll_free(c);

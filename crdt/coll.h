@@ -8,9 +8,10 @@
  * A collection: elements as cells, for crdt/ only.
  *
  * Packed: this header and behind it the cells, one after the other, in one allocation; hash and set
- * in order of insertion, zset by (score, member), list by position. Large: struct large, each cell
- * an allocation of its own, found through a table (hash, set, zset) and ordered by a tree (zset,
- * list). A collection never becomes packed again; one that is empty is freed.
+ * in order of insertion, zset by (score, member), list by position. Large: struct large. Of hash,
+ * set and zset each cell is an allocation of its own, found through a table, and of a zset ordered
+ * by a tree; a list is a tree of blocks of cells (blocks.h). A collection never becomes packed
+ * again; one that is empty is freed.
  */
 struct coll {
     uint8_t type; /* enum type */
@@ -26,8 +27,8 @@ struct large {
     struct tree tree;
     struct hash128 sum;    /* of its elements' digest terms, so that dropping it whole costs O(1) */
     struct context newest; /* covers every dot inside: whoever has seen this has seen all */
-    size_t held;           /* bytes of the cells */
-    uint64_t freed;        /* how far freeing in steps has got: a table cursor, or a rank */
+    size_t held;           /* bytes of the cells, or of the blocks */
+    uint64_t freed;        /* how far freeing in steps has got: a cursor of the table */
 };
 
 #define COLL_ELEM_MAX 64u         /* an element beyond this makes a hash, set or zset large */
@@ -65,6 +66,8 @@ struct place {
     struct cell *cell;                                   /* NULL: absent */
     enum { PLACE_UNKNOWN, PLACE_FIRST, PLACE_LAST } end; /* absent, of a large list: outside all */
     uint64_t hash;                                       /* large, with a table */
+    void *block;   /* large, without a table: the block (blocks.h) ... */
+    unsigned slot; /* ... and where in it */
 };
 void coll_seek(const struct coll *c, struct bytes name, struct place *out);
 

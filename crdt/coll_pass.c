@@ -2,6 +2,7 @@
 #include "crdt/coll.h"
 
 #include "base/mem.h"
+#include "crdt/blocks.h"
 
 /* Passing over all elements of a collection, to change or to free them. */
 
@@ -50,18 +51,16 @@ static void collect(void *item, void *arg)
     b->at[b->n++] = item;
 }
 
-/* Returns the collection, NULL when the element was the last. *kept tells whether it is still
- * there. */
+/* Returns the collection, NULL when the element was the last. */
 static struct coll *pass_one(struct coll *c, struct hash_key key, struct cell *cell,
-                             coll_change *change, void *arg, bool *kept)
+                             coll_change *change, void *arg)
 {
     struct reg r;
     struct image im;
     struct place at = {.cell = cell};
     reg_init(&r, c->type);
     enum fate fate = change(cell, 0, &r, arg);
-    *kept = fate != FATE_DROP;
-    if (fate != FATE_KEEP && coll_has_table(c->type))
+    if (fate != FATE_KEEP)
         at.hash = table_hash(&coll_large(c)->table, cell_name(cell));
     if (fate == FATE_DROP) {
         c = coll_cut(c, &at);
@@ -77,34 +76,23 @@ static struct coll *pass_table(struct coll *c, struct hash_key key, coll_change 
 {
     struct batch b = {0};
     uint64_t cursor = 0;
-    bool kept;
     do {
         b.n = 0;
         cursor = table_scan(&coll_large(c)->table, cursor, PASS_BATCH, collect, &b);
         for (size_t i = 0; i < b.n; i++)
-            c = pass_one(c, key, b.at[i], change, arg, &kept);
+            c = pass_one(c, key, b.at[i], change, arg);
     } while (cursor != 0 && c != NULL);
     mem_free(b.at);
     return c;
 }
 
-static struct coll *pass_list(struct coll *c, struct hash_key key, coll_change *change, void *arg)
+static struct coll *pass_blocks(struct coll *c, coll_change *change, void *arg)
 {
-    struct batch b = {0};
-    for (size_t rank = 0; c != NULL && rank < coll_count(c);) {
-        struct tree_iter it;
-        void *item;
-        tree_iter(&it, &coll_large(c)->tree, rank);
-        for (b.n = 0; b.n < PASS_BATCH && (item = tree_next(&it)) != NULL;)
-            collect(item, &b);
-        for (size_t i = 0; i < b.n; i++) {
-            bool kept;
-            c = pass_one(c, key, b.at[i], change, arg, &kept);
-            rank += kept;
-        }
-    }
-    mem_free(b.at);
-    return c;
+    blocks_pass(coll_large(c), change, arg);
+    if (coll_count(c) > 0)
+        return c;
+    coll_free(c);
+    return NULL;
 }
 
 struct coll *coll_pass(struct coll *c, struct hash_key key, coll_change *change, void *arg)
@@ -113,8 +101,7 @@ struct coll *coll_pass(struct coll *c, struct hash_key key, coll_change *change,
         return NULL;
     if (!c->is_large)
         return pass_packed(c, key, change, arg);
-    return coll_has_table(c->type) ? pass_table(c, key, change, arg)
-                                   : pass_list(c, key, change, arg);
+    return coll_has_table(c->type) ? pass_table(c, key, change, arg) : pass_blocks(c, change, arg);
 }
 
 /* ------------------------------------------------------------ freeing */
@@ -167,21 +154,6 @@ static bool free_table_step(struct large *l, size_t *budget)
     return true;
 }
 
-static bool free_tree_step(struct large *l, size_t *budget)
-{
-    struct tree_iter it;
-    void *item;
-    if (l->freed >= l->tree.count)
-        return false;
-    tree_iter(&it, &l->tree, l->freed);
-    while (*budget > 0 && (item = tree_next(&it)) != NULL) {
-        mem_free(item);
-        l->freed++;
-        --*budget;
-    }
-    return l->freed < l->tree.count;
-}
-
 bool coll_free_step(struct coll *c, size_t *budget)
 {
     if (!c->is_large) {
@@ -190,7 +162,7 @@ bool coll_free_step(struct coll *c, size_t *budget)
         return false;
     }
     struct large *l = coll_large(c);
-    if (coll_has_table(c->type) ? free_table_step(l, budget) : free_tree_step(l, budget))
+    if (coll_has_table(c->type) ? free_table_step(l, budget) : blocks_free_step(l, budget))
         return true;
     free_frame(l);
     return false;

@@ -2,6 +2,7 @@
 #include "crdt/value.h"
 
 #include "base/mem.h"
+#include "crdt/blocks.h"
 #include "crdt/hll.h"
 #include "crdt/multi.h"
 
@@ -205,7 +206,7 @@ const struct cell *coll_random(const struct cell *key, enum type type, struct rn
     const struct coll *c = key_coll(key, type);
     if (c == NULL)
         return NULL;
-    if (c->is_large && type != TYPE_LIST)
+    if (c->is_large && coll_has_table(type))
         return table_random(&coll_large(c)->table, rng_next(rng));
     return coll_by_rank(c, (size_t)rng_below(rng, coll_count(c)));
 }
@@ -226,7 +227,7 @@ uint64_t coll_scan(const struct cell *key, enum type type, uint64_t cursor, size
 {
     const struct coll *c = key_coll(key, type);
     struct visitor v = {.visit = visit, .arg = arg};
-    if (c && c->is_large && type != TYPE_LIST)
+    if (c && c->is_large && coll_has_table(type))
         return table_scan(&coll_large(c)->table, cursor, want, visit_item, &v);
     struct coll_iter it;
     const struct cell *e;
@@ -247,9 +248,15 @@ const struct cell *coll_at(const struct cell *key, enum type type, size_t rank)
 void order_iter(struct order_iter *it, const struct cell *key, enum type type, size_t rank)
 {
     const struct coll *c = key_coll(key, type);
-    it->is_tree = c && c->is_large;
-    if (it->is_tree) {
+    it->kind = c == NULL || !c->is_large ? ORDER_PACKED
+               : coll_has_table(c->type) ? ORDER_TREE
+                                         : ORDER_BLOCKS;
+    if (it->kind == ORDER_TREE) {
         tree_iter(&it->tree, &coll_large(c)->tree, rank);
+        return;
+    }
+    if (it->kind == ORDER_BLOCKS) {
+        blocks_iter(&it->blocks, coll_large(c), rank);
         return;
     }
     struct coll_iter walk;
@@ -263,14 +270,18 @@ void order_iter(struct order_iter *it, const struct cell *key, enum type type, s
 
 const struct cell *order_next(struct order_iter *it)
 {
-    if (it->is_tree)
+    if (it->kind == ORDER_BLOCKS)
+        return blocks_next(&it->blocks);
+    if (it->kind == ORDER_TREE)
         return tree_next(&it->tree);
     return it->i >= 0 && it->i < it->n ? it->cells[it->i++] : NULL;
 }
 
 const struct cell *order_prev(struct order_iter *it)
 {
-    if (it->is_tree)
+    if (it->kind == ORDER_BLOCKS)
+        return blocks_prev(&it->blocks);
+    if (it->kind == ORDER_TREE)
         return tree_prev(&it->tree);
     return it->i >= 0 && it->i < it->n ? it->cells[it->i--] : NULL;
 }

@@ -53,10 +53,16 @@ uint64_t coll_ahead_bucket(const struct coll *c, struct bytes name);
 void coll_ahead_item(const struct coll *c, uint64_t hash);
 /* In no useful order, but the same for equal histories on one machine: order of the table, or
  * insertion; zset and list: their order. The collection must not change meanwhile. */
+struct block_iter { /* of a large list: crdt/blocks.h */
+    struct tree_iter tree;
+    const struct block *block; /* NULL: at the end */
+    unsigned slot;
+};
 struct coll_iter {
     const struct cell *at, *end; /* packed */
     struct table_iter table;
     struct tree_iter tree;
+    struct block_iter blocks;
     uint8_t kind;
 };
 void coll_iter(struct coll_iter *it, const struct cell *key, enum type type);
@@ -77,7 +83,8 @@ struct order_iter {
     const struct cell *cells[COLL_PACKED_MAX]; /* packed */
     int i, n;
     struct tree_iter tree;
-    bool is_tree;
+    struct block_iter blocks;
+    enum { ORDER_PACKED, ORDER_TREE, ORDER_BLOCKS } kind;
 };
 void order_iter(struct order_iter *it, const struct cell *key, enum type type, size_t rank);
 const struct cell *order_next(struct order_iter *it);
