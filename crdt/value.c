@@ -366,3 +366,14 @@ bool hll_show(const struct cell *key, uint8_t ranks[HLL_REGISTERS])
     reg_close(&r);
     return true;
 }
+
+bool hll_is_dense(const struct cell *key)
+{
+    struct reg r;
+    bool dense = false;
+    reg_open(&r, TYPE_HLL, key_register(key, TYPE_HLL), 0);
+    for (uint32_t i = 0; i < r.nseg; i++)
+        dense |= r.seg[i].ranks.n == RANKS_DENSE;
+    reg_close(&r);
+    return dense;
+}

@@ -100,5 +100,7 @@ size_t zset_rank_lex(const struct cell *key, struct bytes member,
  * HLL */
 #define HLL_REGISTERS 16384u
 bool hll_show(const struct cell *key, uint8_t ranks[HLL_REGISTERS]);
+/* A contribution is stored dense: for showing the form that Redis would have. */
+bool hll_is_dense(const struct cell *key);
 
 #endif

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
-#include "shard/args.h"
+#include "shard/cmd_hll.h"
+
+#include "shard/events.h"
 #include "shard/hll_estimate.h"
 
 #include <stdlib.h>
@@ -10,20 +12,32 @@
 /* What OP_PFADD carries: register index (big endian) and rank. */
 #define PAIR 3u
 
-/* In Redis a HyperLogLog is a string with a certain head, so that another string gets an error of
- * its own. */
-static bool is_hll(struct call *c, const struct key *k)
+bool hll_of_key(struct call *c, const struct key *k, struct hll *out)
 {
-    if (value_type(k->cell) != TYPE_STRING)
-        return key_is(c, k, TYPE_HLL);
-    reply_error(c->reply, "WRONGTYPE Key is not a valid HyperLogLog string value.");
+    struct shown s;
+    enum type type = value_type(k->cell);
+    out->is_dense = false;
+    if (type == TYPE_HLL) {
+        out->is_dense = hll_is_dense(k->cell);
+        return hll_show(k->cell, out->ranks);
+    }
+    if (!key_is(c, k, TYPE_STRING))
+        return false;
+    memset(out->ranks, 0, sizeof out->ranks);
+    if (!string_show(k->cell, &s))
+        return true;
+    switch (hll_text_read(s.text, out->ranks)) {
+    case HLL_READ:
+        out->is_dense = hll_text_is_dense(s.text);
+        return true;
+    case HLL_NO_TEXT:
+        reply_error(c->reply, "WRONGTYPE Key is not a valid HyperLogLog string value.");
+        break;
+    case HLL_CORRUPT:
+        reply_error(c->reply, "INVALIDOBJ Corrupted HLL object detected");
+        break;
+    }
     return false;
-}
-
-static void show(const struct key *k, uint8_t ranks[HLL_REGISTERS])
-{
-    if (!hll_show(k->cell, ranks))
-        memset(ranks, 0, HLL_REGISTERS);
 }
 
 static void put_pair(struct buf *b, uint16_t index, uint8_t rank)
@@ -60,16 +74,59 @@ static bool raises(const uint8_t ranks[HLL_REGISTERS], struct bytes pairs)
     return false;
 }
 
+/* Appends all that is above 0: as pairs, or dense where Redis would have made it so and the length
+ * does not tell. */
+static void put_ranks(struct buf *b, const struct hll *h)
+{
+    if (h->is_dense) {
+        buf_put(b, h->ranks, HLL_REGISTERS);
+        return;
+    }
+    for (unsigned i = 0; i < HLL_REGISTERS; i++)
+        if (h->ranks[i] > 0)
+            put_pair(b, (uint16_t)i, h->ranks[i]);
+}
+
+static void add_ranks(struct call *c, struct key *k, const struct hll *h)
+{
+    struct buf b = {0};
+    put_ranks(&b, h);
+    key_elem(c, k, OP_PFADD, bytes_of(NULL, 0), buf_bytes(&b));
+    buf_deinit(&b);
+}
+
+/* A string that holds a HyperLogLog, `h`, becomes one. */
+static void take_over(struct call *c, struct key *k, const struct hll *h)
+{
+    if (value_type(k->cell) != TYPE_STRING)
+        return;
+    int64_t deadline = value_deadline(k->cell);
+    key_del(c, k);
+    add_ranks(c, k, h);
+    if (deadline != DEADLINE_NEVER)
+        key_expire(c, k, deadline);
+}
+
+void hll_make_dense(struct call *c, struct key *k, struct hll *h)
+{
+    h->is_dense = true;
+    if (value_type(k->cell) == TYPE_STRING)
+        take_over(c, k, h);
+    else
+        add_ranks(c, k, h);
+}
+
 /* As with SADD, what changes nothing here is sent all the same: it survives a removal made
  * elsewhere meanwhile. Where there is no elsewhere it is spared, since rewriting 16384 registers is
  * dear. */
 static void pfadd(struct call *c)
 {
     struct key k;
-    uint8_t ranks[HLL_REGISTERS];
+    struct hll h;
     key_write(c, c->argv[1], &k);
-    if (!is_hll(c, &k))
+    if (!hll_of_key(c, &k, &h))
         return;
+    take_over(c, &k, &h);
     struct buf pairs = {0};
     for (uint32_t i = 2; i < c->argc; i++) {
         uint16_t index;
@@ -78,13 +135,11 @@ static void pfadd(struct call *c)
         put_pair(&pairs, index, rank);
     }
     unite_pairs(&pairs);
-    bool changed = k.cell == NULL;
-    if (!changed && buf_len(&pairs) > 0) {
-        show(&k, ranks);
-        changed = raises(ranks, buf_bytes(&pairs));
-    }
+    bool changed = k.cell == NULL || raises(h.ranks, buf_bytes(&pairs));
     if (changed || (call_is_shared(c) && buf_len(&pairs) > 0))
         key_elem(c, &k, OP_PFADD, bytes_of(NULL, 0), buf_bytes(&pairs));
+    if (changed)
+        key_event(c, EVENT_STRING, "pfadd", k.name);
     buf_deinit(&pairs);
     reply_int(c->reply, changed);
 }
@@ -96,48 +151,47 @@ static void raise_to(uint8_t *restrict ranks, const uint8_t *restrict more)
         ranks[i] = more[i] > ranks[i] ? more[i] : ranks[i];
 }
 
-/* Raises `ranks` to what the key holds; false when an error was replied. */
-static bool join(struct call *c, const struct key *k, uint8_t ranks[HLL_REGISTERS])
+/* Raises `all` to what the key holds; false when an error was replied. */
+static bool join(struct call *c, const struct key *k, struct hll *all)
 {
-    uint8_t more[HLL_REGISTERS];
-    if (!is_hll(c, k))
+    struct hll h;
+    if (!hll_of_key(c, k, &h))
         return false;
-    if (k->cell == NULL || !hll_show(k->cell, more))
+    if (k->cell == NULL)
         return true;
-    raise_to(ranks, more);
+    all->is_dense |= h.is_dense;
+    raise_to(all->ranks, h.ranks);
     return true;
 }
 
 static void pfcount(struct call *c)
 {
     struct key k;
-    uint8_t ranks[HLL_REGISTERS] = {0};
+    struct hll all = {.is_dense = false};
     for (uint32_t i = 1; i < c->argc; i++) {
         key_read(c, c->argv[i], &k);
-        if (!join(c, &k, ranks))
+        if (!join(c, &k, &all))
             return;
     }
-    reply_int(c->reply, (int64_t)hll_estimate(ranks));
+    reply_int(c->reply, (int64_t)hll_estimate(all.ranks));
 }
 
 static void pfmerge(struct call *c)
 {
     struct key to, k;
-    uint8_t ranks[HLL_REGISTERS] = {0};
+    struct hll own, all;
     key_write(c, c->argv[1], &to);
-    if (!join(c, &to, ranks))
+    if (!hll_of_key(c, &to, &own))
         return;
+    all = own;
     for (uint32_t i = 2; i < c->argc; i++) {
         key_read(c, c->argv[i], &k);
-        if (!join(c, &k, ranks))
+        if (!join(c, &k, &all))
             return;
     }
-    struct buf pairs = {0};
-    for (unsigned i = 0; i < HLL_REGISTERS; i++)
-        if (ranks[i] > 0)
-            put_pair(&pairs, (uint16_t)i, ranks[i]);
-    key_elem(c, &to, OP_PFADD, bytes_of(NULL, 0), buf_bytes(&pairs));
-    buf_deinit(&pairs);
+    take_over(c, &to, &own);
+    add_ranks(c, &to, &all);
+    key_event(c, EVENT_STRING, "pfadd", to.name);
     reply_ok(c->reply);
 }
 
@@ -153,5 +207,10 @@ const struct command cmd_hll_table[] = {
     {"pfmerge", -2, CMD_WRITE | CMD_DENYOOM, 1, -1, 1, AT_SHARD, MERGE_NONE, pfmerge, NULL,
      "hyperloglog", "2.8.9", "O(N) with N the number of HyperLogLogs",
      "Unites HyperLogLogs into one", "destination [source [source ...]]"},
+    {"pfdebug", 3, CMD_WRITE | CMD_DENYOOM | CMD_ADMIN, 2, 2, 1, AT_SHARD, MERGE_NONE, pfdebug,
+     NULL, "hyperloglog", "2.8.9", "O(N) with N the number of registers",
+     "Shows or changes how a HyperLogLog is held, for tests", "DECODE|ENCODING|GETREG|TODENSE key"},
+    {"pfselftest", 1, CMD_ADMIN, 0, 0, 0, AT_SHARD, MERGE_NONE, pfselftest, NULL, "hyperloglog",
+     "2.8.9", "O(N) with N the number of elements tried", "Tests HyperLogLogs", ""},
     {.name = NULL},
 };

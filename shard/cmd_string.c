@@ -1,32 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
-#include "base/mem.h"
-#include "shard/keys.h"
+#include "shard/events.h"
 #include "shard/lcs.h"
+#include "shard/text.h"
 #include "shard/ttl.h"
 
 #include <math.h>
 
 /* Redis commands of the group "string": https://redis.io/docs/latest/commands/?group=string */
 
-#define STRING_MAX (512u << 20) /* Redis' proto-max-bulk-len */
-#define ERR_TOO_LONG "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
-
-static bool read_string(struct call *c, struct bytes name, struct key *k)
-{
-    key_read(c, name, k);
-    return key_is(c, k, TYPE_STRING);
-}
-
-static bool write_string(struct call *c, struct bytes name, struct key *k)
-{
-    key_write(c, name, k);
-    return key_is(c, k, TYPE_STRING);
-}
-
 static void reply_string(struct call *c, const struct key *k)
 {
     struct shown s;
-    if (string_show(k->cell, &s))
+    if (text_show(c, k, &s))
         reply_bulk(c->reply, s.text);
     else
         reply_nil(c->reply);
@@ -82,7 +67,7 @@ static void set(struct call *c)
         return;
     key_write(c, c->argv[1], &k);
     if (o.get) {
-        if (!key_is(c, &k, TYPE_STRING))
+        if (value_type(k.cell) != TYPE_HLL && !key_is(c, &k, TYPE_STRING))
             return;
         reply_string(c, &k);
     }
@@ -170,14 +155,14 @@ static void msetnx(struct call *c)
 static void get(struct call *c)
 {
     struct key k;
-    if (read_string(c, c->argv[1], &k))
+    if (text_read(c, c->argv[1], &k))
         reply_string(c, &k);
 }
 
 static void getset(struct call *c)
 {
     struct key k;
-    if (!write_string(c, c->argv[1], &k))
+    if (!text_write(c, c->argv[1], &k))
         return;
     reply_string(c, &k);
     key_set(c, &k, c->argv[2], false);
@@ -186,7 +171,7 @@ static void getset(struct call *c)
 static void getdel(struct call *c)
 {
     struct key k;
-    if (!write_string(c, c->argv[1], &k))
+    if (!text_write(c, c->argv[1], &k))
         return;
     reply_string(c, &k);
     if (k.cell != NULL)
@@ -198,7 +183,7 @@ static void getex(struct call *c)
     struct set_options o;
     struct key k;
     int64_t at_ms = 0;
-    if (!parse_options(c, 2, true, &o) || !write_string(c, c->argv[1], &k))
+    if (!parse_options(c, 2, true, &o) || !text_write(c, c->argv[1], &k))
         return;
     if (k.cell == NULL) {
         reply_nil(c->reply);
@@ -228,9 +213,8 @@ static void mget(struct call *c)
 static void string_length(struct call *c)
 {
     struct key k;
-    struct shown s;
-    if (read_string(c, c->argv[1], &k))
-        reply_int(c->reply, string_show(k.cell, &s) ? (int64_t)s.text.n : 0);
+    if (text_read(c, c->argv[1], &k))
+        reply_int(c->reply, (int64_t)text_len(c, &k));
 }
 
 /* ------------------------------------------------------------ parts of strings */
@@ -241,9 +225,9 @@ static void getrange(struct call *c)
     struct shown s;
     int64_t start, end;
     if (!arg_i64(c, c->argv[2], &start) || !arg_i64(c, c->argv[3], &end) ||
-        !read_string(c, c->argv[1], &k))
+        !text_read(c, c->argv[1], &k))
         return;
-    int64_t n = string_show(k.cell, &s) ? (int64_t)s.text.n : 0;
+    int64_t n = text_show(c, &k, &s) ? (int64_t)s.text.n : 0;
     bool crossed = start < 0 && end < 0 && start > end;
     start = start < 0 && (start += n) < 0 ? 0 : start;
     end = end < 0 && (end += n) < 0 ? 0 : end;
@@ -254,26 +238,9 @@ static void getrange(struct call *c)
         reply_bulk(c->reply, bytes_of(s.text.p + start, (size_t)(end - start + 1)));
 }
 
-/* Assigns `head`, zero bytes up to `offset`, `part`, and what of `head` lies behind it. */
-static void overwrite(struct call *c, struct key *k, struct bytes head, size_t offset,
-                      struct bytes part)
-{
-    size_t n = offset + part.n > head.n ? offset + part.n : head.n;
-    uint8_t *text = mem_alloc(n);
-    if (head.n > 0)
-        memcpy(text, head.p, head.n);
-    if (offset > head.n)
-        memset(text + head.n, 0, offset - head.n);
-    memcpy(text + offset, part.p, part.n);
-    key_set(c, k, bytes_of(text, n), true);
-    mem_free(text);
-    reply_int(c->reply, (int64_t)n);
-}
-
 static void setrange(struct call *c)
 {
     struct key k;
-    struct shown s;
     int64_t offset;
     struct bytes part = c->argv[3];
     if (!arg_i64(c, c->argv[2], &offset))
@@ -282,44 +249,44 @@ static void setrange(struct call *c)
         reply_error(c->reply, "ERR offset is out of range");
         return;
     }
-    if (!write_string(c, c->argv[1], &k))
+    if (!text_write(c, c->argv[1], &k))
         return;
-    if (!string_show(k.cell, &s))
-        s.text = bytes_of(NULL, 0);
-    if (part.n == 0)
-        reply_int(c->reply, (int64_t)s.text.n);
-    else if ((uint64_t)offset > STRING_MAX || (size_t)offset + part.n > STRING_MAX)
+    size_t n = text_len(c, &k), end = (size_t)offset + part.n;
+    if (part.n == 0) {
+        reply_int(c->reply, (int64_t)n);
+    } else if ((uint64_t)offset > STRING_MAX || end > STRING_MAX) {
         reply_error(c->reply, ERR_TOO_LONG);
-    else
-        overwrite(c, &k, s.text, (size_t)offset, part);
+    } else {
+        text_patch(c, &k, (size_t)offset, part);
+        key_event(c, EVENT_STRING, "setrange", k.name);
+        reply_int(c->reply, (int64_t)(end > n ? end : n));
+    }
 }
 
 static void append(struct call *c)
 {
     struct key k;
-    struct shown s;
     struct bytes part = c->argv[2];
-    if (!write_string(c, c->argv[1], &k))
+    if (!text_write(c, c->argv[1], &k))
         return;
-    if (!string_show(k.cell, &s))
-        s.text = bytes_of(NULL, 0);
-    if (k.cell == NULL) {
-        key_set(c, &k, part, false);
-        reply_int(c->reply, (int64_t)part.n);
-    } else if (part.n == 0) {
-        reply_int(c->reply, (int64_t)s.text.n);
-    } else if (s.text.n + part.n > STRING_MAX) {
+    size_t n = text_len(c, &k);
+    if (n + part.n > STRING_MAX) {
         reply_error(c->reply, ERR_TOO_LONG);
-    } else {
-        overwrite(c, &k, s.text, s.text.n, part);
+        return;
     }
+    if (k.cell == NULL)
+        key_set(c, &k, part, false);
+    else if (part.n > 0)
+        text_patch(c, &k, n, part);
+    key_event(c, EVENT_STRING, "append", k.name);
+    reply_int(c->reply, (int64_t)(n + part.n));
 }
 
 /* ------------------------------------------------------------ numbers */
 
 /* The shown string as an integer, 0 for an absent key; a real number counts when its text is one.
  */
-static bool string_int(const struct key *k, int64_t *out)
+static bool string_int(struct call *c, const struct key *k, int64_t *out)
 {
     long double real;
     struct shown s;
@@ -330,7 +297,7 @@ static bool string_int(const struct key *k, int64_t *out)
     case NUMBER_INT:
         return true;
     case NUMBER_REAL:
-        return string_show(k->cell, &s) && num_parse_i64(s.text, out);
+        return text_show(c, k, &s) && num_parse_i64(s.text, out);
     case NUMBER_NONE:
         break;
     }
@@ -341,9 +308,9 @@ static void add(struct call *c, int64_t by)
 {
     struct key k;
     int64_t now, sum;
-    if (!write_string(c, c->argv[1], &k))
+    if (!text_write(c, c->argv[1], &k))
         return;
-    if (!string_int(&k, &now)) {
+    if (!string_int(c, &k, &now)) {
         reply_error(c->reply, ERR_NOT_INT);
         return;
     }
@@ -377,7 +344,7 @@ static void decrby(struct call *c)
         add(c, -by);
 }
 
-static bool string_real(const struct key *k, long double *out)
+static bool string_real(struct call *c, const struct key *k, long double *out)
 {
     int64_t i;
     struct shown s;
@@ -393,7 +360,7 @@ static bool string_real(const struct key *k, long double *out)
     case NUMBER_NONE:
         break;
     }
-    string_show(k->cell, &s); /* infinity is a float, though no sum can be */
+    text_show(c, k, &s); /* infinity is a float, though no sum can be */
     return num_parse_ld(s.text, out);
 }
 
@@ -401,9 +368,9 @@ static void incrbyfloat(struct call *c)
 {
     struct key k;
     long double now, by;
-    if (!write_string(c, c->argv[1], &k))
+    if (!text_write(c, c->argv[1], &k))
         return;
-    if (!string_real(&k, &now) || !num_parse_ld(c->argv[2], &by)) {
+    if (!string_real(c, &k, &now) || !num_parse_ld(c->argv[2], &by)) {
         reply_error(c->reply, ERR_NOT_FLOAT);
         return;
     }

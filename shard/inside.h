@@ -124,6 +124,7 @@ struct shard {
     struct position_runs *runs;
     struct buf name;  /* scratch: a key's name that outlives its cell */
     struct buf ranks; /* scratch: what absorbs the segments of a HyperLogLog */
+    struct buf text;  /* scratch: a HyperLogLog as a string */
     struct op *ops;   /* scratch of shard_take */
     uint64_t *hashes; /* of their keys */
     size_t ops_cap;

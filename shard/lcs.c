@@ -2,6 +2,7 @@
 #include "shard/lcs.h"
 
 #include "base/mem.h"
+#include "shard/text.h"
 
 /*
  * LCS key1 key2 (https://redis.io/docs/latest/commands/lcs/). The usual table: length(i, j) is that
@@ -150,17 +151,25 @@ void lcs(struct call *c)
     struct lcs l = {0};
     struct key keys[2];
     struct shown shown[2];
+    struct buf first = {0};
     for (unsigned i = 0; i < 2; i++) {
         key_read(c, c->argv[1 + i], &keys[i]);
-        if (keys[i].cell != NULL && value_type(keys[i].cell) != TYPE_STRING) {
+        enum type type = value_type(keys[i].cell);
+        if (type != TYPE_NONE && type != TYPE_STRING && type != TYPE_HLL) {
             reply_error(c->reply, "ERR The specified keys must contain string values");
             return;
         }
-        if (!string_show(keys[i].cell, &shown[i]))
-            shown[i].text = bytes_of(NULL, 0);
     }
+    if (value_type(keys[0].cell) == TYPE_HLL) { /* two of them would share a scratch buffer */
+        text_copy(c, &keys[0], &first);
+        shown[0].text = buf_bytes(&first);
+    } else {
+        text_show(c, &keys[0], &shown[0]);
+    }
+    text_show(c, &keys[1], &shown[1]);
     l.a = shown[0].text;
     l.b = shown[1].text;
     if (parse(c, &l))
         reply_lcs(c, &l);
+    buf_deinit(&first);
 }

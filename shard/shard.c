@@ -85,6 +85,7 @@ void shard_free(struct shard *s)
     log_free(s->log);
     buf_deinit(&s->name);
     buf_deinit(&s->ranks);
+    buf_deinit(&s->text);
     mem_free(s->ops);
     mem_free(s->hashes);
     mem_free(s->open);

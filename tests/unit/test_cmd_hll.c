@@ -147,3 +147,81 @@ Test(cmd_hll, many_additions_are_absorbed_into_one)
     expect(&r, "PFCOUNT h", "1");
     run_stop(&other);
 }
+
+/* ------------------------------------------------------------ as strings */
+
+#define NO_HLL "error WRONGTYPE Key is not a valid HyperLogLog string value."
+
+Test(cmd_hll, shows_as_the_string_that_redis_holds)
+{
+    expect(&r, "PFADD p", "1");
+    expect(&r, "GET p",
+           "\"HYLL\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x80\\x7f\\xff\"");
+    expect(&r, "PFADD p a", "1");
+    expect(&r, "PFDEBUG DECODE p", "\"Z:12711 v:2,1 Z:3672\"");
+    expect(&r, "STRLEN p", "21");
+    expect(&r, "TYPE p", "string");
+    expect(&r, "PFDEBUG ENCODING p", "sparse");
+    expect(&r, "PFDEBUG TODENSE p", "1");
+    expect(&r, "PFDEBUG TODENSE p", "0");
+    expect(&r, "STRLEN p", "12304");
+    expect(&r, "PFDEBUG DECODE p", "error ERR HLL encoding is not sparse");
+    expect(&r, "PFADD p b", "1");
+    expect(&r, "PFDEBUG ENCODING p", "dense");
+    expect(&r, "PFCOUNT p", "2");
+    expect(&r, "INCR p", "error ERR value is not an integer or out of range");
+    expect(&r, "PFDEBUG x p", "error ERR Unknown PFDEBUG subcommand 'x'");
+    expect(&r, "PFDEBUG GETREG none", "error ERR The specified key does not exist");
+    expect(&r, "PFSELFTEST", "OK");
+}
+
+Test(cmd_hll, many_elements_make_it_dense)
+{
+    char line[64];
+    for (unsigned i = 0; i < 5000; i++) {
+        snprintf(line, sizeof line, "PFADD p e%u", i);
+        run(&r, line);
+        if (i == 900)
+            expect(&r, "PFDEBUG ENCODING p", "sparse");
+    }
+    expect(&r, "PFDEBUG ENCODING p", "dense");
+    expect(&r, "PFMERGE q p", "OK");
+    expect(&r, "PFDEBUG ENCODING q", "dense");
+}
+
+Test(cmd_hll, a_writing_string_command_makes_it_a_string)
+{
+    run(&r, "PFADD p a b c");
+    run(&r, "EXPIRE p 100");
+    expect(&r, "APPEND p hello", "32");
+    expect(&r, "TTL p", "100");
+    expect(&r, "PFCOUNT p", "error INVALIDOBJ Corrupted HLL object detected");
+    expect(&r, "PFADD p x", "error INVALIDOBJ Corrupted HLL object detected");
+    run(&r, "PFADD q a b c");
+    expect(&r, "SETRANGE q 4 x", "27");
+    expect(&r, "PFCOUNT q", NO_HLL);
+    run(&r, "DEL q");
+    run(&r, "PFADD q a b c");
+    expect(&r, "SETRANGE q 4 \"\\x00\"", "27"); /* dense, but not as long as that is */
+    expect(&r, "PFMERGE m q", NO_HLL);
+}
+
+Test(cmd_hll, a_string_that_holds_one_is_taken_over)
+{
+    const char *text = "\"HYLL\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x80q\\xa6"
+                       "\\x84NW\""; /* a: register 12711, rank 2 */
+    char line[128];
+    snprintf(line, sizeof line, "SET s %s EX 100", text);
+    expect(&r, line, "OK");
+    expect(&r, "PFCOUNT s", "1");
+    expect(&r, "PFADD s a", "0");
+    expect(&r, "PFADD s b", "1");
+    expect(&r, "PFCOUNT s", "2");
+    expect(&r, "TTL s", "100");
+    expect(&r, "PFDEBUG ENCODING s", "sparse");
+    expect(&r, "SET t foo", "OK");
+    expect(&r, "PFADD t a", NO_HLL);
+    expect(&r, "GETRANGE s 0 3", "HYLL");
+    run(&r, "GETSET s x");
+    expect(&r, "GET s", "x");
+}
