@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "base/mem.h"
 #include "base/num.h"
+#include "proxy/pubsub.h"
 #include "proxy/route.h"
 #include "shard/glob.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 /*
@@ -21,6 +23,7 @@ enum config_id {
     CONFIG_MAXCLIENTS,
     CONFIG_MAXMEMORY,
     CONFIG_POLICY,
+    CONFIG_EVENTS,
     CONFIG_PORT,
     CONFIG_BULK,
     CONFIG_SAVE,
@@ -38,6 +41,7 @@ static const char *const names[CONFIG_COUNT] = {
     [CONFIG_MAXCLIENTS] = "maxclients",
     [CONFIG_MAXMEMORY] = "maxmemory",
     [CONFIG_POLICY] = "maxmemory-policy",
+    [CONFIG_EVENTS] = "notify-keyspace-events",
     [CONFIG_PORT] = "port",
     [CONFIG_BULK] = "proto-max-bulk-len",
     [CONFIG_SAVE] = "save",
@@ -57,8 +61,13 @@ static void config_text(const struct front *f, enum config_id id, char *out, siz
         snprintf(out, size, "no");
         return;
     case CONFIG_OUT:
-        snprintf(out, size, "normal %llu 0 0 slave 0 0 0 pubsub 0 0 0",
-                 (unsigned long long)s->out_max);
+        snprintf(out, size, "normal %llu 0 0 slave 0 0 0 pubsub %llu %llu %u",
+                 (unsigned long long)s->out_max, (unsigned long long)s->push_max,
+                 (unsigned long long)s->push_soft, s->push_soft_s);
+        return;
+    case CONFIG_EVENTS:
+        assert(size >= EVENTS_TEXT_MAX);
+        events_text(s->events, out);
         return;
     case CONFIG_POLICY:
         snprintf(out, size, "noeviction");
@@ -143,8 +152,8 @@ static bool parse_memory(struct bytes s, uint64_t *out)
     return true;
 }
 
-/* "normal HARD SOFT SECONDS" groups; only the hard limit of normal clients means something here. */
-static bool parse_out_limit(struct bytes s, uint64_t *out)
+/* "normal HARD SOFT SECONDS" groups; of normal clients only the hard limit means something here. */
+static bool parse_out_limit(struct bytes s, struct front_settings *out)
 {
     struct bytes words[13];
     unsigned n = 0;
@@ -168,7 +177,12 @@ static bool parse_out_limit(struct bytes s, uint64_t *out)
             !parse_memory(words[i + 3], &seconds))
             return false;
         if (normal)
-            *out = hard;
+            out->out_max = hard;
+        if (bytes_is_nocase(words[i], "pubsub")) {
+            out->push_max = hard;
+            out->push_soft = soft;
+            out->push_soft_s = seconds < UINT32_MAX ? (uint32_t)seconds : UINT32_MAX;
+        }
     }
     return true;
 }
@@ -189,9 +203,13 @@ static const char *config_put(const struct front *f, struct front_settings *s, e
     char now[160];
     switch (id) {
     case CONFIG_OUT:
-        return parse_out_limit(value, &s->out_max)
+        return parse_out_limit(value, s)
                    ? NULL
                    : "Wrong number of arguments in buffer limit configuration.";
+    case CONFIG_EVENTS:
+        return events_parse(value, &s->events)
+                   ? NULL
+                   : "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.";
     case CONFIG_MAXCLIENTS:
     case CONFIG_TIMEOUT:
     case CONFIG_BULK:

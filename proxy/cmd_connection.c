@@ -9,9 +9,9 @@
 
 const struct session_command *session_command_find(const char *name)
 {
-    const struct session_command *const tables[] = {cmd_connection_commands, cmd_multi_commands,
-                                                    cmd_client_commands,     cmd_config_commands,
-                                                    cmd_info_commands,       cmd_command_commands};
+    const struct session_command *const tables[] = {
+        cmd_connection_commands, cmd_multi_commands,   cmd_client_commands, cmd_config_commands,
+        cmd_info_commands,       cmd_command_commands, cmd_pubsub_commands};
     for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++)
         for (const struct session_command *c = tables[t]; c->name != NULL; c++)
             if (strcmp(c->name, name) == 0)
@@ -37,9 +37,16 @@ void reply_unknown_subcommand(struct ask *a)
 
 static void ping(struct ask *a)
 {
-    if (a->argc > 2)
+    bool subscribed = a->session->resp == 2 && session_subscribed(a->session);
+    if (a->argc > 2) {
         reply_wrong_arguments(a, "ping");
-    else if (a->argc == 2)
+        return;
+    }
+    if (subscribed) { /* looks like a message, as all else that such a session gets */
+        reply_array(&a->reply, 2);
+        reply_bulk_str(&a->reply, "pong");
+        reply_bulk(&a->reply, a->argc == 2 ? a->argv[1] : bytes_of("", 0));
+    } else if (a->argc == 2)
         reply_bulk(&a->reply, a->argv[1]);
     else
         reply_simple(&a->reply, "PONG");
@@ -169,6 +176,7 @@ static void reset(struct ask *a)
     struct session *s = a->session;
     multi_discard(s);
     multi_unwatch(s, a->port, a->now);
+    topic_leave_all(a->front, a->port, s);
     client_set_text(&s->name, bytes_of(NULL, 0));
     s->authenticated = !front_has_password(a->front);
     s->resp = 2;
@@ -273,12 +281,12 @@ static void empty_log(struct ask *a)
 }
 
 const struct session_command cmd_connection_commands[] = {
-    {"ping", ping, 0},
+    {"ping", ping, SESSION_SUBSCRIBED},
     {"echo", echo, 0},
     {"auth", auth, 0},
     {"hello", hello, SESSION_AT_ONCE},
-    {"quit", quit, SESSION_AT_ONCE},
-    {"reset", reset, SESSION_AT_ONCE},
+    {"quit", quit, SESSION_AT_ONCE | SESSION_SUBSCRIBED},
+    {"reset", reset, SESSION_AT_ONCE | SESSION_SUBSCRIBED},
     {"select", select_db, 0},
     {"swapdb", swapdb, 0},
     {"move", move, 0},

@@ -81,16 +81,18 @@ static void put_persistence(struct buf *out)
                      "aof_rewrite_in_progress:0\r\naof_last_write_status:ok\r\n");
 }
 
-static void put_stats(struct buf *out, const struct figures *n)
+static void put_stats(struct buf *out, const struct front *f, const struct figures *n)
 {
     buf_putf(out,
              "# Stats\r\ntotal_connections_received:%llu\r\ntotal_commands_processed:%llu\r\n"
              "total_net_input_bytes:%llu\r\nrejected_connections:%llu\r\nsync_full:0\r\n"
              "sync_partial_ok:0\r\nsync_partial_err:0\r\nexpired_keys:%llu\r\nevicted_keys:0\r\n"
-             "keyspace_hits:%llu\r\nkeyspace_misses:%llu\r\npubsub_channels:0\r\n"
-             "pubsub_patterns:0\r\ntotal_writes:%llu\r\n",
+             "keyspace_hits:%llu\r\nkeyspace_misses:%llu\r\npubsub_channels:%u\r\n"
+             "pubsub_patterns:%u\r\npubsubshard_channels:%u\r\ntotal_writes:%llu\r\n",
              (ull)n->connections, (ull)n->commands, (ull)n->net_in, (ull)n->refused,
-             (ull)n->shard.expired, (ull)n->shard.hits, (ull)n->shard.misses, (ull)n->shard.writes);
+             (ull)n->shard.expired, (ull)n->shard.hits, (ull)n->shard.misses,
+             f->topics.n[TOPIC_CHANNEL], f->topics.n[TOPIC_PATTERN], f->topics.n[TOPIC_SHARD],
+             (ull)n->shard.writes);
 }
 
 static void put_replication(struct buf *out)
@@ -169,7 +171,7 @@ static void put_sections(struct buf *out, const struct front *f, const struct fi
         else if (one == SECTION_PERSISTENCE)
             put_persistence(out);
         else if (one == SECTION_STATS)
-            put_stats(out, n);
+            put_stats(out, f, n);
         else if (one == SECTION_REPLICATION)
             put_replication(out);
         else if (one == SECTION_CPU)

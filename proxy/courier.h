@@ -35,6 +35,11 @@ enum job_kind {
     JOB_CATALOG_JOIN,  /* argv[0]: the asking worker's index; no reply */
     JOB_CATALOG_DONE,  /* argv[0]: whether it is known to be all; no reply */
     JOB_PAUSE,         /* argv: wall clock ms until which clients wait, "all" or "write" */
+    JOB_LISTEN,        /* topic.c: how many sessions listen to a topic there; no reply */
+    JOB_TOPICS,        /* argv[0]: the asking worker, which wants to hear of all topics; no reply */
+    JOB_SETTLED,       /* nothing: its reply says that all that was sent before has been heard */
+    JOB_MESSAGE, /* pubsub.c: argv: channel, text, "s" when sharded; to that worker's subscribers */
+    JOB_ACROSS,  /* likewise; to the other regions, from that worker's links */
 };
 
 struct job {

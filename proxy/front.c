@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "proxy/multi.h"
+#include "proxy/pubsub.h"
 #include "proxy/route.h"
 
 #include <assert.h>
@@ -12,6 +13,9 @@
 #define BULK_MAX (512u << 20)
 #define ARGS_MAX (1024u * 1024u)
 #define QUERY_MAX (UINT64_C(1) << 30)
+#define PUSH_MAX (32u << 20)
+#define PUSH_SOFT (8u << 20)
+#define PUSH_SOFT_S 60u
 
 struct front *front_new(const struct front_opts *o)
 {
@@ -25,9 +29,17 @@ struct front *front_new(const struct front_opts *o)
     f->others = mem_zalloc(courier_workers(o->courier) * sizeof f->others[0]);
     f->born = o->now;
     rng_init(&f->rng, o->seed);
-    front_configure(f, &o->settings);
+    struct hash_key key = {.k0 = rng_next(&f->rng), .k1 = rng_next(&f->rng)};
+    topics_init(&f->topics, courier_workers(o->courier), courier_self(o->courier), key);
+    struct front_settings s = o->settings;
+    s.push_max = PUSH_MAX;
+    s.push_soft = PUSH_SOFT;
+    s.push_soft_s = PUSH_SOFT_S;
+    front_configure(f, &s);
     return f;
 }
+
+void front_start(struct front *f, struct port *port) { topics_ask(f, port); }
 
 void front_configure(struct front *f, const struct front_settings *s)
 {
@@ -40,6 +52,9 @@ void front_configure(struct front *f, const struct front_settings *s)
         f->settings.bulk_max = BULK_MAX;
     f->limits = (struct resp_limits){
         .bulk_max = f->settings.bulk_max, .args_max = ARGS_MAX, .query_max = QUERY_MAX};
+    for (uint32_t i = 0; i < f->shards_count; i++)
+        if (f->shards[i].local != NULL)
+            shard_set_events(f->shards[i].local, f->settings.events);
 }
 
 void front_free(struct front *f, struct port *port)
@@ -50,6 +65,9 @@ void front_free(struct front *f, struct port *port)
     resp_args_deinit(&f->args);
     buf_deinit(&f->scratch);
     buf_deinit(&f->sink);
+    buf_deinit(&f->after);
+    buf_deinit(&f->event_name);
+    topics_deinit(&f->topics);
     mem_free(f->at);
     mem_free(f->shards);
     mem_free(f->others);
@@ -126,6 +144,7 @@ void front_tick(struct front *f, struct port *port, struct moment now)
 {
     free_dead(f, port, now);
     catalog_tick(f, port);
+    push_tick(f, port, now);
     if (f->told != f->sessions)
         tell_count(f, port);
     if (f->settings.timeout_s != 0)
@@ -268,6 +287,20 @@ void front_run(struct front *f, struct port *port, const struct job *job, struct
     case JOB_PAUSE:
         session_pause(f, job->argv);
         reply_ok(&r);
+        break;
+    case JOB_LISTEN:
+        topic_heard(f, job->argv);
+        break;
+    case JOB_TOPICS:
+        topics_tell(f, port, job->argv);
+        break;
+    case JOB_SETTLED:
+        break;
+    case JOB_MESSAGE:
+        pubsub_arrived(f, port, job->argv);
+        break;
+    case JOB_ACROSS:
+        pubsub_across(f, port, job->argv);
         break;
     }
 }

@@ -5,6 +5,7 @@
 #include "base/resp.h"
 #include "proxy/courier.h"
 #include "proxy/figures.h"
+#include "proxy/topic.h"
 
 /*
  * The client side of one database on one worker: its sessions, its settings, and where its shards
@@ -23,7 +24,12 @@ struct front_settings {
     uint64_t out_max;     /* client-output-buffer-limit normal; 0: 256 MiB */
     uint64_t bulk_max;    /* proto-max-bulk-len; 0: 512 MiB */
     uint64_t timeout_s;   /* idle clients are closed after; 0: never */
-    char password[256];   /* "" none */
+    uint64_t push_max;    /* client-output-buffer-limit pubsub, at once; 0: none ... */
+    uint64_t push_soft;   /* ... and for so long; 0: none */
+    uint32_t push_soft_s;
+    uint32_t events;    /* notify-keyspace-events: enum event_class */
+    bool across;        /* PUBLISH reaches the other regions */
+    char password[256]; /* "" none */
     uint16_t port;
 };
 
@@ -36,6 +42,9 @@ struct front_host {
     /* Fills in shards and links of this worker. */
     void (*figures)(void *arg, struct front *f, struct figures *out, struct moment now);
     void (*describe)(void *arg, const struct front *f, struct figures_db *out);
+    /* To the other regions' subscribers, over the links of the partition's shard, which is here. */
+    void (*publish)(void *arg, struct front *f, uint32_t partition, struct bytes channel,
+                    struct bytes text, bool sharded);
 };
 
 struct front_opts {
@@ -87,6 +96,13 @@ struct front {
     struct session *held; /* those that hold input back: pause, output, answers under way */
     uint64_t connections, refused, commands, net_in; /* INFO stats */
 
+    struct topics topics;    /* who listens to what */
+    struct session *running; /* runs a command just now: what is pushed to it goes into `after` */
+    struct buf after;
+    uint64_t tick_us;      /* when the last tick was */
+    uint32_t late;         /* sessions above the soft output limit */
+    struct buf event_name; /* scratch: a channel's name */
+
     /* Room used within one step, kept between steps so that commands need no allocation. */
     struct resp_args args;
     struct request batch[BATCH_MAX];
@@ -99,6 +115,8 @@ struct front {
 };
 
 struct front *front_new(const struct front_opts *o);
+/* Once it can be found by the other workers. */
+void front_start(struct front *f, struct port *port);
 /* Closes all sessions' connections. */
 void front_free(struct front *f, struct port *port);
 /* Password, limits. Sessions that are authenticated stay so. */

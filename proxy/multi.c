@@ -221,6 +221,7 @@ static void answer_own(struct ask *a, const struct buf *queue, struct buf *out)
             continue;
         }
         buf_clear(&text);
+        one.in_exec = true;
         one.reply = (struct reply){.out = &text, .resp = a->session->resp};
         session_command_find(one.command->name)->run(&one);
         struct bytes reply = buf_bytes(&text);

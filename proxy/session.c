@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "proxy/multi.h"
+#include "proxy/push.h"
 #include "proxy/route.h"
 
 #include <stdio.h>
@@ -53,6 +54,8 @@ void session_free(struct session *s, struct port *port, struct moment now)
     struct front *f = s->front;
     multi_discard(s);
     multi_unwatch(s, port, now);
+    topic_leave_all(f, port, s);
+    f->late -= s->late_us != 0;
     while (s->head != NULL) {
         struct answer *a = s->head;
         s->head = a->next;
@@ -177,6 +180,15 @@ static void reply_unknown(struct ask *a)
                  (int)(a->argv[0].n < 128 ? a->argv[0].n : 128), (const char *)a->argv[0].p, args);
 }
 
+/* In RESP2 a subscriber cannot tell replies from messages: it may run what has to do with them. */
+static bool is_confined(const struct session *s, const struct command *command)
+{
+    if (s->resp > 2 || !session_subscribed(s))
+        return false;
+    const struct session_command *c = session_command_find(command->name);
+    return c == NULL || !(c->flags & SESSION_SUBSCRIBED);
+}
+
 /* True when the command may run; else the error is replied and a transaction made dirty. */
 static bool may_run(struct ask *a)
 {
@@ -197,6 +209,11 @@ static bool may_run(struct ask *a)
         reply_wrong_arguments(a, a->command->name);
     else if (!s->authenticated && !(a->command->flags & CMD_NO_AUTH))
         reply_error(&a->reply, "NOAUTH Authentication required.");
+    else if (s->special && is_confined(s, a->command))
+        reply_errorf(&a->reply,
+                     "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT "
+                     "/ RESET are allowed in this context",
+                     a->command->name);
     else
         return true;
     multi_dirty(s);
@@ -244,11 +261,15 @@ static void run_slowly(struct session *s, struct port *port, const struct reques
     size_t before = buf_len(out);
     if (s->reply_mode == REPLY_SKIP_NEXT)
         s->reply_mode = REPLY_SKIP;
+    s->front->running = s;
     session_dispatch(&a);
+    s->front->running = NULL;
     if (s->reply_mode == REPLY_OFF || s->reply_mode == REPLY_SKIP)
         out->tail = out->head + before;
     if (s->reply_mode == REPLY_SKIP)
         s->reply_mode = REPLY_ON;
+    if (buf_len(&s->front->after) > 0)
+        push_after(s, port);
 }
 
 /* A command with one key here, nothing special about the session: straight to the shard. */
@@ -272,7 +293,7 @@ static void run_quickly(struct session *s, const struct request *q, struct reply
 
 static bool is_plain(const struct session *s)
 {
-    return s->authenticated && s->multi == NULL && s->reply_mode == REPLY_ON;
+    return s->authenticated && s->multi == NULL && s->reply_mode == REPLY_ON && !s->special;
 }
 
 /* Elements of collections lie one pointer further than keys: the collections, the elements'
@@ -507,7 +528,7 @@ static size_t run_all(struct session *s, struct port *port, struct bytes in, str
 /* What has to happen after commands ran: close, or keep within the limits. May free the session. */
 static void settle(struct session *s, struct port *port, struct moment now)
 {
-    if (port->ops->pending(port, s->conn) > s->front->settings.out_max) {
+    if (port->ops->pending(port, s->conn) > session_unsent_max(s)) {
         port_log(port, 'W', "client %llu does not read its replies: closed at the output limit",
                  (unsigned long long)s->id);
         session_close(s, port, false, now);

@@ -48,11 +48,22 @@ struct session {
     bool parked;  /* by CLIENT PAUSE */
     bool spoken;  /* has sent something: a link's magic can only come first */
     bool no_evict, no_touch;
+    bool special;        /* listens to something: runs commands the slow way */
     int32_t watching;    /* index of the shard on which keys are WATCHed, -1 none */
     struct multi *multi; /* NULL: not in MULTI */
     const struct command *last_command;
     char *name, *lib_name, *lib_version; /* owned; NULL none */
+    struct listening *listening;         /* owned; NULL: to nothing */
+    uint64_t late_us;                    /* since when above the soft output limit; 0: it is not */
 };
+
+/* Channels, patterns and shard channels. In RESP2 such a session takes few commands else. */
+static inline bool session_subscribed(const struct session *s)
+{
+    return session_listens(s, TOPIC_CHANNEL) + session_listens(s, TOPIC_PATTERN) +
+               session_listens(s, TOPIC_SHARD) >
+           0;
+}
 
 /* One command being answered by the session. */
 struct ask {
@@ -64,6 +75,7 @@ struct ask {
     uint32_t argc;
     const struct bytes *argv;
     struct reply reply;
+    bool in_exec; /* its reply is an element of EXEC's */
 };
 
 struct session *session_new(struct front *f, conn_id conn, struct moment now);
@@ -102,12 +114,14 @@ struct session_command {
     uint8_t flags;
 };
 enum {
-    SESSION_ALONE = 1,   /* asks the other workers: not inside MULTI when there are any */
-    SESSION_AT_ONCE = 2, /* inside MULTI too it runs when it comes: EXEC, DISCARD, RESET ... */
+    SESSION_ALONE = 1,      /* asks the other workers: not inside MULTI when there are any */
+    SESSION_AT_ONCE = 2,    /* inside MULTI too it runs when it comes: EXEC, DISCARD, RESET ... */
+    SESSION_SUBSCRIBED = 4, /* in RESP2, while it is subscribed, a session may only run these */
 };
 const struct session_command *session_command_find(const char *name);
 extern const struct session_command cmd_connection_commands[], cmd_client_commands[],
-    cmd_command_commands[], cmd_config_commands[], cmd_info_commands[], cmd_multi_commands[];
+    cmd_command_commands[], cmd_config_commands[], cmd_info_commands[], cmd_multi_commands[],
+    cmd_pubsub_commands[];
 
 /* Texts several of them need. */
 void reply_wrong_arguments(struct ask *a, const char *command);

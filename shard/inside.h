@@ -138,6 +138,7 @@ struct shard {
     struct conflicts conflicts;
     void (*touched)(void *arg, uint64_t session);
     void (*event)(void *arg, uint32_t class, const char *name, struct bytes key);
+    uint64_t (*publish)(void *arg, struct bytes channel, struct bytes text, bool sharded);
     uint32_t events; /* classes that `event` wants */
     void *arg;
     void (*catalog)(void *arg, enum catalog_kind kind, struct bytes name,

@@ -58,6 +58,12 @@ bool key_is(struct call *c, const struct key *k, enum type type)
 
 struct rng *call_rng(struct call *c) { return &c->shard->rng; }
 
+uint64_t call_publish(struct call *c, struct bytes channel, struct bytes text, bool sharded)
+{
+    const struct shard *s = c->shard;
+    return s->publish == NULL ? 0 : s->publish(s->arg, channel, text, sharded);
+}
+
 bool call_is_shared(const struct call *c) { return c->shard->geo; }
 
 bool call_owns_all(const struct call *c) { return c->shard->count == c->shard->partitions; }

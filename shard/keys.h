@@ -46,6 +46,8 @@ void key_copy(struct call *c, const struct key *from, struct key *to);
  * operation's stamp. False: too deep (position_between): answer an error. */
 bool key_position(struct call *c, const struct key *k, struct bytes left, struct bytes right,
                   struct buf *out);
+/* PUBLISH, SPUBLISH: how many heard the message here; 0 where nobody can (shard_opts.publish). */
+uint64_t call_publish(struct call *c, struct bytes channel, struct bytes text, bool sharded);
 struct rng *call_rng(struct call *c);
 bool call_is_shared(const struct call *c); /* other regions hold this database too */
 bool call_owns_all(const struct call *c);  /* the database has one shard: every key is here */
@@ -69,6 +71,7 @@ extern const struct command cmd_hll_table[];
 extern const struct command cmd_inspect_table[];
 extern const struct command cmd_keyspace_table[];
 extern const struct command cmd_list_table[];
+extern const struct command cmd_pubsub_table[];
 extern const struct command cmd_server_table[];
 extern const struct command cmd_session_table[];
 extern const struct command cmd_set_table[];

@@ -33,6 +33,7 @@ struct shard *shard_new(const struct shard_opts *o)
     s->memory_max = o->memory_max;
     s->touched = o->touched;
     s->event = o->event;
+    s->publish = o->publish;
     s->arg = o->arg;
     s->catalog = o->catalog;
     s->catalog_arg = o->catalog_arg;

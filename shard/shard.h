@@ -31,6 +31,9 @@ struct shard_opts {
                     uint64_t session); /* a key that session WATCHes was changed; may be NULL */
     /* Something happened to a key, of a class that shard_set_events asked for; may be NULL. */
     void (*event)(void *arg, uint32_t class, const char *name, struct bytes key);
+    /* A message for all who listen to the channel (`sharded`: a shard channel): how many heard it
+     * in this region. May be NULL. */
+    uint64_t (*publish)(void *arg, struct bytes channel, struct bytes text, bool sharded);
     void *arg;
     /* An entry of the catalog was set or (NULL) removed, here, elsewhere or by a join, or may have
      * been: the same may come twice. `name` and `value` are borrowed. May be NULL. */

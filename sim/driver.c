@@ -113,6 +113,12 @@ void vconn_send(struct vconn *c, struct bytes s)
     world_flush(c->driver->world);
 }
 
+void vconn_pause(struct vconn *c, bool paused)
+{
+    if (c->id != 0)
+        c->driver->port->ops->pause(c->driver->port, c->id, paused);
+}
+
 void vconn_close(struct vconn *c)
 {
     if (c->id != 0)

@@ -22,6 +22,7 @@ struct driver *driver_new(struct world *w, const char *name);
 struct vconn *driver_dial(struct driver *d, const char *host, uint16_t port, vconn_handler *handler,
                           void *arg);
 void vconn_send(struct vconn *c, struct bytes s);
-void vconn_close(struct vconn *c); /* no callback follows */
+void vconn_pause(struct vconn *c, bool paused); /* stops reading */
+void vconn_close(struct vconn *c);              /* no callback follows */
 
 #endif

@@ -150,7 +150,7 @@ static void members_create(struct database *d, struct moment now)
     struct syncer_config *config = database_is_geo(db) ? syncer_config_new(w, db) : NULL;
     for (uint32_t i = w->opts.index; i < db->shards; i += w->opts.count) {
         struct member *m = &d->members[d->members_count++];
-        *m = (struct member){.id = i, .first = first_of(db, i)};
+        *m = (struct member){.id = i, .first = first_of(db, i), .database = d};
         m->count = first_of(db, i + 1) - m->first;
         if (i + 1 == db->shards)
             m->count++; /* the hidden partition: shard/catalog.h */
@@ -168,6 +168,9 @@ static void members_create(struct database *d, struct moment now)
             .memory_max = (size_t)db->memory_max,
             .catalog = catalog_changed,
             .catalog_arg = d,
+            .event = member_event,
+            .publish = member_publish,
+            .arg = m,
         });
         if (config != NULL)
             member_link(d, m, config, now);
@@ -218,6 +221,7 @@ bool database_add(struct worker *w, struct port *port, const struct plane_db *db
     while (*at != NULL)
         at = &(*at)->next;
     *at = d;
+    front_start(d->front, port);
     d->listener = port->ops->listen(
         port, &(struct listen_opts){.host = d->config.host,
                                     .port = db->port,
@@ -327,6 +331,7 @@ void database_drop(struct database *d, struct port *port)
     if (d->listener != 0)
         port->ops->unlisten(port, d->listener);
     front_free(d->front, port);
+    d->front = NULL;
     for (uint32_t i = 0; i < d->members_count; i++) {
         if (d->members[i].syncer != NULL)
             syncer_free(d->members[i].syncer, port);

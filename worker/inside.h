@@ -18,6 +18,7 @@
 /* A shard of a database that lives here. */
 struct member {
     uint32_t id, first, count; /* the last one's count includes the hidden partition */
+    struct database *database;
     struct shard *shard;
     struct syncer *syncer; /* NULL: single-region */
 };
@@ -115,6 +116,9 @@ void link_free_all(struct worker *w, struct port *port);
 
 /* ------------------------------------------------------------ databases (database.c) */
 
+/* A shard's callbacks; `arg` is its member (publish.c). */
+void member_event(void *arg, uint32_t class, const char *name, struct bytes key);
+uint64_t member_publish(void *arg, struct bytes channel, struct bytes text, bool sharded);
 struct database *database_find(struct worker *w, uint32_t uid);
 /* The member that owns the partition; NULL: on another worker. */
 struct member *database_member(struct database *d, uint32_t partition);

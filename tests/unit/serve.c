@@ -212,6 +212,12 @@ const char *client_command(struct client *c, const char *words)
     return client_take(c);
 }
 
+void client_stall(struct client *c, bool stalled)
+{
+    if (c->conn != NULL)
+        vconn_pause(c->conn, stalled);
+}
+
 bool client_closed(const struct client *c) { return c->conn == NULL; }
 
 void client_close(struct client *c)
