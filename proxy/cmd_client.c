@@ -42,7 +42,10 @@ void session_describe(struct session *s, struct port *port, struct buf *out, str
              "lib-name=%s lib-ver=%s\n",
              (unsigned long long)s->id, addr, s->front->settings.port, s->name ? s->name : "",
              (unsigned long long)((now.mono_us - s->born_us) / 1000000),
-             (unsigned long long)((now.mono_us - s->active_us) / 1000000), s->multi ? "x" : "N",
+             (unsigned long long)((now.mono_us - s->active_us) / 1000000),
+             s->multi     ? "x"
+             : s->blocked ? "b"
+                          : "N",
              s->multi ? (int)s->multi->count : -1, buf_len(&s->in), (unsigned long long)queued,
              pending, s->answers, pending + s->owed, sizeof *s + s->in.cap + (size_t)queued,
              s->last_command ? s->last_command->name : "NULL", s->resp,
@@ -176,7 +179,8 @@ int64_t session_kill(struct front *f, struct port *port, uint32_t argc, const st
         n++;
         s->closing = true;
         if (s->id == asker)
-            continue; /* it gets its reply first */
+            continue;            /* it gets its reply first */
+        blocked_forget(s, port); /* nothing must be popped for it any more */
         s->dead = true;
         f->dead++;
         port->ops->close(port, s->conn, false);
@@ -360,6 +364,27 @@ static void client_pause(struct ask *a)
         pause_until(a, a->now.wall_ms + ms, which);
 }
 
+static void finish_sum(struct front *f, struct answer *a, struct reply *r)
+{
+    (void)f;
+    reply_int(r, sum_parts(a));
+}
+
+static void client_unblock(struct ask *a)
+{
+    int64_t id;
+    struct bytes argv[2] = {a->argv[2], a->argc > 3 ? a->argv[3] : bytes_str("timeout")};
+    if (a->argc > 4)
+        reply_error(&a->reply, "ERR unknown subcommand or wrong number of arguments for 'UNBLOCK'. "
+                               "Try CLIENT HELP.");
+    else if (!bytes_is_nocase(argv[1], "timeout") && !bytes_is_nocase(argv[1], "error"))
+        reply_error(&a->reply, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
+    else if (!num_parse_i64(argv[0], &id))
+        reply_error(&a->reply, ERR_NOT_INT);
+    else
+        route_workers(a, JOB_CLIENT_UNBLOCK, 2, argv, finish_sum, 0);
+}
+
 static void client_unpause(struct ask *a) { pause_until(a, 0, bytes_str("write")); }
 
 static void client_help(struct ask *a)
@@ -386,6 +411,8 @@ static void client_help(struct ask *a)
         "    Assign the name <name> to the current connection.",
         "SETINFO (LIB-NAME|LIB-VER) <value>",
         "    Name the client library of the current connection.",
+        "UNBLOCK <clientid> [TIMEOUT|ERROR]",
+        "    Unblock the specified blocked client.",
         "UNPAUSE",
         "    Stop the current client pause.",
         "HELP",
@@ -406,6 +433,7 @@ const struct session_command cmd_client_commands[] = {
     {"client|no-touch", client_no, 0},
     {"client|reply", client_reply, 0},
     {"client|pause", client_pause, SESSION_ALONE},
+    {"client|unblock", client_unblock, SESSION_ALONE},
     {"client|unpause", client_unpause, SESSION_ALONE},
     {"client|help", client_help, 0},
     {NULL, NULL, 0},

@@ -53,9 +53,9 @@ static void put_clients(struct buf *out, const struct front *f, const struct fig
     buf_putf(out,
              "# Clients\r\nconnected_clients:%llu\r\ncluster_connections:0\r\nmaxclients:%llu\r\n"
              "client_recent_max_input_buffer:%llu\r\nclient_recent_max_output_buffer:%llu\r\n"
-             "blocked_clients:0\r\ntracking_clients:0\r\nclients_in_timeout_table:0\r\n",
+             "blocked_clients:%llu\r\ntracking_clients:0\r\nclients_in_timeout_table:0\r\n",
              (ull)n->clients, (ull)f->settings.clients_max, (ull)n->input_bytes,
-             (ull)n->output_bytes);
+             (ull)n->output_bytes, (ull)n->blocked);
 }
 
 static void put_memory(struct buf *out, const struct front *f, const struct figures *n)

@@ -165,13 +165,19 @@ static uint32_t ticket_take(struct courier *c, struct answer *a, uint32_t part)
 }
 
 /* A part has arrived. The session goes on when its oldest answer is whole. */
-static void deliver(struct courier *c, struct port *port, uint32_t ticket, struct bytes reply,
-                    struct moment now)
+static void deliver(struct courier *c, struct port *port, const struct record *r,
+                    struct bytes reply, struct moment now)
 {
-    struct ticket t = c->tickets[ticket];
-    c->tickets[ticket] = (struct ticket){.part = c->tickets_free};
-    c->tickets_free = ticket;
+    struct ticket t = c->tickets[r->ticket];
+    c->tickets[r->ticket] = (struct ticket){.part = c->tickets_free};
+    c->tickets_free = r->ticket;
     struct answer *a = t.answer;
+    if (r->job.kind == JOB_BLOCK && a->session != NULL) {
+        buf_put_bytes(&a->out, reply);
+        session_part(a->session, a, reply.n);
+        blocked_returned(a->session, a, r->job.waits_ms, now);
+        return;
+    }
     a->missing--;
     if (a->session == NULL) {
         if (a->missing == 0)
@@ -321,7 +327,7 @@ void courier_message(struct courier *c, struct port *port, struct msg *msg, stru
     for (size_t at = 0; at < b->jobs.tail; at += record_at(b, at)->size) {
         const struct record *r = record_at(b, at);
         if (r->ticket != NO_TICKET)
-            deliver(c, port, r->ticket, bytes_of(b->replies.p + r->reply_at, r->reply_len), now);
+            deliver(c, port, r, bytes_of(b->replies.p + r->reply_at, r->reply_len), now);
     }
     batch_done(c, b);
 }

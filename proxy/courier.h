@@ -40,6 +40,10 @@ enum job_kind {
     JOB_SETTLED,       /* nothing: its reply says that all that was sent before has been heard */
     JOB_MESSAGE, /* pubsub.c: argv: channel, text, "s" when sharded; to that worker's subscribers */
     JOB_ACROSS,  /* likewise; to the other regions, from that worker's links */
+    JOB_BLOCK, /* as JOB_COMMAND, but it may wait: then `waits_ms` is the reply (proxy/blocked.h) */
+    JOB_UNBLOCK,   /* argv: "timeout", "error" or "gone": ends the session's command; no reply */
+    JOB_UNBLOCKED, /* argv: the reply of the session's command that waited; no reply */
+    JOB_CLIENT_UNBLOCK, /* argv: client id, "timeout" or "error"; an integer */
 };
 
 struct job {
@@ -52,6 +56,7 @@ struct job {
     uint32_t argc;
     const struct bytes *argv; /* borrowed */
     bool hashed;              /* slot and hash of the only key are set */
+    int64_t waits_ms; /* answer of JOB_BLOCK: it waits so long, 0: for ever, -1: it has replied */
     uint32_t slot;
     uint64_t hash;
 };

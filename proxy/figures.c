@@ -53,6 +53,7 @@ void figures_link_add(struct figures_link *sum, const struct figures_link *one)
 void figures_add(struct figures *sum, const struct figures *one)
 {
     sum->clients += one->clients;
+    sum->blocked += one->blocked;
     sum->input_bytes += one->input_bytes;
     sum->output_bytes += one->output_bytes;
     sum->connections += one->connections;

@@ -29,6 +29,7 @@ struct front *front_new(const struct front_opts *o)
     f->others = mem_zalloc(courier_workers(o->courier) * sizeof f->others[0]);
     f->born = o->now;
     rng_init(&f->rng, o->seed);
+    blocked_init(&f->blocked, o->seed);
     struct hash_key key = {.k0 = rng_next(&f->rng), .k1 = rng_next(&f->rng)};
     topics_init(&f->topics, courier_workers(o->courier), courier_self(o->courier), key);
     struct front_settings s = o->settings;
@@ -62,6 +63,7 @@ void front_free(struct front *f, struct port *port)
     while (f->first != NULL)
         session_close(f->first, port, true, f->born);
     catalog_deinit(f);
+    blocked_deinit(&f->blocked);
     resp_args_deinit(&f->args);
     buf_deinit(&f->scratch);
     buf_deinit(&f->sink);
@@ -213,9 +215,10 @@ struct shard *front_locate(struct front *f, const struct command *c, uint32_t ar
 
 /* ------------------------------------------------------------ jobs of other workers */
 
-static void run_command(struct front *f, struct shard *shard, const struct job *job,
-                        struct reply *r, struct moment now)
+static void run_command(struct front *f, struct shard *shard, struct job *job, struct reply *r,
+                        struct moment now)
 {
+    struct block block = {.waits = false};
     struct call c = {.shard = shard,
                      .command = job->command,
                      .argc = job->argc,
@@ -225,9 +228,11 @@ static void run_command(struct front *f, struct shard *shard, const struct job *
                      .session = job->session,
                      .hashed = job->hashed,
                      .key_slot = job->slot,
-                     .key_hash = job->hash};
+                     .key_hash = job->hash,
+                     .block = job->kind == JOB_BLOCK ? &block : NULL};
     f->commands++;
     shard_execute(shard, &c);
+    job->waits_ms = block.waits ? block.timeout_ms : -1;
 }
 
 /* A request for a shard that is not here can only come from a worker that routes differently: a
@@ -238,12 +243,13 @@ static struct shard *job_shard(const struct front *f, const struct job *job)
     return f->shards[job->shard].local;
 }
 
-void front_run(struct front *f, struct port *port, const struct job *job, struct buf *out,
+void front_run(struct front *f, struct port *port, struct job *job, struct buf *out,
                struct moment now)
 {
     struct reply r = {.out = out, .resp = job->resp};
     switch (job->kind) {
     case JOB_COMMAND:
+    case JOB_BLOCK:
         run_command(f, job_shard(f, job), job, &r, now);
         break;
     case JOB_EXEC:
@@ -302,12 +308,24 @@ void front_run(struct front *f, struct port *port, const struct job *job, struct
     case JOB_ACROSS:
         pubsub_across(f, port, job->argv);
         break;
+    case JOB_UNBLOCK:
+        blocked_end_job(f, port, job_shard(f, job), job);
+        break;
+    case JOB_UNBLOCKED:
+        blocked_served(f, job->session, job->argv[0]);
+        break;
+    case JOB_CLIENT_UNBLOCK:
+        reply_int(&r, blocked_unblock(f, port, job->argv));
+        break;
     }
 }
 
 void front_figures(struct front *f, struct figures *out, struct moment now)
 {
     out->clients += f->sessions;
+    out->blocked += blocked_count(&f->blocked);
+    for (const struct session *s = f->held; s != NULL; s = s->held_next)
+        out->blocked += s->parked;
     for (const struct session *s = f->first; s != NULL; s = s->next) {
         out->input_bytes += buf_len(&s->in);
         out->output_bytes += s->owed;

@@ -3,6 +3,7 @@
 #define MERIDIAN_PROXY_FRONT_H
 
 #include "base/resp.h"
+#include "proxy/blocked.h"
 #include "proxy/courier.h"
 #include "proxy/figures.h"
 #include "proxy/topic.h"
@@ -94,6 +95,7 @@ struct front {
     int64_t pause_until_ms; /* CLIENT PAUSE, wall clock; 0 none */
     bool pause_all;
     struct session *held; /* those that hold input back: pause, output, answers under way */
+    struct blocked_sessions blocked;
     uint64_t connections, refused, commands, net_in; /* INFO stats */
 
     struct topics topics;    /* who listens to what */
@@ -166,7 +168,7 @@ struct shard *front_locate(struct front *f, const struct command *c, uint32_t ar
 uint32_t *front_indexes(struct front *f, uint32_t n);
 
 /* Runs a job of another worker's session here: appends the reply. */
-void front_run(struct front *f, struct port *port, const struct job *job, struct buf *out,
+void front_run(struct front *f, struct port *port, struct job *job, struct buf *out,
                struct moment now);
 
 #endif

@@ -59,6 +59,10 @@ void route_shard(struct ask *a, enum job_kind kind, uint32_t shard, uint32_t arg
 {
     struct front *f = a->front;
     struct job job = job_of(a, kind, shard, argc, argv);
+    if (kind == JOB_COMMAND && (a->command->flags & CMD_BLOCKING)) {
+        blocked_run(a, shard);
+        return;
+    }
     if (f->shards[shard].local != NULL) {
         front_run(f, a->port, &job, a->reply.out, a->now);
         return;
@@ -82,7 +86,7 @@ static void answer_ready(struct ask *a, struct answer *answer)
 }
 
 /* Runs one part of a scattered command: into the answer's part, now or later. */
-static void run_part(struct ask *a, struct answer *answer, uint32_t part, const struct job *job)
+static void run_part(struct ask *a, struct answer *answer, uint32_t part, struct job *job)
 {
     struct front *f = a->front;
     const struct front_shard *to = &f->shards[job->shard];

@@ -52,6 +52,7 @@ static void partial_free(struct session *s)
 void session_free(struct session *s, struct port *port, struct moment now)
 {
     struct front *f = s->front;
+    blocked_forget(s, port);
     multi_discard(s);
     multi_unwatch(s, port, now);
     topic_leave_all(f, port, s);
@@ -377,7 +378,7 @@ static unsigned run_batch(struct session *s, struct port *port, struct request *
             continue;
         }
         run_slowly(s, port, &batch[i], now);
-        if (s->closing || s->awaited > 0)
+        if (s->closing || s->awaited > 0 || s->blocked != NULL)
             return i + 1;
         plain = is_plain(s);
         r = (struct reply){.out = session_out(s, port), .resp = s->resp};
@@ -389,9 +390,9 @@ static unsigned run_batch(struct session *s, struct port *port, struct request *
 
 bool session_must_wait(const struct session *s, struct port *port)
 {
-    return (s->parked && s->front->pause_until_ms != 0) || s->answers >= ANSWERS_MAX ||
-           s->awaited > 0 || !s->front->catalog.complete || s->owed > PORT_HIGH ||
-           (s->tail != NULL && buf_len(&s->tail->out) > PORT_HIGH) ||
+    return (s->parked && s->front->pause_until_ms != 0) || s->blocked != NULL ||
+           s->answers >= ANSWERS_MAX || s->awaited > 0 || !s->front->catalog.complete ||
+           s->owed > PORT_HIGH || (s->tail != NULL && buf_len(&s->tail->out) > PORT_HIGH) ||
            port->ops->pending(port, s->conn) > PORT_HIGH;
 }
 
@@ -498,12 +499,13 @@ static size_t run_input(struct session *s, struct port *port, struct bytes in, s
     for (unsigned i = 0; i < n; i++)
         f->batch[i].argv = f->args.at + f->batch[i].first;
     unsigned ran = n > 0 ? run_batch(s, port, f->batch, n, now) : 0;
-    if (ran < n) {
+    if (ran < n && s->blocked == NULL) {
         s->parked = !s->closing && s->awaited == 0;
         session_hold(s, port, !s->closing);
-        return ran > 0 ? ends[ran - 1] : 0;
     }
-    if (result == RESP_BAD && !s->closing)
+    if (ran < n)
+        return ran > 0 ? ends[ran - 1] : 0;
+    if (result == RESP_BAD && !s->closing && s->blocked == NULL)
         protocol_error(s, port, r.why);
     return at;
 }
@@ -512,14 +514,14 @@ static size_t run_input(struct session *s, struct port *port, struct bytes in, s
 static size_t run_all(struct session *s, struct port *port, struct bytes in, struct moment now)
 {
     size_t used = 0;
-    while (used < in.n && !s->closing && !s->held) {
+    while (used < in.n && !s->closing && !s->held && s->blocked == NULL) {
         size_t n = run_input(s, port, bytes_of(in.p + used, in.n - used), now);
         if (n == 0)
             break;
         used += n;
-        if (s->answers == 1 && s->head->missing == 0)
+        if (s->head != NULL && s->head->missing == 0 && (s->answers == 1 || s->blocked != NULL))
             session_answers(s, port);
-        if (session_must_wait(s, port))
+        if (s->blocked == NULL && session_must_wait(s, port))
             session_hold(s, port, true);
     }
     return used;
@@ -551,7 +553,7 @@ void session_resume(struct session *s, struct port *port, struct moment now)
     session_answers(s, port);
     if (s->held && !session_must_wait(s, port))
         session_hold(s, port, false);
-    if (!s->held && !s->closing && buf_len(&s->in) > 0)
+    if (!s->held && !s->closing && s->blocked == NULL && buf_len(&s->in) > 0)
         drop_used(s, run_all(s, port, buf_bytes(&s->in), now));
     settle(s, port, now);
 }
@@ -570,9 +572,12 @@ static void take_data(struct session *s, struct port *port, struct bytes data, s
         return;
     }
     s->spoken = true;
-    if (s->held || buf_len(&s->in) > 0) {
+    if (s->held || s->blocked != NULL || buf_len(&s->in) > 0) {
         buf_put_bytes(&s->in, data);
-        if (!s->held)
+        if (s->blocked != NULL && buf_len(&s->in) > PORT_HIGH)
+            session_hold(s, port,
+                         true); /* up to then it reads on: only so does it see its client go */
+        if (!s->held && s->blocked == NULL)
             drop_used(s, run_all(s, port, buf_bytes(&s->in), now));
     } else {
         size_t used = run_all(s, port, data, now);

@@ -48,9 +48,10 @@ struct session {
     bool parked;  /* by CLIENT PAUSE */
     bool spoken;  /* has sent something: a link's magic can only come first */
     bool no_evict, no_touch;
-    bool special;        /* listens to something: runs commands the slow way */
-    int32_t watching;    /* index of the shard on which keys are WATCHed, -1 none */
-    struct multi *multi; /* NULL: not in MULTI */
+    bool special;                    /* listens to something: runs commands the slow way */
+    int32_t watching;                /* index of the shard on which keys are WATCHed, -1 none */
+    struct multi *multi;             /* NULL: not in MULTI */
+    struct blocked_session *blocked; /* NULL: waits in no command */
     const struct command *last_command;
     char *name, *lib_name, *lib_version; /* owned; NULL none */
     struct listening *listening;         /* owned; NULL: to nothing */

@@ -80,6 +80,11 @@ unsigned args_numkeys(uint32_t argc, const struct bytes *argv, uint32_t *at, uns
     return numkeys_from(argc, argv, 1, at, 0, max);
 }
 
+unsigned args_numkeys_second(uint32_t argc, const struct bytes *argv, uint32_t *at, unsigned max)
+{
+    return numkeys_from(argc, argv, 2, at, 0, max);
+}
+
 unsigned args_store_numkeys(uint32_t argc, const struct bytes *argv, uint32_t *at, unsigned max)
 {
     if (max == 0 || argc < 2)

@@ -28,9 +28,10 @@ struct span {
 };
 struct span span_of(int64_t start, int64_t stop, size_t len);
 
-/* `command.keys` of "numkeys key [key ...]" from the first argument on, of the same behind a
- * destination key, ... */
+/* `command.keys` of "numkeys key [key ...]" from the first argument on, from the second on, of the
+ * same behind a destination key, ... */
 unsigned args_numkeys(uint32_t argc, const struct bytes *argv, uint32_t *at, unsigned max);
+unsigned args_numkeys_second(uint32_t argc, const struct bytes *argv, uint32_t *at, unsigned max);
 unsigned args_store_numkeys(uint32_t argc, const struct bytes *argv, uint32_t *at, unsigned max);
 
 #endif

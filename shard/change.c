@@ -55,6 +55,8 @@ void change_clear(struct shard *s, struct part *p)
 {
     if (s->watches != NULL)
         watches_cleared(s, p);
+    if (s->blocked != NULL)
+        blocked_cleared(s, p);
     struct garbage *g = mem_zalloc(sizeof *g);
     g->keys = p->keys;
     table_init(&p->keys, &keyspace_type, s->hash_key);
@@ -127,6 +129,8 @@ struct cell *local_op(struct shard *s, struct part *p, uint64_t hash, struct cel
     change_end(s, &change, now);
     if (s->watches != NULL && !part_is_hidden(s, p))
         watches_changed(s, hash, op->key);
+    if (s->blocked != NULL)
+        blocked_changed(s, hash, op->key, now);
     s->stats.ops_own++;
     return now;
 }

@@ -20,6 +20,21 @@ void list_pop(struct call *c, struct key *k, enum list_end end);
 /* Removes `count` elements from rank `first` on. */
 void list_remove(struct call *c, struct key *k, size_t first, size_t count);
 void list_reply(struct reply *r, const struct cell *elem);
+/* Moves an element from the list argv[1] to argv[2] and replies it. False: nothing is there,
+ * nothing was replied. */
+bool list_move(struct call *c, enum list_end from, enum list_end to);
+
+/* LMPOP's and BLMPOP's arguments from numkeys on. */
+struct list_mpop {
+    const struct bytes *keys;
+    uint32_t count;
+    enum list_end end;
+    int64_t max; /* elements */
+};
+/* Reads them from argv[at] on; false: an error was replied. */
+bool list_mpop_args(struct call *c, uint32_t at, struct list_mpop *out);
+/* Pops from the first list that is not empty. False: there is none, nothing was replied. */
+bool list_mpop(struct call *c, const struct list_mpop *from);
 
 /* cmd_list_search.c: what walks a list by value */
 void linsert(struct call *c);

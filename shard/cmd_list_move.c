@@ -2,6 +2,7 @@
 #include "shard/cmd_list.h"
 
 #include "shard/args.h"
+#include "shard/blocked.h"
 #include "shard/names.h"
 
 /* List commands that take from an end: LPOP, RPOP, LMPOP, LMOVE, RPOPLPUSH. */
@@ -50,49 +51,59 @@ void lpop(struct call *c) { pop(c, LIST_HEAD); }
 
 void rpop(struct call *c) { pop(c, LIST_TAIL); }
 
-void lmpop(struct call *c)
+bool list_mpop_args(struct call *c, uint32_t at, struct list_mpop *out)
 {
-    int64_t numkeys, count = 1;
-    enum list_end end;
-    if (!arg_range(c, c->argv[1], 1, INT64_MAX, "ERR numkeys should be greater than 0", &numkeys))
-        return;
-    if (numkeys > (int64_t)c->argc - 3 || !list_end_arg(c->argv[numkeys + 2], &end)) {
+    int64_t numkeys;
+    *out = (struct list_mpop){.keys = c->argv + at + 1, .max = 1};
+    if (!arg_range(c, c->argv[at], 1, INT64_MAX, "ERR numkeys should be greater than 0", &numkeys))
+        return false;
+    if (numkeys > (int64_t)(c->argc - at) - 2 || !list_end_arg(out->keys[numkeys], &out->end)) {
         reply_error(c->reply, ERR_SYNTAX);
-        return;
+        return false;
     }
-    uint32_t options = (uint32_t)numkeys + 3;
-    if (!arg_pop_count(c, options, &count))
-        return;
-    for (uint32_t i = 2; i < (uint32_t)numkeys + 2; i++) {
+    out->count = (uint32_t)numkeys;
+    return arg_pop_count(c, at + out->count + 2, &out->max);
+}
+
+bool list_mpop(struct call *c, const struct list_mpop *from)
+{
+    for (uint32_t i = 0; i < from->count; i++) {
         struct key k;
-        key_write(c, c->argv[i], &k);
+        if (!call_considers(c, from->keys[i]))
+            continue;
+        key_write(c, from->keys[i], &k);
         if (!key_is(c, &k, TYPE_LIST))
-            return;
+            return true;
         if (k.cell == NULL)
             continue;
         reply_array(c->reply, 2);
-        reply_bulk(c->reply, c->argv[i]);
-        pop_many(c, &k, end, count);
-        return;
+        reply_bulk(c->reply, from->keys[i]);
+        pop_many(c, &k, from->end, from->max);
+        return true;
     }
-    reply_nil_array(c->reply);
+    return false;
+}
+
+void lmpop(struct call *c)
+{
+    struct list_mpop from;
+    if (list_mpop_args(c, 1, &from) && !list_mpop(c, &from))
+        reply_nil_array(c->reply);
 }
 
 /*
  * The element is first added, then removed: a list of one element that is rotated is never empty,
  * and so keeps its deadline. The value is copied, since its cell moves with the insertion.
  */
-static void move(struct call *c, enum list_end from_end, enum list_end to_end)
+bool list_move(struct call *c, enum list_end from_end, enum list_end to_end)
 {
     struct key from, to;
     key_write(c, c->argv[1], &from);
     key_write(c, c->argv[2], &to);
-    if (from.cell == NULL) {
-        reply_nil(c->reply);
-        return;
-    }
+    if (from.cell == NULL)
+        return false;
     if (!key_is(c, &from, TYPE_LIST) || !key_is(c, &to, TYPE_LIST))
-        return;
+        return true;
     size_t last = coll_len(from.cell, TYPE_LIST) - 1;
     const struct cell *elem = coll_at(from.cell, TYPE_LIST, from_end == LIST_HEAD ? 0 : last);
     struct key *target = bytes_eq(from.name, to.name) ? &from : &to;
@@ -109,6 +120,7 @@ static void move(struct call *c, enum list_end from_end, enum list_end to_end)
         key_elem(c, &from, OP_LREM, position, bytes_of(NULL, 0));
     }
     names_deinit(&copies);
+    return true;
 }
 
 void lmove(struct call *c)
@@ -118,7 +130,12 @@ void lmove(struct call *c)
         reply_error(c->reply, ERR_SYNTAX);
         return;
     }
-    move(c, from, to);
+    if (!list_move(c, from, to))
+        reply_nil(c->reply);
 }
 
-void rpoplpush(struct call *c) { move(c, LIST_TAIL, LIST_HEAD); }
+void rpoplpush(struct call *c)
+{
+    if (!list_move(c, LIST_TAIL, LIST_HEAD))
+        reply_nil(c->reply);
+}

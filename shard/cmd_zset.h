@@ -15,6 +15,20 @@ void zset_remove(struct call *c, struct key *k, struct span span);
 void zset_reply_member(struct reply *r, struct bytes member, double score, bool with_score);
 /* The head of an array of n such members. */
 void zset_reply_head(struct reply *r, size_t n, bool with_scores);
+/* BZPOPMIN's and BZPOPMAX's pop: from the first sorted set that is there; `max`: the last member.
+ * False: there is none, nothing was replied. */
+bool zset_pop_first(struct call *c, const struct bytes *keys, uint32_t count, bool max);
+/* ZMPOP's and BZMPOP's arguments from numkeys on. */
+struct zset_mpop {
+    const struct bytes *keys;
+    uint32_t count;
+    bool max;
+    int64_t limit; /* members */
+};
+/* Reads them from argv[at] on; false: an error was replied. */
+bool zset_mpop_args(struct call *c, uint32_t at, struct zset_mpop *out);
+/* Pops from the first sorted set that is there. False: there is none, nothing was replied. */
+bool zset_mpop(struct call *c, const struct zset_mpop *from);
 
 /* cmd_zset.c */
 void zadd(struct call *c);

@@ -90,8 +90,11 @@ void shard_atomic_end(struct shard *s)
 {
     s->atomic = false;
     s->closing_atomic = true;
-    shard_close_frames(s, (struct moment){.wall_ms = s->wall_ms, .mono_us = s->mono_us});
+    struct moment now = {.wall_ms = s->wall_ms, .mono_us = s->mono_us};
+    shard_close_frames(s, now);
     s->closing_atomic = false;
+    if (s->woken)
+        blocked_serve(s, now);
 }
 
 /* ------------------------------------------------------------ foreign frames */
@@ -164,8 +167,13 @@ static void take_flush(struct shard *s, struct part *p, const struct seen *seen)
         struct applied applied;
         if (s->watches != NULL)
             watches_changed(s, hash, cell_name(held));
+        if (s->blocked != NULL)
+            blocked_changed(s, hash, cell_name(held), NULL);
         change_begin(s, &change, p, hash, held);
-        change_end(s, &change, value_remove(held, seen, &p->vv, &s->around, &applied));
+        struct cell *now = value_remove(held, seen, &p->vv, &s->around, &applied);
+        change_end(s, &change, now);
+        if (s->blocked != NULL && now != NULL)
+            blocked_changed(s, hash, cell_name(now), now);
     }
     buf_deinit(&items);
 }
@@ -185,6 +193,8 @@ static void take_op(struct shard *s, struct part *p, const struct op *op, uint64
     change_end(s, &change, now);
     if (s->watches != NULL && applied.changed && !part_is_hidden(s, p))
         watches_changed(s, hash, op->key);
+    if (s->blocked != NULL)
+        blocked_changed(s, hash, op->key, now);
 }
 
 static void fetch_keys(const struct part *p, const uint64_t *hashes, size_t n)
@@ -267,5 +277,7 @@ enum take shard_take(struct shard *s, const struct frame *f, struct moment now)
         s->hashes = NULL;
         s->ops_cap = 0;
     }
+    if (s->woken)
+        blocked_serve(s, now);
     return TAKE_DONE;
 }

@@ -93,6 +93,7 @@ struct garbage {
 };
 
 struct watches;
+struct blocked;
 
 #define UNREACHABLE_US UINT64_C(30000000)
 #define FRAME_OPS_MAX (256u << 10)
@@ -113,10 +114,12 @@ struct shard {
     bool closing_atomic; /* the frames being closed are a transaction's */
     bool reachable_changed;
     bool open_big; /* an open frame has passed FRAME_OPS_MAX */
+    bool woken;    /* a key that a command waits for has changed */
     size_t memory_max;
     uint64_t memory_asked; /* calls since `full` was computed */
     struct expiry expiry;
     struct watches *watches; /* NULL: nobody watches */
+    struct blocked *blocked; /* NULL: no command waits */
     struct transfer *transfers;
     struct garbage *garbage;
     size_t garbage_keys; /* waiting to be freed */
@@ -137,6 +140,7 @@ struct shard {
     struct shard_stats stats;
     struct conflicts conflicts;
     void (*touched)(void *arg, uint64_t session);
+    void (*unblocked)(void *arg, uint64_t session, struct bytes reply);
     void (*event)(void *arg, uint32_t class, const char *name, struct bytes key);
     uint64_t (*publish)(void *arg, struct bytes channel, struct bytes text, bool sharded);
     uint32_t events; /* classes that `event` wants */
@@ -224,6 +228,14 @@ unsigned transfers_move(struct shard *s, const struct part *p, struct garbage *g
 void watches_free(struct watches *w);
 void watches_changed(struct shard *s, uint64_t hash, struct bytes name); /* after the change */
 void watches_cleared(struct shard *s, const struct part *p);
+
+void blocked_free(struct blocked *b);
+/* After the change; `now`: the key's cell. */
+void blocked_changed(struct shard *s, uint64_t hash, struct bytes name, const struct cell *now);
+void blocked_cleared(struct shard *s, const struct part *p);
+/* Runs the commands that wait for what has changed (`woken`); never within a transaction. */
+void blocked_serve(struct shard *s, struct moment now);
+void blocked_end_all(struct shard *s, const char *error);
 
 /* A surroundings.discard; `arg` is the shard. */
 void garbage_cell(void *arg, struct cell *cell);

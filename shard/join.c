@@ -65,6 +65,8 @@ static void join_key(struct joining *j, struct cell *held, struct cell *theirs)
     change_end(s, &change, now);
     if (s->watches != NULL && applied.changed && !part_is_hidden(s, j->part))
         watches_changed(s, hash, name);
+    if (s->blocked != NULL)
+        blocked_changed(s, hash, name, now);
 }
 
 static void collect(void *item, void *arg)
@@ -139,5 +141,7 @@ bool shard_join(struct shard *s, uint32_t partition, struct bytes state,
     if (part_is_hidden(s, p))
         catalog_joined(s, entries);
     s->stats.joins++;
+    if (s->woken)
+        blocked_serve(s, now);
     return true;
 }

@@ -32,6 +32,7 @@ struct shard *shard_new(const struct shard_opts *o)
     s->hash_key = o->hash_key;
     s->memory_max = o->memory_max;
     s->touched = o->touched;
+    s->unblocked = o->unblocked;
     s->event = o->event;
     s->publish = o->publish;
     s->arg = o->arg;
@@ -81,6 +82,7 @@ void shard_free(struct shard *s)
     }
     garbage_free(s);
     watches_free(s->watches);
+    blocked_free(s->blocked);
     expiry_deinit(&s->expiry);
     position_runs_free(s->runs);
     log_free(s->log);
@@ -121,6 +123,15 @@ const char *shard_write_refusal(const struct shard *s)
            "another region";
 }
 
+/* What is due after a command, and seldom is. */
+static void finish(struct shard *s, struct moment now)
+{
+    if (s->woken)
+        blocked_serve(s, now);
+    if (s->open_big)
+        frame_close_big(s, now.wall_ms);
+}
+
 void shard_execute(struct shard *s, struct call *c)
 {
     uint32_t flags = c->command->flags;
@@ -139,8 +150,8 @@ void shard_execute(struct shard *s, struct call *c)
         s->stats.writes++;
     }
     c->command->run(c);
-    if (s->open_big && !s->atomic)
-        frame_close_big(s, c->now.wall_ms);
+    if ((s->open_big | s->woken) && !s->atomic)
+        finish(s, c->now);
 }
 
 void shard_set_events(struct shard *s, uint32_t classes)
@@ -215,9 +226,26 @@ void shard_set_actor(struct shard *s, uint32_t actor)
     set_actor(s, actor);
 }
 
-void shard_set_stale(struct shard *s, bool stale) { s->stale = stale; }
+#define UNBLOCKED_STALE                                                                            \
+    "UNBLOCKED this region lost its memory and is catching up with its peers; retry, or wait in "  \
+    "another region"
+#define UNBLOCKED_LEAVING                                                                          \
+    "UNBLOCKED this region is being removed from the geo-distributed database; wait in another "   \
+    "region"
 
-void shard_set_leaving(struct shard *s, bool leaving) { s->leaving = leaving; }
+void shard_set_stale(struct shard *s, bool stale)
+{
+    s->stale = stale;
+    if (stale)
+        blocked_end_all(s, UNBLOCKED_STALE);
+}
+
+void shard_set_leaving(struct shard *s, bool leaving)
+{
+    s->leaving = leaving;
+    if (leaving)
+        blocked_end_all(s, UNBLOCKED_LEAVING);
+}
 
 bool shard_is_stale(const struct shard *s) { return s->stale; }
 
@@ -230,8 +258,8 @@ bool shard_tick(struct shard *s, struct moment now)
     bool more = expiry_tick(s, now);
     more |= compact_tick(s, COMPACT_BUDGET);
     more |= garbage_tick(s, GARBAGE_BUDGET);
-    if (s->open_big && !s->atomic)
-        frame_close_big(s, now.wall_ms);
+    if ((s->open_big | s->woken) && !s->atomic)
+        finish(s, now);
     return more;
 }
 

@@ -29,6 +29,9 @@ struct shard_opts {
     size_t memory_max;    /* 0: none. Beyond it CMD_DENYOOM commands answer -OOM */
     void (*touched)(void *arg,
                     uint64_t session); /* a key that session WATCHes was changed; may be NULL */
+    /* The session's waiting command has come to its end, with that reply (borrowed). Called within
+     * other calls: it must not call the shard. May be NULL. */
+    void (*unblocked)(void *arg, uint64_t session, struct bytes reply);
     /* Something happened to a key, of a class that shard_set_events asked for; may be NULL. */
     void (*event)(void *arg, uint32_t class, const char *name, struct bytes key);
     /* A message for all who listen to the channel (`sharded`: a shard channel): how many heard it
@@ -51,6 +54,14 @@ static inline uint32_t slot_partition(unsigned slot, uint32_t partitions)
 
 /* ------------------------------------------------------------ commands */
 
+/* How a call may wait for its keys (shard/blocked.h). */
+struct block {
+    struct bytes
+        ready; /* the shard's: runs the command again because of this key; p NULL: the first time */
+    int64_t timeout_ms; /* answer: how long it wants to wait; 0: for ever */
+    bool waits;         /* answer: nothing was replied, the shard keeps the command */
+};
+
 /* One command being executed. The proxy fills it; argv borrows the client's bytes. */
 struct call {
     struct shard *shard;
@@ -64,6 +75,7 @@ struct call {
     bool hashed;      /* key_slot, key_hash of argv[first_key] are already known */
     uint32_t key_slot;
     uint64_t key_hash;
+    struct block *block; /* kept during the call; NULL: it may not wait */
 };
 
 /* Runs it: checks OOM and staleness, then the command's function. Keys must all belong here. */
@@ -87,6 +99,16 @@ void shard_watch(struct shard *s, uint64_t session, struct bytes key, struct mom
 /* True when a key watched by the session changed (or expired) since; forgets the session's watches.
  */
 bool shard_unwatch(struct shard *s, uint64_t session, struct moment now);
+
+enum unblock {
+    UNBLOCK_TIMEOUT, /* nil */
+    UNBLOCK_ERROR,   /* -UNBLOCKED */
+    UNBLOCK_GONE,    /* nobody is there any more: no reply */
+};
+/* Ends the wait of a session's command, with the reply into `out`. False: none waits (it has been
+ * served). */
+bool shard_unblock(struct shard *s, uint64_t session, enum unblock why, struct buf *out);
+size_t shard_blocked(const struct shard *s); /* commands that wait */
 
 /*
  * SCAN (AT_EACH, MERGE_SCAN): its cursor is partition:14 | upper bits of the table's cursor:39,

@@ -170,6 +170,7 @@ static void members_create(struct database *d, struct moment now)
             .catalog_arg = d,
             .event = member_event,
             .publish = member_publish,
+            .unblocked = member_unblocked,
             .arg = m,
         });
         if (config != NULL)

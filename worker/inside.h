@@ -119,6 +119,7 @@ void link_free_all(struct worker *w, struct port *port);
 /* A shard's callbacks; `arg` is its member (publish.c). */
 void member_event(void *arg, uint32_t class, const char *name, struct bytes key);
 uint64_t member_publish(void *arg, struct bytes channel, struct bytes text, bool sharded);
+void member_unblocked(void *arg, uint64_t session, struct bytes reply);
 struct database *database_find(struct worker *w, uint32_t uid);
 /* The member that owns the partition; NULL: on another worker. */
 struct member *database_member(struct database *d, uint32_t partition);

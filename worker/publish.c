@@ -2,7 +2,7 @@
 #include "proxy/pubsub.h"
 #include "worker/inside.h"
 
-/* Between a shard and the clients of its database: messages, and events of keys. */
+/* Between a shard and the clients of its database: messages, events of keys, ends of waits. */
 
 void member_event(void *arg, uint32_t class, const char *name, struct bytes key)
 {
@@ -21,4 +21,10 @@ uint64_t member_publish(void *arg, struct bytes channel, struct bytes text, bool
         return 0;
     return pubsub_publish(d->front, d->worker->port,
                           &(struct message){.channel = channel, .text = text, .sharded = sharded});
+}
+
+void member_unblocked(void *arg, uint64_t session, struct bytes reply)
+{
+    const struct member *m = arg;
+    front_unblocked(m->database->front, m->database->worker->port, session, reply);
 }

@@ -118,6 +118,7 @@ static void tick_database(struct worker *w, struct port *port, struct database *
         if (m->syncer != NULL && syncer_deadline(m->syncer) <= now.mono_us)
             syncer_tick(m->syncer, port, now);
     }
+    blocked_expire(d->front, port, now);
     if (due)
         front_tick(d->front, port, now);
     else
@@ -155,6 +156,8 @@ static uint64_t worker_deadline(void *self)
         }
         if (d->front->held != NULL && front_ready(d->front, w->port))
             return 0;
+        uint64_t then = blocked_deadline(d->front);
+        at = then < at ? then : at;
     }
     return at;
 }
@@ -162,10 +165,12 @@ static uint64_t worker_deadline(void *self)
 /* The end of a loop turn: peers and other workers get what is new. */
 static void turn(struct worker *w, struct port *port, struct moment now)
 {
-    for (struct database *d = w->databases; d != NULL; d = d->next)
+    for (struct database *d = w->databases; d != NULL; d = d->next) {
+        blocked_wake(d->front, port, now);
         for (uint32_t i = 0; i < d->members_count; i++)
             if (d->members[i].syncer != NULL)
                 syncer_turn(d->members[i].syncer, port, now);
+    }
     courier_flush(w->courier, port);
 }
 
