@@ -14,7 +14,7 @@ MAY = {
     "crdt": {"base"},
     "shard": {"base", "crdt"},
     "syncer": {"base", "crdt", "shard/shard.h", "shard/log.h"},
-    "proxy": {"base", "crdt", "shard/shard.h", "shard/command.h", "shard/command_facts.h", "shard/reply.h", "shard/glob.h"},
+    "proxy": {"base", "crdt", "shard/shard.h", "shard/command.h", "shard/command_facts.h", "shard/reply.h", "shard/glob.h", "shard/catalog.h"},
     "worker": {"base", "crdt", "shard", "proxy", "syncer", "manager/control_wire.h"},
     "manager": {"base"},
     "api": {"base", "manager"},
