@@ -66,7 +66,7 @@ uint64_t call_publish(struct call *c, struct bytes channel, struct bytes text, b
 
 bool call_is_shared(const struct call *c) { return c->shard->geo; }
 
-bool call_owns_all(const struct call *c) { return c->shard->count == c->shard->partitions; }
+bool call_owns_all(const struct call *c) { return c->shard->shown == c->shard->partitions; }
 
 void key_event(struct call *c, enum event_class class, const char *name, struct bytes key)
 {
