@@ -668,9 +668,10 @@ void tree_iter_into(struct tree_iter *it, const struct tree *t, size_t rank, siz
 }
 
 void *tree_floor(const struct tree *t, bool (*below)(const void *item, const void *arg),
-                 const void *arg)
+                 const void *arg, size_t *rank)
 {
     const void *node = t->root;
+    *rank = 0;
     if (node == NULL)
         return NULL;
     for (unsigned h = t->height; h > 0; h--) {
@@ -678,10 +679,14 @@ void *tree_floor(const struct tree *t, bool (*below)(const void *item, const voi
         unsigned n = prefix(in->first, (unsigned)in->n, below, arg);
         if (n == 0)
             return NULL;
+        for (unsigned i = 0; i < n - 1; i++)
+            *rank += in->count[i];
         node = in->child[n - 1];
     }
     const struct leaf *leaf = node;
     unsigned n = prefix(leaf->item, (unsigned)leaf->n, below, arg);
+    for (unsigned i = 0; i + 1 < n; i++)
+        *rank += weigh(t, leaf->item[i]);
     return n > 0 ? leaf->item[n - 1] : NULL;
 }
 

@@ -78,9 +78,9 @@ void *tree_first(const struct tree *t);      /* NULL: the tree is empty */
 void *tree_last(const struct tree *t);
 /* The neighbours of an item of the tree; NULL: it is the first, or the last. */
 void tree_beside(const struct tree *t, const void *item, void **before, void **after);
-/* The last item for which below(item, arg) is true; NULL: there is none.
- * `below` as above. */
+/* The last item for which below(item, arg) is true, *rank gets the weight of all before it; NULL:
+ * there is none. `below` as above. */
 void *tree_floor(const struct tree *t, bool (*below)(const void *item, const void *arg),
-                 const void *arg);
+                 const void *arg, size_t *rank);
 
 #endif

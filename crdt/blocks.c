@@ -69,6 +69,7 @@ void blocks_seek(const struct large *l, struct bytes name, struct place *out)
 {
     struct block *b = tree_last(&l->tree);
     bool equal;
+    size_t rank;
     if (b == NULL)
         return;
     int order = bytes_cmp(name, cell_view(block_cell(b, b->count - 1u)).name);
@@ -83,7 +84,7 @@ void blocks_seek(const struct large *l, struct bytes name, struct place *out)
             out->end = order < 0 ? PLACE_FIRST : PLACE_UNKNOWN;
             out->slot = 0;
         } else {
-            b = tree_floor(&l->tree, begins_at_or_below, &name);
+            b = tree_floor(&l->tree, begins_at_or_below, &name, &rank);
             out->slot = block_seek(b, name, &equal);
             order = equal ? 0 : 1;
         }
@@ -383,6 +384,36 @@ const struct cell *blocks_prev(struct block_iter *it)
         it->slot = it->block != NULL ? it->block->count - 1u : 0;
     }
     return c;
+}
+
+struct bound {
+    bool (*below)(const void *cell, const void *arg);
+    const void *arg;
+};
+
+static bool begins_below(const void *item, const void *arg)
+{
+    const struct bound *k = arg;
+    return k->below(block_cell(item, 0), k->arg);
+}
+
+size_t blocks_partition(const struct large *l, bool (*below)(const void *cell, const void *arg),
+                        const void *arg)
+{
+    size_t rank;
+    const struct block *b =
+        tree_floor(&l->tree, begins_below, &(struct bound){.below = below, .arg = arg}, &rank);
+    if (b == NULL)
+        return 0;
+    unsigned low = 1, high = b->count;
+    while (low < high) {
+        unsigned mid = (low + high) / 2;
+        if (below(block_cell(b, mid), arg))
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return rank + low;
 }
 
 /* ------------------------------------------------------------ passing over all */

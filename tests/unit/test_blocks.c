@@ -107,6 +107,11 @@ static void expect_cell(const struct model *m, size_t rank, const struct cell *c
     cr_assert(bytes_eq(shown.text, value_of(m->names[rank], m->sizes[rank], value)));
 }
 
+static bool cell_below(const void *cell, const void *arg)
+{
+    return bytes_cmp(cell_name(cell), *(const struct bytes *)arg) < 0;
+}
+
 static void check(const struct model *m)
 {
     struct coll_iter it;
@@ -121,6 +126,11 @@ static void check(const struct model *m)
         expect_cell(m, i, coll_by_rank(m->c, i));
     if (m->c == NULL || !m->c->is_large)
         return;
+    for (size_t i = 0; i < m->n; i += 1 + m->n / 41) {
+        uint8_t name[8];
+        struct bytes at = name_of(m->names[i] + i % 2, name); /* itself, or just behind it */
+        cr_assert_eq(blocks_partition(coll_large(m->c), cell_below, &at), i + i % 2);
+    }
     struct block_iter both;
     blocks_iter(&both, coll_large(m->c), m->n - 1);
     for (rank = m->n; rank-- > 0;)
