@@ -131,6 +131,9 @@ struct cell *local_op(struct shard *s, struct part *p, uint64_t hash, struct cel
         watches_changed(s, hash, op->key);
     if (s->blocked != NULL)
         blocked_changed(s, hash, op->key, now);
+    if (!change.was_shown && s->events != 0 && value_type(now) != TYPE_NONE &&
+        !part_is_hidden(s, p))
+        events_created(s, op->key);
     s->stats.ops_own++;
     return now;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
-#include "shard/keys.h"
+#include "shard/events.h"
 #include "shard/ttl.h"
 
 /* The commands around a key's deadline: https://redis.io/docs/latest/commands/expire/ */
@@ -58,10 +58,12 @@ static void expire_generic(struct call *c, enum ttl_unit unit)
         reply_int(c->reply, 0);
         return;
     }
-    if (at_ms <= c->now.wall_ms)
+    bool past = at_ms <= c->now.wall_ms;
+    if (past)
         key_del(c, &k);
     else
         key_expire(c, &k, at_ms);
+    key_event(c, EVENT_GENERIC, past ? "del" : "expire", k.name);
     reply_int(c->reply, 1);
 }
 
@@ -103,8 +105,10 @@ static void persist(struct call *c)
     struct key k;
     key_write(c, c->argv[1], &k);
     bool had = k.cell != NULL && value_deadline(k.cell) != DEADLINE_NEVER;
-    if (had)
+    if (had) {
         key_expire(c, &k, DEADLINE_NEVER);
+        key_event(c, EVENT_GENERIC, "persist", k.name);
+    }
     reply_int(c->reply, had);
 }
 

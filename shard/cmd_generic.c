@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
-#include "shard/keys.h"
+#include "shard/events.h"
 
 /* Redis commands of the group "generic" that work on named keys:
  * https://redis.io/docs/latest/commands/?group=generic. Those on the whole keyspace are in
@@ -14,6 +14,7 @@ static void del(struct call *c)
         if (k.cell == NULL)
             continue;
         key_del(c, &k);
+        key_event(c, EVENT_GENERIC, "del", k.name);
         n++;
     }
     reply_int(c->reply, n);
@@ -52,6 +53,8 @@ static bool move_key(struct call *c, bool replace, bool *found)
         return false;
     key_copy(c, &from, &to);
     key_del(c, &from);
+    key_event(c, EVENT_GENERIC, "rename_from", from.name);
+    key_event(c, EVENT_GENERIC, "rename_to", to.name);
     return true;
 }
 
@@ -111,8 +114,10 @@ static void copy(struct call *c)
     }
     key_write(c, c->argv[2], &to);
     bool copied = to.cell == NULL || replace;
-    if (copied)
+    if (copied) {
         key_copy(c, &from, &to);
+        key_event(c, EVENT_GENERIC, "copy_to", to.name);
+    }
     reply_int(c->reply, copied);
 }
 

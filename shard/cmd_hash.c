@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "shard/args.h"
 #include "shard/collscan.h"
+#include "shard/events.h"
 #include "shard/names.h"
 #include "shard/sample.h"
 
@@ -51,6 +52,7 @@ static int64_t set_pairs(struct call *c)
         key_elem(c, &k, OP_HSET, c->argv[i], c->argv[i + 1]);
         added += k.elem_new;
     }
+    key_event(c, EVENT_HASH, "hset", k.name);
     return added;
 }
 
@@ -73,8 +75,10 @@ static void hsetnx(struct call *c)
     if (!write_hash(c, &k))
         return;
     bool present = field_of(&k, c->argv[2]) != NULL;
-    if (!present)
+    if (!present) {
         key_elem(c, &k, OP_HSET, c->argv[2], c->argv[3]);
+        key_event(c, EVENT_HASH, "hset", k.name);
+    }
     reply_int(c->reply, !present);
 }
 
@@ -169,6 +173,8 @@ static void hdel(struct call *c)
         key_elem(c, &k, OP_HDEL, c->argv[i], bytes_of(NULL, 0));
         removed++;
     }
+    if (removed > 0)
+        key_event_left(c, EVENT_HASH, "hdel", &k);
     reply_int(c->reply, removed);
 }
 
@@ -212,6 +218,7 @@ static void hincrby(struct call *c)
     }
     struct op op = {.kind = OP_HINCR, .elem = c->argv[2], .num = by};
     key_op(c, &k, &op);
+    key_event(c, EVENT_HASH, "hincrby", k.name);
     reply_int(c->reply, sum);
 }
 
@@ -258,6 +265,7 @@ static void hincrbyfloat(struct call *c)
         return;
     }
     key_elem_real(c, &k, OP_HINCRF, c->argv[2], by);
+    key_event(c, EVENT_HASH, "hincrbyfloat", k.name);
     reply_field(c->reply, field_of(&k, c->argv[2]));
 }
 

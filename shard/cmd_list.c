@@ -3,6 +3,7 @@
 
 #include "crdt/position.h"
 #include "shard/args.h"
+#include "shard/events.h"
 #include "shard/names.h"
 
 /* Redis commands of the group "list": https://redis.io/docs/latest/commands/?group=list. This file:
@@ -85,6 +86,7 @@ void list_pop(struct call *c, struct key *k, enum list_end end)
     size_t rank = end == LIST_HEAD ? 0 : coll_len(k->cell, TYPE_LIST) - 1;
     list_reply(c->reply, coll_at(k->cell, TYPE_LIST, rank));
     list_remove(c, k, rank, 1);
+    key_event_left(c, EVENT_LIST, list_pop_event(end), k);
 }
 
 void list_remove(struct call *c, struct key *k, size_t first, size_t count)
@@ -116,10 +118,12 @@ static void push(struct call *c, enum list_end end, bool must_exist)
     struct key k;
     if (!list_write(c, &k))
         return;
-    if (k.cell != NULL || !must_exist)
-        for (uint32_t i = 2; i < c->argc; i++)
-            if (!list_push(c, &k, end, c->argv[i]))
-                return;
+    bool pushed = k.cell != NULL || !must_exist;
+    for (uint32_t i = 2; pushed && i < c->argc; i++)
+        if (!list_push(c, &k, end, c->argv[i]))
+            return;
+    if (pushed)
+        key_event(c, EVENT_LIST, list_push_event(end), k.name);
     reply_int(c->reply, (int64_t)coll_len(k.cell, TYPE_LIST));
 }
 
@@ -193,6 +197,7 @@ static void lset(struct call *c)
     struct buf position = {0};
     buf_put_bytes(&position, position_at(&k, rank));
     key_elem(c, &k, OP_LINS, buf_bytes(&position), c->argv[3]);
+    key_event(c, EVENT_LIST, "lset", k.name);
     buf_deinit(&position);
     reply_ok(c->reply);
 }
@@ -206,8 +211,11 @@ static void ltrim(struct call *c)
     size_t len = coll_len(k.cell, TYPE_LIST);
     struct span keep = span_of(start, stop, len);
     size_t behind = keep.first + keep.count;
+    bool was_there = k.cell != NULL;
     list_remove(c, &k, behind, len - behind);
     list_remove(c, &k, 0, keep.first);
+    if (was_there)
+        key_event_left(c, EVENT_LIST, "ltrim", &k);
     reply_ok(c->reply);
 }
 

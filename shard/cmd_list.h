@@ -17,6 +17,14 @@ bool list_insert(struct call *c, struct key *k, size_t rank, struct bytes value)
 bool list_push(struct call *c, struct key *k, enum list_end end, struct bytes value);
 /* Removes the element at an end and replies it. The list is not empty. */
 void list_pop(struct call *c, struct key *k, enum list_end end);
+static inline const char *list_pop_event(enum list_end end)
+{
+    return end == LIST_HEAD ? "lpop" : "rpop";
+}
+static inline const char *list_push_event(enum list_end end)
+{
+    return end == LIST_HEAD ? "lpush" : "rpush";
+}
 /* Removes `count` elements from rank `first` on. */
 void list_remove(struct call *c, struct key *k, size_t first, size_t count);
 void list_reply(struct reply *r, const struct cell *elem);

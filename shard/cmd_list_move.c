@@ -3,6 +3,7 @@
 
 #include "shard/args.h"
 #include "shard/blocked.h"
+#include "shard/events.h"
 #include "shard/names.h"
 
 /* List commands that take from an end: LPOP, RPOP, LMPOP, LMOVE, RPOPLPUSH. */
@@ -20,6 +21,7 @@ static void pop_many(struct call *c, struct key *k, enum list_end end, int64_t c
     for (size_t i = 0; i < n; i++)
         list_reply(c->reply, end == LIST_HEAD ? order_next(&it) : order_prev(&it));
     list_remove(c, k, end == LIST_HEAD ? 0 : len - n, n);
+    key_event_left(c, EVENT_LIST, list_pop_event(end), k);
 }
 
 static void pop(struct call *c, enum list_end end)
@@ -118,6 +120,8 @@ bool list_move(struct call *c, enum list_end from_end, enum list_end to_end)
     if (list_push(c, target, to_end, value)) {
         reply_bulk(c->reply, value);
         key_elem(c, &from, OP_LREM, position, bytes_of(NULL, 0));
+        key_event(c, EVENT_LIST, list_push_event(to_end), to.name);
+        key_event_left(c, EVENT_LIST, list_pop_event(from_end), &from);
     }
     names_deinit(&copies);
     return true;

@@ -2,6 +2,7 @@
 #include "shard/cmd_list.h"
 
 #include "shard/args.h"
+#include "shard/events.h"
 #include "shard/names.h"
 
 /* List commands that look for elements by value: LINSERT, LREM, LPOS. */
@@ -50,8 +51,10 @@ void linsert(struct call *c)
     for (const struct cell *e; (e = walk_next(&w)) != NULL; rank++) {
         if (!shows(e, c->argv[3]))
             continue;
-        if (list_insert(c, &k, after ? rank + 1 : rank, c->argv[4]))
+        if (list_insert(c, &k, after ? rank + 1 : rank, c->argv[4])) {
+            key_event(c, EVENT_LIST, "linsert", k.name);
             reply_int(c->reply, (int64_t)coll_len(k.cell, TYPE_LIST));
+        }
         return;
     }
     reply_int(c->reply, -1);
@@ -75,9 +78,12 @@ void lrem(struct call *c)
     for (const struct cell *e; positions.n < most && (e = walk_next(&w)) != NULL;)
         if (shows(e, c->argv[3]))
             names_add(&positions, cell_name(e));
+    bool removed = positions.n > 0;
     reply_int(c->reply, (int64_t)positions.n);
     while (names_take(&positions, &position))
         key_elem(c, &k, OP_LREM, position, bytes_of(NULL, 0));
+    if (removed)
+        key_event_left(c, EVENT_LIST, "lrem", &k);
     names_deinit(&positions);
 }
 

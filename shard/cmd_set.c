@@ -3,6 +3,7 @@
 
 #include "shard/args.h"
 #include "shard/collscan.h"
+#include "shard/events.h"
 #include "shard/names.h"
 #include "shard/sample.h"
 
@@ -37,6 +38,8 @@ static void sadd(struct call *c)
         key_elem(c, &k, OP_SADD, c->argv[i], bytes_of(NULL, 0));
         added += k.elem_new;
     }
+    if (added > 0)
+        key_event(c, EVENT_SET, "sadd", k.name);
     reply_int(c->reply, added);
 }
 
@@ -52,6 +55,8 @@ static void srem(struct call *c)
         key_elem(c, &k, OP_SREM, c->argv[i], bytes_of(NULL, 0));
         removed++;
     }
+    if (removed > 0)
+        key_event_left(c, EVENT_SET, "srem", &k);
     reply_int(c->reply, removed);
 }
 
@@ -106,7 +111,10 @@ static void smove(struct call *c)
     bool found = has(&from, member);
     if (found && !bytes_eq(from.name, to.name)) {
         key_elem(c, &from, OP_SREM, member, bytes_of(NULL, 0));
+        key_event_left(c, EVENT_SET, "srem", &from);
         key_elem(c, &to, OP_SADD, member, bytes_of(NULL, 0));
+        if (to.elem_new)
+            key_event(c, EVENT_SET, "sadd", to.name);
     }
     reply_int(c->reply, found);
 }
@@ -129,6 +137,7 @@ static void spop_one(struct call *c)
         key_elem(c, &k, OP_SREM, member, bytes_of(NULL, 0));
         reply_bulk(c->reply, member);
     }
+    key_event_left(c, EVENT_SET, "spop", &k);
     names_deinit(&picked);
 }
 
@@ -153,10 +162,13 @@ static void spop(struct call *c)
     for (size_t i = 0; i < sample_count(&cells); i++)
         names_add(&picked, cell_name(sample_at(&cells, i)));
     reply_set(c->reply, picked.n);
+    bool some = picked.n > 0;
     while (names_take(&picked, &member)) {
         key_elem(c, &k, OP_SREM, member, bytes_of(NULL, 0));
         reply_bulk(c->reply, member);
     }
+    if (some)
+        key_event_left(c, EVENT_SET, "spop", &k);
     names_deinit(&picked);
     buf_deinit(&cells);
 }

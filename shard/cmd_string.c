@@ -17,6 +17,13 @@ static void reply_string(struct call *c, const struct key *k)
         reply_nil(c->reply);
 }
 
+/* Writing commands that also read: what they do not find counts as missed. */
+static void note_miss(struct call *c, const struct key *k)
+{
+    if (k->cell == NULL)
+        key_event(c, EVENT_KEY_MISS, "keymiss", k->name);
+}
+
 /* ------------------------------------------------------------ SET and its kin */
 
 struct set_options {
@@ -70,6 +77,7 @@ static void set(struct call *c)
         if (value_type(k.cell) != TYPE_HLL && !key_is(c, &k, TYPE_STRING))
             return;
         reply_string(c, &k);
+        note_miss(c, &k);
     }
     if ((o.nx && k.cell != NULL) || (o.xx && k.cell == NULL)) {
         if (!o.get)
@@ -77,8 +85,11 @@ static void set(struct call *c)
         return;
     }
     key_set(c, &k, c->argv[2], o.keep_ttl);
-    if (o.unit != TTL_NONE)
+    key_event(c, EVENT_STRING, "set", k.name);
+    if (o.unit != TTL_NONE) {
         key_expire(c, &k, at_ms);
+        key_event(c, EVENT_GENERIC, "expire", k.name);
+    }
     if (!o.get)
         reply_ok(c->reply);
 }
@@ -88,8 +99,10 @@ static void setnx(struct call *c)
     struct key k;
     key_write(c, c->argv[1], &k);
     bool absent = k.cell == NULL;
-    if (absent)
+    if (absent) {
         key_set(c, &k, c->argv[2], false);
+        key_event(c, EVENT_STRING, "set", k.name);
+    }
     reply_int(c->reply, absent);
 }
 
@@ -101,7 +114,9 @@ static void set_expiring(struct call *c, enum ttl_unit unit)
         return;
     key_write(c, c->argv[1], &k);
     key_set(c, &k, c->argv[3], false);
+    key_event(c, EVENT_STRING, "set", k.name);
     key_expire(c, &k, at_ms);
+    key_event(c, EVENT_GENERIC, "expire", k.name);
     reply_ok(c->reply);
 }
 
@@ -123,6 +138,7 @@ static void set_pairs(struct call *c)
         struct key k;
         key_write(c, c->argv[i], &k);
         key_set(c, &k, c->argv[i + 1], false);
+        key_event(c, EVENT_STRING, "set", k.name);
     }
 }
 
@@ -165,7 +181,9 @@ static void getset(struct call *c)
     if (!text_write(c, c->argv[1], &k))
         return;
     reply_string(c, &k);
+    note_miss(c, &k);
     key_set(c, &k, c->argv[2], false);
+    key_event(c, EVENT_STRING, "set", k.name);
 }
 
 static void getdel(struct call *c)
@@ -174,8 +192,11 @@ static void getdel(struct call *c)
     if (!text_write(c, c->argv[1], &k))
         return;
     reply_string(c, &k);
-    if (k.cell != NULL)
-        key_del(c, &k);
+    note_miss(c, &k);
+    if (k.cell == NULL)
+        return;
+    key_del(c, &k);
+    key_event(c, EVENT_GENERIC, "del", k.name);
 }
 
 static void getex(struct call *c)
@@ -186,18 +207,23 @@ static void getex(struct call *c)
     if (!parse_options(c, 2, true, &o) || !text_write(c, c->argv[1], &k))
         return;
     if (k.cell == NULL) {
+        note_miss(c, &k);
         reply_nil(c->reply);
         return;
     }
     if (o.unit != TTL_NONE && !ttl_deadline(c, o.time, o.unit, true, &at_ms))
         return;
     reply_string(c, &k);
-    if (o.unit != TTL_NONE && at_ms <= c->now.wall_ms)
+    if (o.unit != TTL_NONE && at_ms <= c->now.wall_ms) {
         key_del(c, &k);
-    else if (o.unit != TTL_NONE)
+        key_event(c, EVENT_GENERIC, "del", k.name);
+    } else if (o.unit != TTL_NONE) {
         key_expire(c, &k, at_ms);
-    else if (o.persist && value_deadline(k.cell) != DEADLINE_NEVER)
+        key_event(c, EVENT_GENERIC, "expire", k.name);
+    } else if (o.persist && value_deadline(k.cell) != DEADLINE_NEVER) {
         key_expire(c, &k, DEADLINE_NEVER);
+        key_event(c, EVENT_GENERIC, "persist", k.name);
+    }
 }
 
 static void mget(struct call *c)
@@ -319,6 +345,7 @@ static void add(struct call *c, int64_t by)
         return;
     }
     key_op(c, &k, &(struct op){.kind = OP_INCR, .num = by});
+    key_event(c, EVENT_STRING, "incrby", k.name);
     reply_int(c->reply, sum);
 }
 
@@ -379,6 +406,7 @@ static void incrbyfloat(struct call *c)
         return;
     }
     key_op(c, &k, &(struct op){.kind = OP_INCRF, .real = by});
+    key_event(c, EVENT_STRING, "incrbyfloat", k.name);
     reply_string(c, &k);
 }
 

@@ -2,6 +2,7 @@
 #include "shard/cmd_zset.h"
 
 #include "shard/collscan.h"
+#include "shard/events.h"
 #include "shard/names.h"
 #include "shard/sample.h"
 
@@ -147,6 +148,8 @@ static void zadd_run(struct call *c, struct zadd *z)
         if (!zadd_one(c, &k, z, score, c->argv[i + 1]))
             return;
     }
+    if (z->added + z->updated > 0)
+        key_event(c, EVENT_ZSET, z->incr ? "zincr" : "zadd", k.name);
     zadd_reply(c, &k, z);
 }
 
@@ -178,6 +181,8 @@ void zrem(struct call *c)
         key_elem(c, &k, OP_ZREM, c->argv[i], bytes_of(NULL, 0));
         removed++;
     }
+    if (removed > 0)
+        key_event_left(c, EVENT_ZSET, "zrem", &k);
     reply_int(c->reply, removed);
 }
 

@@ -2,6 +2,7 @@
 #include "shard/cmd_zset.h"
 
 #include "shard/blocked.h"
+#include "shard/events.h"
 
 /* Sorted-set commands that take from an end: ZPOPMIN, ZPOPMAX, ZMPOP. */
 
@@ -24,6 +25,7 @@ static void pop(struct call *c, struct key *k, bool max, int64_t count, bool nes
         reply_double(c->reply, cell_score(e));
     }
     zset_remove(c, k, (struct span){max ? len - n : 0, n});
+    key_event_left(c, EVENT_ZSET, max ? "zpopmax" : "zpopmin", k);
 }
 
 static void pop_one_key(struct call *c, bool max)

@@ -2,6 +2,7 @@
 #include "shard/cmd_zset.h"
 
 #include "shard/combine.h"
+#include "shard/events.h"
 #include "shard/zset_range.h"
 
 /* Sorted-set commands on ranges: ZCOUNT, ZLEXCOUNT, ZRANGE and its kin, ZRANGESTORE, ZREMRANGEBY*.
@@ -27,6 +28,8 @@ static void remove_range(struct call *c, enum zset_by by)
         return;
     struct span span = zset_range_span(&range, k.cell, false);
     zset_remove(c, &k, span);
+    if (span.count > 0)
+        key_event_left(c, EVENT_ZSET, c->command->name, &k);
     reply_int(c->reply, (int64_t)span.count);
 }
 

@@ -31,5 +31,7 @@ enum event_class {
 /* Tells whoever asked (shard_set_events) of one event; `name` is Redis' ("lpush"). Call it after
  * the change, once per key and event. Cheap when nobody asked. */
 void key_event(struct call *c, enum event_class class, const char *name, struct bytes key);
+/* After a removal of elements: where none is left, the key is gone, and "del" follows. */
+void key_event_left(struct call *c, enum event_class class, const char *name, const struct key *k);
 
 #endif

@@ -188,13 +188,18 @@ static void take_op(struct shard *s, struct part *p, const struct op *op, uint64
     }
     struct change change;
     struct applied applied;
+    struct event_before before = {0};
     change_begin(s, &change, p, hash, table_get(&p->keys, hash, op->key));
+    if (s->events != 0)
+        before = event_before(change.held);
     struct cell *now = value_apply(change.held, op, seen, &p->vv, &s->around, &applied);
     change_end(s, &change, now);
     if (s->watches != NULL && applied.changed && !part_is_hidden(s, p))
         watches_changed(s, hash, op->key);
     if (s->blocked != NULL)
         blocked_changed(s, hash, op->key, now);
+    if (s->events != 0 && applied.changed && !part_is_hidden(s, p))
+        events_of_op(s, op, &before, now, &applied);
 }
 
 static void fetch_keys(const struct part *p, const uint64_t *hashes, size_t n)

@@ -248,6 +248,28 @@ void compact_note(void *arg, struct bytes key, enum type type, struct bytes elem
 bool compact_tick(struct shard *s, size_t budget);
 bool compact_part(struct shard *s, struct part *p, size_t *budget);
 
+/* ------------------------------------------------------------ events.c */
+
+/* A key before a change; only looked at while somebody wants events. */
+struct event_before {
+    bool shown;
+    int64_t deadline;
+};
+static inline struct event_before event_before(const struct cell *held)
+{
+    bool shown = held != NULL && value_type(held) != TYPE_NONE;
+    return (struct event_before){.shown = shown,
+                                 .deadline = shown ? value_deadline(held) : DEADLINE_NEVER};
+}
+void events_created(const struct shard *s, struct bytes key);
+void events_removed(const struct shard *s, struct bytes key, bool expired);
+/* An operation of another region changed what is shown. */
+void events_of_op(const struct shard *s, const struct op *op, const struct event_before *before,
+                  const struct cell *now, const struct applied *applied);
+/* So did a joined state. */
+void events_of_join(const struct shard *s, struct bytes key, const struct event_before *before,
+                    const struct cell *now);
+
 extern const struct table_type keyspace_type;
 
 #endif

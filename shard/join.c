@@ -55,6 +55,7 @@ static void join_key(struct joining *j, struct cell *held, struct cell *theirs)
     struct bytes name = cell_name(held != NULL ? held : theirs);
     struct change change;
     struct applied applied;
+    struct event_before before = event_before(held);
     buf_clear(&s->name);
     buf_put_bytes(&s->name, name);
     name = buf_bytes(&s->name);
@@ -67,6 +68,8 @@ static void join_key(struct joining *j, struct cell *held, struct cell *theirs)
         watches_changed(s, hash, name);
     if (s->blocked != NULL)
         blocked_changed(s, hash, name, now);
+    if (s->events != 0 && applied.changed && !part_is_hidden(s, j->part))
+        events_of_join(s, name, &before, now);
 }
 
 static void collect(void *item, void *arg)

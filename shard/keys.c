@@ -29,10 +29,12 @@ void key_read(struct call *c, struct bytes name, struct key *out)
     if (out->held != NULL &&
         (value_type(out->held) == TYPE_NONE || key_expired(out->held, c->now.wall_ms)))
         out->cell = NULL;
-    if (out->cell != NULL)
+    if (out->cell != NULL) {
         c->shard->stats.hits++;
-    else
-        c->shard->stats.misses++;
+        return;
+    }
+    c->shard->stats.misses++;
+    key_event(c, EVENT_KEY_MISS, "keymiss", name);
 }
 
 void key_write(struct call *c, struct bytes name, struct key *out)
@@ -45,6 +47,7 @@ void key_write(struct call *c, struct bytes name, struct key *out)
     } else if (key_expired(out->held, c->now.wall_ms)) {
         key_del(c, out);
         c->shard->stats.expired++;
+        key_event(c, EVENT_EXPIRED, "expired", name);
     }
 }
 
@@ -73,6 +76,13 @@ void key_event(struct call *c, enum event_class class, const char *name, struct 
     const struct shard *s = c->shard;
     if (s->events & class)
         s->event(s->arg, class, name, key);
+}
+
+void key_event_left(struct call *c, enum event_class class, const char *name, const struct key *k)
+{
+    key_event(c, class, name, k->name);
+    if (value_type(k->cell) == TYPE_NONE)
+        key_event(c, EVENT_GENERIC, "del", k->name);
 }
 
 /* ------------------------------------------------------------ changing */
