@@ -70,6 +70,7 @@ static int64_t counter_at(const struct run *r, unsigned g, unsigned which)
 /* What only the dying region had may be lost with it (or may still arrive). */
 void check_crash(struct run *r, unsigned dying)
 {
+    queue_crash(r, dying);
     for (unsigned i = 0; i < r->ledger_n; i++) {
         bool safe = false;
         for (unsigned g = 1; g <= r->plan.regions && !safe; g++)
@@ -355,5 +356,6 @@ void check_end(struct run *r)
             continue;
         check_recount(r, g);
         check_settled(r, g);
+        queue_check(r, g);
     }
 }

@@ -17,12 +17,14 @@
  *  4. counters equal the acknowledged increments                                  (counters)
  *  5. contexts only grow within one life                                          (contexts)
  *  6. queues stay within their bounds                                             (queues)
- *  7. after the faults all regions converge, and nothing waits for compaction     (quiet)
+ *  7. an element of a queue is never lost, nor popped twice by one region        (queue)
+ *  8. after the faults all regions converge, and nothing waits for compaction     (quiet)
  */
 #define CLIENTS_MAX 4u
 #define LEDGER_MAX 4096u
 #define CHAIN_MAX 256u
 #define KEYS_MAX 12u
+#define QUEUE_MAX 512u
 
 enum fate { FATE_ASKED, FATE_ACKED, FATE_MAYBE }; /* MAYBE: only dead regions had it */
 
@@ -45,6 +47,15 @@ struct client {
     void (*on_reply)(struct client *c, const struct resp_reply *r);
     int64_t subject; /* ledger or chain index, or increment */
     struct chain_entry seen;
+    bool pops; /* the request under way takes from a queue */
+};
+
+enum item { ITEM_ASKED, ITEM_THERE, ITEM_POPPED, ITEM_MAYBE };
+
+struct queue {
+    uint8_t items[QUEUE_MAX]; /* enum item */
+    unsigned n;
+    unsigned open; /* pops whose outcome nobody knows */
 };
 
 struct counter {
@@ -75,6 +86,7 @@ struct run {
     struct chain_entry chain[CHAIN_MAX];
     unsigned chain_n;
     struct counter counters[DEPLOY_REGIONS_MAX + 1]; /* by region; 0: the shared one */
+    struct queue queues[DEPLOY_REGIONS_MAX + 1];     /* by region */
     uint64_t restart_us[DEPLOY_REGIONS_MAX + 1];
     int64_t shift_ms[DEPLOY_REGIONS_MAX + 1];
     uint64_t removed;                               /* regions that were members and are no more */
@@ -90,6 +102,12 @@ bool run_seed(uint64_t seed, bool verbose, struct buf *report);
 void workload_tick(struct run *r);
 bool workload_idle(const struct run *r);
 void workload_forget(struct run *r, unsigned region); /* its connections died */
+/* queue.c */
+unsigned queue_push(struct client *c); /* the element that it asks for now */
+void queue_pop(struct client *c);      /* it asks for one now */
+void queue_lost(struct client *c);     /* its connection is gone, whatever was under way */
+void queue_crash(struct run *r, unsigned dying);
+void queue_check(struct run *r, unsigned g);
 /* faults.c */
 void faults_draw(struct run *r);
 void faults_tick(struct run *r);
@@ -106,5 +124,6 @@ const struct cell *peek(const struct run *r, unsigned region, const char *key);
 #define LEDGER_KEY "{ledger}%u" /* spread over a few partitions: by index mod LEDGER_KEYS */
 #define LEDGER_KEYS 3u
 #define CHAIN_KEY "{chain}"
+#define QUEUE_KEY "{queue}%u" /* by region */
 
 #endif

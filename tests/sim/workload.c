@@ -18,6 +18,7 @@ static void client_event(struct vconn *conn, enum vconn_event what, struct buf *
     if (what == VCONN_CLOSED) {
         c->conn = NULL;
         c->waiting = false;
+        queue_lost(c);
         return;
     }
     struct resp_reply r;
@@ -142,6 +143,20 @@ static void send_count(struct client *c)
     send_line(c, "INCRBY counter%u %" PRId64, which, c->subject);
 }
 
+static void send_queue(struct client *c)
+{
+    struct run *r = c->run;
+    if (rng_below(&r->rng, 2) == 0) {
+        queue_pop(c);
+        send_line(c, "%s " QUEUE_KEY " 0.%03u", rng_below(&r->rng, 2) ? "BLPOP" : "BRPOP",
+                  c->region, 1 + (unsigned)rng_below(&r->rng, 999));
+    } else if (r->queues[c->region].n < QUEUE_MAX) {
+        unsigned i = queue_push(c);
+        send_line(c, "%s " QUEUE_KEY " %u", rng_below(&r->rng, 2) ? "LPUSH" : "RPUSH", c->region,
+                  i);
+    }
+}
+
 /* ---------------------------------------------------------------- anything goes */
 
 static const char *const free_commands[] = {
@@ -186,6 +201,11 @@ static const char *const free_commands[] = {
     "LMOVE %k %k LEFT RIGHT",
     "SUNIONSTORE %k %k %k",
     "ZUNIONSTORE %k 2 %k %k",
+    "BLPOP %k %k 0.1",
+    "BRPOP %k 0.01",
+    "BLMOVE %k %k RIGHT LEFT 0.2",
+    "BZPOPMIN %k %k 0.1",
+    "BLMPOP 0.05 1 %k LEFT COUNT 2",
     "FLUSHALL",
 };
 #define FREE_COMMANDS (sizeof free_commands / sizeof *free_commands)
@@ -261,6 +281,9 @@ static void send_something(struct client *c)
     case 2:
         send_count(c);
         break;
+    case 3:
+        send_queue(c);
+        break;
     default:
         send_free(c);
         break;
@@ -277,6 +300,7 @@ static void client_tick(struct client *c)
         vconn_close(c->conn);
         c->conn = NULL;
         c->waiting = false;
+        queue_lost(c);
     }
     if (r->calm || c->waiting || now < c->next_us || !deploy_running(r->deploy, c->region) ||
         !(deploy_members_now(r->deploy) >> c->region & 1))
@@ -315,5 +339,6 @@ void workload_forget(struct run *r, unsigned region)
             vconn_close(c->conn);
         c->conn = NULL;
         c->waiting = false;
+        queue_lost(c);
     }
 }
