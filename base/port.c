@@ -41,6 +41,7 @@ void file_req_free(struct file_req *r)
     if (r == NULL)
         return;
     mem_free(r->path);
+    mem_free(r->to);
     buf_deinit(&r->data);
     mem_free(r);
 }

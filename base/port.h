@@ -58,19 +58,50 @@ struct msg {
                                       NULL: mem_free */
 };
 
-enum file_op { FILE_READ, FILE_WRITE, FILE_REMOVE, FILE_MKDIR };
+/*
+ * Requests for one file run in any order: whoever needs one waits for the answer before it asks for
+ * the next. What is not synced may be lost when the power fails, each write on its own, in whole or
+ * in part; what is synced stays.
+ *
+ *   FILE_READ     the whole file into `data`; larger than size_max: ERR_TOO_BIG
+ *   FILE_WRITE    written beside, synced, renamed, folder synced: after a crash either the old or
+ *                 the new content is there
+ *   FILE_REMOVE   a file
+ *   FILE_MKDIR    one folder; ERR_EXISTS is no harm
+ *   FILE_APPEND   `data` at `offset`, where the file ends (0 makes the file; bytes behind it, of a
+ *                 write that failed, go first); `sync`: durable before the answer. ERR_BAD_BYTES:
+ *                 the file is shorter. After any error nothing is known of what stands from
+ * `offset` on FILE_SYNC     makes the file's bytes and its name durable. After an error nothing is
+ * known of what had not been synced, and syncing again does not tell FILE_READ_AT  up to size_max
+ * bytes from `offset` into `data`, fewer at the end FILE_CUT      the file ends at `offset`,
+ * durably FILE_RENAME   to `to`, in the same folder, replacing what is there, durably FILE_LIST the
+ * folder's files into `data`, in order of their names: a uint64_t size, then the name and a 0 byte
+ */
+enum file_op {
+    FILE_READ,
+    FILE_WRITE,
+    FILE_REMOVE,
+    FILE_MKDIR,
+    FILE_APPEND,
+    FILE_SYNC,
+    FILE_READ_AT,
+    FILE_CUT,
+    FILE_RENAME,
+    FILE_LIST,
+};
 
-/* FILE_READ: whole file into `data` (limit size_max). FILE_WRITE: written beside, synced, renamed,
- * folder synced: after a crash either the old or the new content is there. */
 struct file_req {
     enum file_op op;
     char *path;      /* owned by the request */
+    char *to;        /* owned; FILE_RENAME */
     struct buf data; /* owned by the request */
-    size_t size_max; /* FILE_READ: larger answers ERR_TOO_BIG */
-    unsigned mode;   /* FILE_WRITE: permission bits, FILE_MKDIR too */
-    enum err err;    /* answer */
-    uint32_t tag;    /* the machine's */
-    void *owner;     /* the machine's */
+    uint64_t offset;
+    size_t size_max;
+    bool sync;
+    unsigned mode; /* permission bits of what is made */
+    enum err err;  /* answer */
+    uint32_t tag;  /* the machine's */
+    void *owner;   /* the machine's */
 };
 
 struct event {

@@ -4,11 +4,15 @@
 #include "base/mem.h"
 #include "io/uverr.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define FILE_SHORT 1 /* beside the errors, which are negative */
 
 static int read_all(struct file_req *r)
 {
@@ -40,16 +44,24 @@ static int read_all(struct file_req *r)
     return rc;
 }
 
-static int write_synced(int fd, struct bytes s)
+static int write_at(int fd, struct bytes s, off_t at)
 {
     while (s.n > 0) {
-        ssize_t n = write(fd, s.p, s.n);
+        ssize_t n = pwrite(fd, s.p, s.n, at);
         if (n < 0 && errno != EINTR)
             return -errno;
-        if (n > 0)
+        if (n > 0) {
             s = bytes_of(s.p + n, s.n - (size_t)n);
+            at += n;
+        }
     }
-    return fsync(fd) == 0 ? 0 : -errno;
+    return 0;
+}
+
+static int write_synced(int fd, struct bytes s)
+{
+    int rc = write_at(fd, s, 0);
+    return rc == 0 && fsync(fd) != 0 ? -errno : rc;
 }
 
 /* A rename lasts only when its folder is synced. */
@@ -95,10 +107,139 @@ static int write_all(const struct file_req *r)
     return rc;
 }
 
+/* ------------------------------------------------------------ files that grow */
+
+static int append_to(int fd, const struct file_req *r)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return -errno;
+    if ((uint64_t)st.st_size < r->offset)
+        return FILE_SHORT;
+    if ((uint64_t)st.st_size > r->offset && ftruncate(fd, (off_t)r->offset) != 0)
+        return -errno;
+    int rc = write_at(fd, buf_bytes(&r->data), (off_t)r->offset);
+    if (rc == 0 && r->sync && fdatasync(fd) != 0)
+        rc = -errno;
+    return rc;
+}
+
+static int append(const struct file_req *r)
+{
+    int fd = open(r->path, O_WRONLY | O_CLOEXEC | (r->offset == 0 ? O_CREAT : 0), r->mode);
+    if (fd < 0)
+        return -errno;
+    int rc = append_to(fd, r);
+    if (close(fd) != 0 && rc == 0)
+        rc = -errno;
+    return rc == 0 && r->sync && r->offset == 0 ? sync_folder(r->path) : rc;
+}
+
+static int sync_file(const struct file_req *r)
+{
+    int rc = 0, fd = open(r->path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (fsync(fd) != 0)
+        rc = -errno;
+    close(fd);
+    return rc == 0 ? sync_folder(r->path) : rc;
+}
+
+static int read_at(struct file_req *r)
+{
+    int rc = 0, fd = open(r->path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    uint8_t *p = buf_reserve(&r->data, r->size_max);
+    size_t got = 0;
+    while (rc == 0 && got < r->size_max) {
+        ssize_t n = pread(fd, p + got, r->size_max - got, (off_t)(r->offset + got));
+        if (n == 0)
+            break;
+        if (n > 0)
+            got += (size_t)n;
+        else if (errno != EINTR)
+            rc = -errno;
+    }
+    buf_added(&r->data, got);
+    close(fd);
+    return rc;
+}
+
+static int cut(const struct file_req *r)
+{
+    int rc = 0, fd = open(r->path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (ftruncate(fd, (off_t)r->offset) != 0 || fsync(fd) != 0)
+        rc = -errno;
+    close(fd);
+    return rc;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void put_entry(struct buf *out, int folder, const char *name)
+{
+    struct stat st;
+    if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
+        return;
+    uint64_t size = (uint64_t)st.st_size;
+    buf_put(out, &size, sizeof size);
+    buf_put(out, name, strlen(name) + 1);
+}
+
+static int list(struct file_req *r)
+{
+    DIR *dir = opendir(r->path);
+    char **names = NULL;
+    size_t n = 0, cap = 0;
+    if (dir == NULL)
+        return -errno;
+    for (const struct dirent *e; (e = readdir(dir)) != NULL;) {
+        if (n == cap) {
+            cap = cap ? 2 * cap : 64;
+            names = mem_realloc(names, cap * sizeof *names);
+        }
+        names[n++] = mem_strdup(e->d_name);
+    }
+    if (n > 0)
+        qsort(names, n, sizeof *names, by_name);
+    for (size_t i = 0; i < n; i++) {
+        put_entry(&r->data, dirfd(dir), names[i]);
+        mem_free(names[i]);
+    }
+    mem_free(names);
+    closedir(dir);
+    return 0;
+}
+
 void file_run(struct file_req *r)
 {
     int rc = -EINVAL;
     switch (r->op) {
+    case FILE_APPEND:
+        rc = append(r);
+        break;
+    case FILE_SYNC:
+        rc = sync_file(r);
+        break;
+    case FILE_READ_AT:
+        rc = read_at(r);
+        break;
+    case FILE_CUT:
+        rc = cut(r);
+        break;
+    case FILE_RENAME:
+        rc = rename(r->path, r->to) == 0 ? sync_folder(r->to) : -errno;
+        break;
+    case FILE_LIST:
+        rc = list(r);
+        break;
     case FILE_READ:
         rc = read_all(r);
         break;
@@ -112,7 +253,7 @@ void file_run(struct file_req *r)
         rc = mkdir(r->path, r->mode) == 0 ? 0 : -errno;
         break;
     }
-    r->err = uverr(rc);
+    r->err = rc == FILE_SHORT ? ERR_BAD_BYTES : uverr(rc);
 }
 
 struct job {

@@ -171,11 +171,10 @@ static void op_post(struct port *p, uint32_t neighbour, struct msg *taken)
 static void op_file(struct port *p, struct file_req *taken)
 {
     struct node *n = node_of(p);
-    agenda_put(n->world,
-               (struct agenda){.at_us = n->world->now_us + 100 + rng_below(&n->world->rng, 2000),
-                               .kind = AG_FILE,
-                               .node = n,
-                               .file = taken});
+    agenda_put(n->world, (struct agenda){.at_us = n->world->now_us + files_travel_us(n, taken),
+                                         .kind = AG_FILE,
+                                         .node = n,
+                                         .file = taken});
 }
 
 /* Bytes travel as they are: the virtual network has no eavesdroppers. */

@@ -211,6 +211,11 @@ void world_kill(struct world *w, uint32_t host, bool silent)
 {
     world_note(w, "host %s dies", w->hosts[host].name);
     w->hosts[host].alive = false;
+    for (size_t i = 0; i < w->agenda_n; i++) {
+        struct agenda *a = &w->agenda[i];
+        if (a->kind == AG_FILE && a->node->host == host && !a->node->dead)
+            files_interrupted(a->node, a->file);
+    }
     for (size_t i = 0; i < w->nodes_n; i++) {
         struct node *n = w->nodes[i];
         if (n->host != host || n->dead)

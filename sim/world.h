@@ -43,6 +43,27 @@ struct port *world_machine(struct world *w, uint32_t host, uint32_t neighbours, 
  * (silent) nothing. */
 void world_kill(struct world *w, uint32_t host, bool silent);
 
+/*
+ * A host's disk. What has been synced stays; the rest lies in the computer's memory: it survives
+ * the process (world_kill), not the power.
+ */
+struct world_disk {
+    uint64_t bytes_max;           /* all files together: beyond it ERR_NO_SPACE; 0: no limit */
+    uint32_t fail_append_per_64k; /* how often an append fails halfway, of 65,536 */
+    uint32_t fail_sync_per_64k;   /* ... a sync, and what it should have made durable may be gone */
+    uint32_t fail_read_per_64k;
+    uint32_t latency_us; /* of a request; 0: 100 */
+    uint32_t sync_us;    /* more for a sync; 0: 1000 */
+};
+void world_disk(struct world *w, uint32_t host, struct world_disk disk);
+/* As world_kill, and the power fails: of what was not synced each write is lost, kept or torn on
+ * its own; a file whose name was not synced may be gone. */
+void world_power_loss(struct world *w, uint32_t host);
+/* Flips one bit of a file whose path ends so, past its first `from` bytes. False: there is none. */
+bool world_disk_rot(struct world *w, uint32_t host, const char *suffix, uint64_t from);
+/* What a file holds now, borrowed; false: there is none. */
+bool world_file(const struct world *w, uint32_t host, const char *path, struct bytes *out);
+
 /* One direction of the network between two hosts. Cutting holds the bytes that are under way; they
  * arrive after healing. */
 struct world_link {

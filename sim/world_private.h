@@ -67,10 +67,20 @@ struct listener {
     struct node *node;
 };
 
+/* A write that is not yet durable. */
+struct unsynced {
+    uint64_t offset;
+    size_t n;
+};
+
 struct file {
     struct file *next;
     char *path;
-    struct buf data;
+    struct buf data;   /* as processes see it */
+    struct buf synced; /* as it is on the disk */
+    struct unsynced *writes;
+    size_t writes_n, writes_cap;
+    bool named; /* its name is durable */
 };
 
 struct host {
@@ -79,6 +89,7 @@ struct host {
     int32_t ppm;
     bool alive;
     struct file *files;
+    struct world_disk disk;
 };
 
 /* A machine in its place. `port` comes first: the machine's port is the node. */
@@ -144,6 +155,10 @@ void net_fail_later(struct world *w, struct endpoint *e, uint64_t after_us, enum
 void net_pump_later(struct world *w, struct endpoint *e);
 
 void files_run(struct node *n, struct file_req *r);
+uint64_t files_travel_us(struct node *n, const struct file_req *r);
+/* The process dies while the request is under way: it has been done, or some of it, or not. */
+void files_interrupted(struct node *n, struct file_req *r);
+void files_power_loss(struct world *w, struct host *h);
 void files_free(struct host *h);
 
 #endif
