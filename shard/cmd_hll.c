@@ -183,6 +183,8 @@ static void pfmerge(struct call *c)
     key_write(c, c->argv[1], &to);
     if (!hll_of_key(c, &to, &own))
         return;
+    if (to.cell == NULL)
+        key_event(c, EVENT_KEY_MISS, "keymiss", to.name);
     all = own;
     for (uint32_t i = 2; i < c->argc; i++) {
         key_read(c, c->argv[i], &k);

@@ -64,6 +64,7 @@ bool zset_pop_first(struct call *c, const struct bytes *keys, uint32_t count, bo
         reply_bulk(c->reply, cell_name(e));
         reply_double(c->reply, cell_score(e));
         zset_remove(c, &k, (struct span){max ? last : 0, 1});
+        key_event_left(c, EVENT_ZSET, max ? "zpopmax" : "zpopmin", &k);
         return true;
     }
     return false;

@@ -212,6 +212,8 @@ void key_copy(struct call *c, const struct key *from, struct key *to)
     enum type type = value_type(from->cell);
     if (to->cell != NULL && type != TYPE_STRING) /* an assignment removes what was there itself */
         key_del(c, to);
+    else if (to->cell != NULL)
+        key_event(c, EVENT_NEW, "new", to->name);
     switch (type) {
     case TYPE_STRING:
         if (string_show(from->cell, &shown))
