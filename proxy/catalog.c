@@ -10,7 +10,7 @@
 typedef void catalog_listener(struct front *f, struct port *port, struct bytes name,
                               const struct bytes *value);
 static catalog_listener *const listeners[CATALOG_KINDS] = {
-    [CATALOG_USERS] = NULL,
+    [CATALOG_USERS] = acl_heard,
     [CATALOG_LIBRARIES] = NULL,
     [CATALOG_SCRIPTS] = NULL,
 };
@@ -117,6 +117,16 @@ static const struct front_shard *owner_of(const struct front *f)
 /* The shard with the original; NULL: on another worker. */
 static struct shard *original(const struct front *f) { return owner_of(f)->local; }
 
+uint32_t catalog_owner(const struct front *f) { return owner_of(f)->worker; }
+
+bool catalog_is_owner(const struct front *f) { return original(f) != NULL; }
+
+static void set_known(struct front *f, bool known)
+{
+    f->catalog.known = known;
+    acl_known(f);
+}
+
 static void send(struct front *f, struct port *port, uint32_t worker, enum job_kind kind,
                  uint32_t argc, const struct bytes *argv)
 {
@@ -171,7 +181,7 @@ void catalog_start(struct front *f, struct port *port)
         return;
     }
     c->complete = true;
-    c->known = !shard_is_stale(original(f));
+    set_known(f, !shard_is_stale(original(f)));
     tell_done(f, port);
 }
 
@@ -180,7 +190,7 @@ void catalog_tick(struct front *f, struct port *port)
     const struct shard *shard = original(f);
     if (shard == NULL || f->catalog.known == !shard_is_stale(shard))
         return;
-    f->catalog.known = !shard_is_stale(shard);
+    set_known(f, !shard_is_stale(shard));
     tell_done(f, port);
 }
 
@@ -294,7 +304,7 @@ void catalog_run(struct front *f, struct port *port, const struct job *job, stru
         break;
     default: /* JOB_CATALOG_DONE: clients that wait for it go on at the end of this turn */
         f->catalog.complete = true;
-        f->catalog.known = job->argv[0].p[0];
+        set_known(f, job->argv[0].p[0]);
         break;
     }
 }

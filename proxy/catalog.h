@@ -73,6 +73,10 @@ bool catalog_commit(struct catalog_job *j, const struct catalog_change *changes,
 void catalog_write(struct ask *a, const struct catalog_change *changes, size_t n,
                    struct bytes reply);
 
+/* The worker with the original, and whether that is this one. */
+uint32_t catalog_owner(const struct front *f);
+bool catalog_is_owner(const struct front *f);
+
 /* ------------------------------------------------------------ for front.c and the worker */
 
 void catalog_start(struct front *f, struct port *port); /* once the front can be found */

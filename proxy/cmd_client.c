@@ -38,7 +38,7 @@ void session_describe(struct session *s, struct port *port, struct buf *out, str
     buf_putf(out,
              "id=%llu addr=%s laddr=:%u fd=-1 name=%s age=%llu idle=%llu flags=%s db=0 sub=0 "
              "psub=0 ssub=0 multi=%d qbuf=%zu qbuf-free=0 argv-mem=0 multi-mem=%llu rbs=0 rbp=0 "
-             "obl=%zu oll=%u omem=%zu tot-mem=%zu events=r cmd=%s user=default redir=-1 resp=%u "
+             "obl=%zu oll=%u omem=%zu tot-mem=%zu events=r cmd=%s user=%.*s redir=-1 resp=%u "
              "lib-name=%s lib-ver=%s\n",
              (unsigned long long)s->id, addr, s->front->settings.port, s->name ? s->name : "",
              (unsigned long long)((now.mono_us - s->born_us) / 1000000),
@@ -48,15 +48,16 @@ void session_describe(struct session *s, struct port *port, struct buf *out, str
                           : "N",
              s->multi ? (int)s->multi->count : -1, buf_len(&s->in), (unsigned long long)queued,
              pending, s->answers, pending + s->owed, sizeof *s + s->in.cap + (size_t)queued,
-             s->last_command ? s->last_command->name : "NULL", s->resp,
-             s->lib_name ? s->lib_name : "", s->lib_version ? s->lib_version : "");
+             s->last_command ? s->last_command->name : "NULL", (int)s->user->name.n,
+             (const char *)s->user->name.p, s->resp, s->lib_name ? s->lib_name : "",
+             s->lib_version ? s->lib_version : "");
 }
 
 /* Filters of CLIENT KILL and LIST, as written by the client. */
 struct filter {
     const struct bytes *ids; /* any of them */
     uint32_t ids_count;
-    struct bytes addr;
+    struct bytes addr, user;
     int64_t age_min;
     bool others_type; /* a TYPE or USER that no client of ours has */
     bool skip_me;
@@ -95,7 +96,7 @@ static bool filter_read(struct filter *f, uint32_t argc, const struct bytes *arg
             if (!type_ok(value, &f->others_type))
                 return false;
         } else if (bytes_is_nocase(name, "user")) {
-            f->others_type |= !bytes_is(value, "default");
+            f->user = value;
         } else if (bytes_is_nocase(name, "maxage")) {
             *why = "ERR maxage should be a positive integer";
             if (!num_parse_i64(value, &f->age_min) || f->age_min <= 0)
@@ -115,7 +116,7 @@ static bool filter_read(struct filter *f, uint32_t argc, const struct bytes *arg
 static bool filter_has(const struct filter *f, struct session *s, struct port *port,
                        struct moment now)
 {
-    if (f->others_type || s->dead)
+    if (f->others_type || s->dead || (f->user.p != NULL && !bytes_eq(f->user, s->user->name)))
         return false;
     if (f->age_min > 0 && (now.mono_us - s->born_us) / 1000000 < (uint64_t)f->age_min)
         return false;

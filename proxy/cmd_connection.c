@@ -11,7 +11,7 @@ const struct session_command *session_command_find(const char *name)
 {
     const struct session_command *const tables[] = {
         cmd_connection_commands, cmd_multi_commands,   cmd_client_commands, cmd_config_commands,
-        cmd_info_commands,       cmd_command_commands, cmd_pubsub_commands};
+        cmd_info_commands,       cmd_command_commands, cmd_pubsub_commands, cmd_acl_commands};
     for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++)
         for (const struct session_command *c = tables[t]; c->name != NULL; c++)
             if (strcmp(c->name, name) == 0)
@@ -24,16 +24,25 @@ void reply_wrong_arguments(struct ask *a, const char *command)
     reply_errorf(&a->reply, "ERR wrong number of arguments for '%s' command", command);
 }
 
-void reply_unknown_subcommand(struct ask *a)
+static void upper_case(struct bytes word, char out[32])
 {
-    char upper[32] = {0};
-    for (size_t i = 0; i + 1 < sizeof upper && i < a->argv[0].n; i++) {
-        uint8_t c = a->argv[0].p[i];
-        upper[i] = (char)(c >= 'a' && c <= 'z' ? c - 32 : c);
-    }
-    reply_errorf(&a->reply, "ERR unknown subcommand '%.*s'. Try %s HELP.",
+    size_t n = word.n < 31 ? word.n : 31;
+    for (size_t i = 0; i < n; i++)
+        out[i] = (char)(word.p[i] >= 'a' && word.p[i] <= 'z' ? word.p[i] - 32 : word.p[i]);
+    out[n] = 0;
+}
+
+static void reply_try_help(struct ask *a, const char *what)
+{
+    char upper[32];
+    upper_case(a->argv[0], upper);
+    reply_errorf(&a->reply, "ERR unknown subcommand%s '%.*s'. Try %s HELP.", what,
                  (int)(a->argv[1].n < 128 ? a->argv[1].n : 128), (const char *)a->argv[1].p, upper);
 }
+
+void reply_unknown_subcommand(struct ask *a) { reply_try_help(a, ""); }
+
+void reply_wrong_form(struct ask *a) { reply_try_help(a, " or wrong number of arguments for"); }
 
 static void ping(struct ask *a)
 {
@@ -62,39 +71,20 @@ static void quit(struct ask *a)
 
 /* ------------------------------------------------------------ AUTH, HELLO */
 
-/* Takes as long for a near miss as for a far one. */
-static bool password_is(const struct front *f, struct bytes given)
-{
-    size_t n = strlen(f->settings.password);
-    unsigned differ = given.n != n;
-    for (size_t i = 0; i < given.n; i++)
-        differ |= (unsigned)(given.p[i] ^ (uint8_t)f->settings.password[i < n ? i : n]);
-    return differ == 0;
-}
-
-static bool login(struct ask *a, struct bytes user, struct bytes password)
-{
-    struct front *f = a->front;
-    if (bytes_is(user, "default") && (!front_has_password(f) || password_is(f, password))) {
-        a->session->authenticated = true;
-        return true;
-    }
-    reply_error(&a->reply, "WRONGPASS invalid username-password pair or user is disabled.");
-    return false;
-}
-
 static void auth(struct ask *a)
 {
     if (a->argc > 3) {
         reply_error(&a->reply, ERR_SYNTAX);
         return;
     }
-    if (a->argc == 2 && !front_has_password(a->front)) {
+    struct bytes user = a->argc == 3 ? a->argv[1] : bytes_str("default");
+    const struct acl_user *u = acl_find(a->front, bytes_str("default"));
+    if (a->argc == 2 && u->nopass) {
         reply_error(&a->reply, "ERR AUTH <password> called without any password configured for "
                                "the default user. Are you sure your configuration is correct?");
         return;
     }
-    if (login(a, a->argc == 3 ? a->argv[1] : bytes_str("default"), a->argv[a->argc - 1]))
+    if (acl_login(a, user, a->argv[a->argc - 1]))
         reply_ok(&a->reply);
 }
 
@@ -124,7 +114,7 @@ static bool hello_options(struct ask *a, struct bytes *name)
     for (uint32_t i = 2; i < a->argc; i++) {
         uint32_t more = a->argc - 1 - i;
         if (bytes_is_nocase(a->argv[i], "auth") && more >= 2) {
-            if (!login(a, a->argv[i + 1], a->argv[i + 2]))
+            if (!acl_login(a, a->argv[i + 1], a->argv[i + 2]))
                 return false;
             i += 2;
         } else if (bytes_is_nocase(a->argv[i], "setname") && more >= 1) {
@@ -178,7 +168,7 @@ static void reset(struct ask *a)
     multi_unwatch(s, a->port, a->now);
     topic_leave_all(a->front, a->port, s);
     client_set_text(&s->name, bytes_of(NULL, 0));
-    s->authenticated = !front_has_password(a->front);
+    acl_begin(s);
     s->resp = 2;
     s->reply_mode = REPLY_ON;
     s->no_evict = s->no_touch = false;

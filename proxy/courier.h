@@ -34,6 +34,7 @@ enum job_kind {
     JOB_CATALOG_HEARD, /* argv: a kind, a name and (unless it was removed) its value; no reply */
     JOB_CATALOG_JOIN,  /* argv[0]: the asking worker's index; no reply */
     JOB_CATALOG_DONE,  /* argv[0]: whether it is known to be all; no reply */
+    JOB_ACL_NOTED,     /* argv[0]: what acl_log_put wrote; no reply */
     JOB_PAUSE,         /* argv: wall clock ms until which clients wait, "all" or "write" */
     JOB_LISTEN,        /* topic.c: how many sessions listen to a topic there; no reply */
     JOB_TOPICS,        /* argv[0]: the asking worker, which wants to hear of all topics; no reply */

@@ -53,6 +53,7 @@ void front_configure(struct front *f, const struct front_settings *s)
         f->settings.bulk_max = BULK_MAX;
     f->limits = (struct resp_limits){
         .bulk_max = f->settings.bulk_max, .args_max = ARGS_MAX, .query_max = QUERY_MAX};
+    acl_configure(f);
     for (uint32_t i = 0; i < f->shards_count; i++)
         if (f->shards[i].local != NULL)
             shard_set_events(f->shards[i].local, f->settings.events);
@@ -62,6 +63,7 @@ void front_free(struct front *f, struct port *port)
 {
     while (f->first != NULL)
         session_close(f->first, port, true, f->born);
+    acl_deinit(f);
     catalog_deinit(f);
     blocked_deinit(&f->blocked);
     resp_args_deinit(&f->args);
@@ -146,6 +148,7 @@ void front_tick(struct front *f, struct port *port, struct moment now)
 {
     free_dead(f, port, now);
     catalog_tick(f, port);
+    acl_tell(f, port);
     push_tick(f, port, now);
     if (f->told != f->sessions)
         tell_count(f, port);
@@ -283,6 +286,9 @@ void front_run(struct front *f, struct port *port, struct job *job, struct buf *
         break;
     case JOB_COUNT:
         hear_count(f, job->argv[0]);
+        break;
+    case JOB_ACL_NOTED:
+        acl_noted(f, job->argv[0]);
         break;
     case JOB_CATALOG:
     case JOB_CATALOG_HEARD:

@@ -3,6 +3,7 @@
 #define MERIDIAN_PROXY_FRONT_H
 
 #include "base/resp.h"
+#include "proxy/acl.h"
 #include "proxy/blocked.h"
 #include "proxy/courier.h"
 #include "proxy/figures.h"
@@ -28,9 +29,11 @@ struct front_settings {
     uint64_t push_max;    /* client-output-buffer-limit pubsub, at once; 0: none ... */
     uint64_t push_soft;   /* ... and for so long; 0: none */
     uint32_t push_soft_s;
-    uint32_t events;    /* notify-keyspace-events: enum event_class */
-    bool across;        /* PUBLISH reaches the other regions */
-    char password[256]; /* "" none */
+    uint32_t events;      /* notify-keyspace-events: enum event_class */
+    uint32_t acl_log_max; /* acllog-max-len */
+    bool acl_channels;    /* acl-pubsub-default: new users hear all channels */
+    bool across;          /* PUBLISH reaches the other regions */
+    char password[256];   /* "" none */
     uint16_t port;
 };
 
@@ -85,6 +88,7 @@ struct front {
     struct moment born;
 
     struct catalog catalog; /* copy */
+    struct acl acl;         /* its users */
 
     struct session *first; /* all sessions of this worker, newest first */
     uint32_t sessions;

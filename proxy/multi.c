@@ -206,7 +206,8 @@ void multi_run(struct front *f, struct shard *shard, uint64_t session, struct by
     mem_free(args.at);
 }
 
-/* Answers the session's own commands of the queue: they become finished replies. */
+/* Answers the session's own commands of the queue, and those that its user may no longer run: they
+ * become finished replies. */
 static void answer_own(struct ask *a, const struct buf *queue, struct buf *out)
 {
     struct resp_args args = {0};
@@ -216,14 +217,16 @@ static void answer_own(struct ask *a, const struct buf *queue, struct buf *out)
         struct ask one = *a;
         one.command = next_entry(&left, &args, &one.argc);
         one.argv = args.at;
-        if (one.command->where != AT_SESSION) {
-            put_entry(out, one.command, one.argc, args.at);
-            continue;
-        }
         buf_clear(&text);
         one.in_exec = true;
         one.reply = (struct reply){.out = &text, .resp = a->session->resp};
-        session_command_find(one.command->name)->run(&one);
+        bool may = acl_may_exec(&one);
+        if (may && one.command->where != AT_SESSION) {
+            put_entry(out, one.command, one.argc, args.at);
+            continue;
+        }
+        if (may)
+            session_command_find(one.command->name)->run(&one);
         struct bytes reply = buf_bytes(&text);
         put_entry(out, NULL, 1, &reply);
     }

@@ -31,7 +31,7 @@ struct session *session_new(struct front *f, conn_id conn, struct moment now)
     s->born_us = s->active_us = now.mono_us;
     s->resp = 2;
     s->watching = -1;
-    s->authenticated = !front_has_password(f);
+    acl_begin(s);
     s->next = f->first;
     if (f->first != NULL)
         f->first->prev = s;
@@ -194,6 +194,7 @@ static bool is_confined(const struct session *s, const struct command *command)
 static bool may_run(struct ask *a)
 {
     struct session *s = a->session;
+    bool may = false;
     if (a->command == NULL &&
         (bytes_is_nocase(a->argv[0], "post") || bytes_is_nocase(a->argv[0], "host:"))) {
         /* A browser tricked into talking to us (cross-protocol scripting): hang up, as Redis does.
@@ -216,9 +217,10 @@ static bool may_run(struct ask *a)
                      "/ RESET are allowed in this context",
                      a->command->name);
     else
-        return true;
-    multi_dirty(s);
-    return false;
+        may = acl_may_run(a);
+    if (!may)
+        multi_dirty(s);
+    return may;
 }
 
 void session_dispatch(struct ask *a)
@@ -294,7 +296,7 @@ static void run_quickly(struct session *s, const struct request *q, struct reply
 
 static bool is_plain(const struct session *s)
 {
-    return s->authenticated && s->multi == NULL && s->reply_mode == REPLY_ON && !s->special;
+    return s->unrestricted && s->multi == NULL && s->reply_mode == REPLY_ON && !s->special;
 }
 
 /* Elements of collections lie one pointer further than keys: the collections, the elements'

@@ -35,6 +35,7 @@ struct session {
     uint64_t born_us, active_us;
     struct buf in; /* input that waits: an unfinished command, or held back */
     struct partial *partial;
+    const struct acl_user *user; /* of front->acl */
     struct answer *head, *tail;
     uint32_t answers;
     uint32_t awaited; /* of them that must come before another command runs */
@@ -42,11 +43,12 @@ struct session {
     uint8_t resp;
     uint8_t reply_mode;
     bool authenticated;
-    bool closing; /* close when what is owed has been written; reads nothing more */
-    bool dead;    /* CLIENT KILL by another: the connection is closed, freed at the next tick */
-    bool held;    /* reading is paused */
-    bool parked;  /* by CLIENT PAUSE */
-    bool spoken;  /* has sent something: a link's magic can only come first */
+    bool unrestricted; /* logged in as a user that may do everything: nothing need be checked */
+    bool closing;      /* close when what is owed has been written; reads nothing more */
+    bool dead;   /* CLIENT KILL by another: the connection is closed, freed at the next tick */
+    bool held;   /* reading is paused */
+    bool parked; /* by CLIENT PAUSE */
+    bool spoken; /* has sent something: a link's magic can only come first */
     bool no_evict, no_touch;
     bool special;                    /* listens to something: runs commands the slow way */
     int32_t watching;                /* index of the shard on which keys are WATCHed, -1 none */
@@ -121,12 +123,13 @@ enum {
 };
 const struct session_command *session_command_find(const char *name);
 extern const struct session_command cmd_connection_commands[], cmd_client_commands[],
-    cmd_command_commands[], cmd_config_commands[], cmd_info_commands[], cmd_multi_commands[],
-    cmd_pubsub_commands[];
+    cmd_acl_commands[], cmd_command_commands[], cmd_config_commands[], cmd_info_commands[],
+    cmd_multi_commands[], cmd_pubsub_commands[];
 
 /* Texts several of them need. */
 void reply_wrong_arguments(struct ask *a, const char *command);
 void reply_unknown_subcommand(struct ask *a);
+void reply_wrong_form(struct ask *a); /* a subcommand with arguments that it does not take */
 #define CLIENT_NAME_BAD "ERR Client names cannot contain spaces, newlines or special characters."
 bool client_name_ok(struct bytes name);
 /* Replaces an owned text; empty: none. */

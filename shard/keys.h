@@ -63,7 +63,7 @@ bool arg_double(struct call *c, struct bytes arg, double *out);
 /* The tables that command.c joins; each ends with a row whose name is NULL. */
 extern const struct command cmd_bits_table[];
 extern const struct command cmd_blocking_table[];
-extern const struct command cmd_client_table[];
+extern const struct command cmd_client_table[], cmd_acl_table[];
 extern const struct command cmd_expire_table[];
 extern const struct command cmd_generic_table[];
 extern const struct command cmd_geo_table[];

@@ -97,8 +97,10 @@ static struct syncer_config *syncer_config_new(const struct worker *w, const str
 
 static struct front_settings settings_of(const struct plane_db *db)
 {
-    struct front_settings s = {
-        .clients_max = db->clients_max, .memory_max = db->memory_max, .port = db->port};
+    struct front_settings s = {.clients_max = db->clients_max,
+                               .memory_max = db->memory_max,
+                               .acl_log_max = ACL_LOG_MAX,
+                               .port = db->port};
     snprintf(s.password, sizeof s.password, "%s", db->password);
     return s;
 }
