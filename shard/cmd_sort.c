@@ -5,6 +5,7 @@
 #include "shard/cmd_list.h"
 #include "shard/events.h"
 #include "shard/names.h"
+#include "shard/text.h"
 
 #include <errno.h>
 #include <math.h>
@@ -98,11 +99,11 @@ static bool parse(struct call *c, struct sort *s)
 /* ------------------------------------------------------------ values */
 
 /* The text for as long as the command runs: a number that adds up from several parts is nowhere but
- * in `shown`, everything else stays where it is in its cell. */
-static struct bytes keep(struct sort *s, const struct shown *shown)
+ * in `shown`, and so what is `made`; everything else stays where it is in its cell. */
+static struct bytes keep(struct sort *s, const struct shown *shown, bool made)
 {
     const uint8_t *room = (const uint8_t *)shown->room;
-    if (shown->text.p < room || shown->text.p >= room + sizeof shown->room)
+    if (!made && (shown->text.p < room || shown->text.p >= room + sizeof shown->room))
         return shown->text;
     void *copy = mem_dup(shown->text.p, shown->text.n);
     buf_put(&s->copies, &copy, sizeof copy);
@@ -137,6 +138,7 @@ static bool follow(struct call *c, struct sort *s, struct bytes pattern, struct 
     struct bytes field;
     struct shown shown;
     struct key k;
+    bool made = false;
     *out = elem;
     if (bytes_is(pattern, "#"))
         return true;
@@ -149,10 +151,13 @@ static bool follow(struct call *c, struct sort *s, struct bytes pattern, struct 
         if (e == NULL)
             return false;
         cell_show(e, &shown);
-    } else if (!string_show(k.cell, &shown)) {
-        return false;
+    } else {
+        enum type type = value_type(k.cell);
+        made = type == TYPE_HLL; /* as the string that Redis would hold */
+        if ((!made && type != TYPE_STRING) || !text_show(c, &k, &shown))
+            return false;
     }
-    *out = keep(s, &shown);
+    *out = keep(s, &shown, made);
     return true;
 }
 
@@ -239,7 +244,7 @@ static void load_one(struct sort *s, const struct cell *e, enum type type, struc
         return;
     }
     cell_show(e, &shown);
-    out->text = keep(s, &shown);
+    out->text = keep(s, &shown, false);
 }
 
 /* Elements in the key's own order (backwards for DESC): all, or `want` from rank `first` on. */

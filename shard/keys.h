@@ -66,7 +66,7 @@ extern const struct command cmd_blocking_table[];
 extern const struct command cmd_client_table[], cmd_acl_table[];
 extern const struct command cmd_expire_table[];
 extern const struct command cmd_generic_table[];
-extern const struct command cmd_geo_table[];
+extern const struct command cmd_dump_table[], cmd_geo_table[];
 extern const struct command cmd_hash_table[];
 extern const struct command cmd_hll_table[];
 extern const struct command cmd_inspect_table[];

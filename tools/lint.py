@@ -12,7 +12,8 @@ ABOVE_ALL = {"cli", "tests"}
 MAY = {
     "base": set(),
     "crdt": {"base"},
-    "shard": {"base", "crdt"},
+    "rdb": {"base"},
+    "shard": {"base", "crdt", "rdb"},
     "syncer": {"base", "crdt", "shard/shard.h", "shard/log.h"},
     "proxy": {"base", "crdt", "shard/shard.h", "shard/command.h", "shard/command_facts.h", "shard/reply.h", "shard/glob.h", "shard/catalog.h"},
     "worker": {"base", "crdt", "shard", "proxy", "syncer", "manager/control_wire.h"},
@@ -21,7 +22,7 @@ MAY = {
     "io": {"base"},
     "sim": {"base", "crdt", "shard/shard.h", "syncer/syncer.h", "worker", "manager/control_wire.h"},
 }
-PURE = ["base", "crdt", "shard", "syncer", "proxy", "worker", "manager", "api", "sim"]
+PURE = ["base", "crdt", "rdb", "shard", "syncer", "proxy", "worker", "manager", "api", "sim"]
 # The allocator's door counts what is held; OpenSSL-free exceptions stand here with their reason.
 MAY_HAVE_GLOBALS = {"base/mem.o"}
 FORBIDDEN = re.compile(
