@@ -277,7 +277,12 @@ static void end_intset(struct rdb_writer *w)
     struct bytes all = buf_bytes(&w->numbers);
     size_t n = all.n / sizeof(int64_t);
     qsort(w->numbers.p, n, sizeof(int64_t), number_cmp);
-    int64_t least = (int64_t)load_u64(all.p), most = (int64_t)load_u64(all.p + all.n - 8);
+    size_t kept = 1; /* what was read from elsewhere may hold one twice */
+    for (size_t i = 1; i < n; i++)
+        if (load_u64(all.p + 8 * i) != load_u64(all.p + 8 * (kept - 1)))
+            store_u64(w->numbers.p + 8 * kept++, load_u64(all.p + 8 * i));
+    n = kept;
+    int64_t least = (int64_t)load_u64(all.p), most = (int64_t)load_u64(all.p + 8 * (n - 1));
     unsigned width = least >= INT16_MIN && most <= INT16_MAX   ? 2
                      : least >= INT32_MIN && most <= INT32_MAX ? 4
                                                                : 8;

@@ -227,7 +227,7 @@ void rdb_stream_item(struct rdb_writer *w, const struct rdb_item *item)
     case RDB_ITEM_ELEMENT:
     case RDB_ITEM_MEMBER:
     case RDB_ITEM_FIELD:
-        assert(!"an item of a stream");
+        assert(false); /* none of a stream's */
         break;
     }
 }

@@ -167,6 +167,8 @@ static bool payload_arg(struct call *c, struct restore *r)
     r->value = rdb_in(bytes_of(body.p + 1, body.n - 1));
     struct rdb_in in = r->value;
     enum rdb_result fault = rdb_read(&in, r->code, &r->type, NULL, NULL);
+    if (fault == RDB_OK && r->type == RDB_STREAM)
+        fault = RDB_UNKNOWN;
     if (fault != RDB_OK)
         reply_error(c->reply, fault_text(fault));
     return fault == RDB_OK;

@@ -93,7 +93,7 @@ unsigned command_number(const struct command *cmd)
         if (offset < tables[i].n * sizeof *cmd)
             return numbers[tables[i].from + offset / sizeof *cmd];
     }
-    assert(!"a row that stands in no table");
+    assert(false); /* a row that stands in no table */
     return 0;
 }
 
