@@ -92,6 +92,7 @@ void bdb_describe(const struct manager *m, const struct bdb *b, struct plane_db 
         .memory_max = b->config.memory_size,
         .backlog_bytes = b->config.crdt_repl_backlog_size,
         .clients_max = b->config.max_connections,
+        .messages_stay = !b->config.publish_across_regions,
         .version = 1,
     };
     snprintf(out->name, sizeof out->name, "%s", b->name);
@@ -208,7 +209,8 @@ void bdb_create(struct manager *m, const struct bdb_spec *spec, struct done done
     struct db_config all = {.set = UINT64_MAX,
                             .shards_count = 1,
                             .tls_mode = "disabled",
-                            .max_connections = CLIENTS_MAX};
+                            .max_connections = CLIENTS_MAX,
+                            .publish_across_regions = true};
     db_config_merge(&all, &spec->config);
     struct change *c = change_new(m, b->uid, done);
     c->any_port = all.port == 0;

@@ -33,6 +33,7 @@ struct db_config {
     char authentication_redis_pass[200];
     uint64_t max_connections;
     uint64_t crdt_repl_backlog_size; /* 0: auto */
+    bool publish_across_regions;     /* PUBLISH reaches the other regions' subscribers */
     char tls_mode[16];               /* "enabled" or "disabled": TLS for clients */
 };
 extern const struct field db_config_fields[];

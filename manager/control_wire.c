@@ -164,7 +164,7 @@ static void walk_region(struct walk *w, struct plane_region *r)
 
 static void walk_db(struct walk *w, struct plane_db *db)
 {
-    walk_array(w, 26);
+    walk_array(w, 27);
     walk_u32(w, &db->uid);
     walk_text(w, db->name, sizeof db->name);
     walk_text(w, db->guid, sizeof db->guid);
@@ -190,6 +190,7 @@ static void walk_db(struct walk *w, struct plane_db *db)
     walk_u64(w, &db->backlog_bytes);
     walk_u64(w, &db->clients_max);
     walk_i64(w, &db->clock_drift_max_ms);
+    walk_bool(w, &db->messages_stay);
     walk_count(w, &db->regions_count, PLANE_REGIONS_MAX);
     for (uint32_t i = 0; i < db->regions_count; i++)
         walk_region(w, &db->regions[i]);

@@ -51,6 +51,7 @@ struct plane_db {
     uint32_t compression;
     uint64_t memory_max, backlog_bytes, clients_max;
     int64_t clock_drift_max_ms;
+    bool messages_stay; /* PUBLISH reaches this region's subscribers only */
     uint32_t regions_count;
     struct plane_region regions[PLANE_REGIONS_MAX];
 };

@@ -27,6 +27,7 @@ const struct field db_config_fields[] = {
     FIELD(db_config, max_connections, FIELD_U64, 0, 1000000),
     FIELD(db_config, crdt_repl_backlog_size, FIELD_SIZE, 0, MEMORY_MAX),
     FIELD_TEXT(db_config, tls_mode, 0),
+    FIELD(db_config, publish_across_regions, FIELD_BOOL, 0, 0),
     FIELD_ONLY("type", "\"redis\""),
     FIELD_ONLY("replication", "false"),
     FIELD_ONLY("data_persistence", "\"disabled\""),
@@ -48,7 +49,7 @@ const struct field db_config_fields[] = {
 };
 
 /* The members that hold something: entries before the first FIELD_ONLY. */
-#define CONFIG_STORED 0x7fu
+#define CONFIG_STORED 0xffu
 
 bool db_config_read(const json_t *object, struct db_config *out, const char *what,
                     struct refusal *why)
@@ -84,6 +85,7 @@ void db_config_merge(struct db_config *base, const struct db_config *over)
     MERGE(authentication_redis_pass);
     MERGE(max_connections);
     MERGE(crdt_repl_backlog_size);
+    MERGE(publish_across_regions);
     MERGE(tls_mode);
     base->set |= over->set;
 }
@@ -316,7 +318,8 @@ static bool bdbs_load(struct cluster *c, const json_t *list, struct refusal *why
     if (!json_is_array(list) || json_array_size(list) > CLUSTER_BDBS_MAX)
         return refuse(why, 400, "invalid_state", "bdbs: up to %u are expected", CLUSTER_BDBS_MAX);
     for (size_t i = 0; i < json_array_size(list); i++) {
-        struct bdb_row row = {0};
+        /* What files of earlier releases do not say. */
+        struct bdb_row row = {.b.config.publish_across_regions = true};
         if (!fields_read(json_array_get(list, i), bdb_fields, &row, NULL, "bdbs", why) ||
             !db_config_read(row.config, &row.b.config, "bdbs.config", why))
             return false;

@@ -44,6 +44,9 @@ void figures_link_add(struct figures_link *sum, const struct figures_link *one)
     sum->transfers_in += one->transfers_in;
     sum->transfers_out += one->transfers_out;
     sum->relays += one->relays;
+    sum->messages_in += one->messages_in;
+    sum->messages_out += one->messages_out;
+    sum->messages_dropped += one->messages_dropped;
     if (one->lag_ms > sum->lag_ms)
         sum->lag_ms = one->lag_ms;
     if (one->behind_ms > sum->behind_ms)

@@ -14,7 +14,7 @@ struct figures_link {
     uint32_t rank;     /* how bad that is: greater is worse */
     bool feeding;
     uint64_t bytes_in, bytes_out, ops_in, ops_out, lag_ops, reconnects, transfers_in, transfers_out,
-        relays;
+        relays, messages_in, messages_out, messages_dropped;
     int64_t lag_ms, behind_ms;
 };
 

@@ -301,18 +301,11 @@ void front_run(struct front *f, struct port *port, struct job *job, struct buf *
         reply_ok(&r);
         break;
     case JOB_LISTEN:
-        topic_heard(f, job->argv);
-        break;
     case JOB_TOPICS:
-        topics_tell(f, port, job->argv);
-        break;
     case JOB_SETTLED:
-        break;
     case JOB_MESSAGE:
-        pubsub_arrived(f, port, job->argv);
-        break;
     case JOB_ACROSS:
-        pubsub_across(f, port, job->argv);
+        pubsub_job(f, port, job);
         break;
     case JOB_UNBLOCK:
         blocked_end_job(f, port, job_shard(f, job), job);

@@ -88,12 +88,6 @@ uint64_t pubsub_deliver(struct front *f, struct port *port, const struct message
     return heard;
 }
 
-void pubsub_arrived(struct front *f, struct port *port, const struct bytes *argv)
-{
-    struct message m = message_of(argv);
-    (void)to_topics(f, port, &m);
-}
-
 /* One shard's links carry a channel, so that its messages stay in order. */
 static void across(struct front *f, struct port *port, const struct message *m)
 {
@@ -110,16 +104,33 @@ static void across(struct front *f, struct port *port, const struct message *m)
         courier_send(f->courier, port, to->worker, &job, NULL, 0);
 }
 
-void pubsub_across(struct front *f, struct port *port, const struct bytes *argv)
-{
-    struct message m = message_of(argv);
-    across(f, port, &m);
-}
-
 uint64_t pubsub_publish(struct front *f, struct port *port, const struct message *m)
 {
     across(f, port, m);
     return pubsub_deliver(f, port, m);
+}
+
+void pubsub_job(struct front *f, struct port *port, const struct job *job)
+{
+    struct message m;
+    switch (job->kind) {
+    case JOB_LISTEN:
+        topic_heard(f, job->argv);
+        break;
+    case JOB_TOPICS:
+        topics_tell(f, port, job->argv);
+        break;
+    case JOB_MESSAGE:
+        m = message_of(job->argv);
+        (void)to_topics(f, port, &m);
+        break;
+    case JOB_ACROSS:
+        m = message_of(job->argv);
+        across(f, port, &m);
+        break;
+    default: /* JOB_SETTLED: that it is answered says that all before has been heard */
+        break;
+    }
 }
 
 /* ------------------------------------------------------------ events of keys */

@@ -18,11 +18,8 @@ struct message {
 uint64_t pubsub_publish(struct front *f, struct port *port, const struct message *m);
 /* To this region's subscribers only: from another region, or an event of a key. */
 uint64_t pubsub_deliver(struct front *f, struct port *port, const struct message *m);
-/* To this worker's subscribers only; argv as pubsub_deliver sends it (JOB_MESSAGE). */
-void pubsub_arrived(struct front *f, struct port *port, const struct bytes *argv);
-/* A message on its way to the worker from which its channel is published across regions
- * (JOB_ACROSS). */
-void pubsub_across(struct front *f, struct port *port, const struct bytes *argv);
+/* What another worker's pubsub.c or topic.c sent: JOB_LISTEN to JOB_ACROSS. */
+void pubsub_job(struct front *f, struct port *port, const struct job *job);
 
 /* What happened to a key: as the setting says to __keyspace@0__: and __keyevent@0__: channels. */
 void pubsub_event(struct front *f, struct port *port, const char *name, struct bytes key);

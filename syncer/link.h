@@ -199,6 +199,9 @@ struct syncer {
     uint64_t wake_us; /* a tick is due */
     uint64_t turn_us; /* a turn is due: something was left over, or an acknowledgement */
     struct buf scratch, batch;
+    struct buf messages; /* published in this turn (message.c) */
+    syncer_heard *heard;
+    void *heard_arg;
 };
 
 static inline struct part *syncer_part(const struct syncer *s, uint32_t partition)
@@ -267,6 +270,12 @@ bool feed_blocked(const struct feed *f);
 size_t feed_send_max(const struct syncer *s);
 /* Appends a message and counts it. */
 void feed_put(struct feed *f, struct port *port, uint8_t kind, struct bytes body);
+
+/* ------------------------------------------------------------ message.c */
+
+#define MESSAGES_KEPT_MAX ((size_t)64 << 10)
+void messages_send(struct syncer *s, struct port *port);
+bool messages_take(struct pull *p, struct bytes body); /* false: malformed */
 
 /* ------------------------------------------------------------ wait.c */
 

@@ -99,6 +99,7 @@ void syncer_free(struct syncer *s, struct port *port)
     mem_free(s->parts);
     buf_deinit(&s->scratch);
     buf_deinit(&s->batch);
+    buf_deinit(&s->messages);
     mem_free(s);
 }
 
@@ -269,6 +270,8 @@ void syncer_turn(struct syncer *s, struct port *port, struct moment now)
         feed_pump(f, port, now);
         dead |= f->conn == 0;
     }
+    if (buf_len(&s->messages) > 0)
+        messages_send(s, port);
     if (dead)
         reap_feeds(s);
     if (s->dirty)

@@ -74,6 +74,19 @@ void syncer_refuse(struct buf *out, enum err why, const char *text);
 /* Takes over a connection; `first` are the bytes received so far, handshake included. */
 void syncer_accept(struct syncer *s, struct port *port, conn_id conn, struct bytes first,
                    struct moment now);
+/* A client's message (PUBLISH), for the subscribers of the other regions: at most once, dropped
+ * where a link is down or full. It goes over the links of one partition, so that messages of one
+ * channel, which always gets the same, stay in order. It follows the operations of this shard made
+ * before it, but their causes elsewhere may arrive later. */
+struct syncer_message {
+    struct bytes channel, text;
+    bool sharded;
+};
+void syncer_publish(struct syncer *s, uint32_t partition, const struct syncer_message *m);
+/* Whom to tell of messages that come from other regions. */
+typedef void syncer_heard(void *arg, const struct syncer_message *m);
+void syncer_hear(struct syncer *s, syncer_heard *fn, void *arg);
+
 /* At the end of each turn: feeds take what is new in the log. */
 void syncer_turn(struct syncer *s, struct port *port, struct moment now);
 /* On the timer: heartbeats and claims, reconnects, relays, lag, stability. */
@@ -103,8 +116,9 @@ struct link_stats {
     int64_t behind_ms; /* how long ago, by arrival, we last knew that we had all of its operations;
                           0 = in sync */
     uint64_t reconnects, transfers_in, transfers_out, relays;
-    size_t waiting_bytes; /* frames here that wait for causes */
-    char error[160];      /* the last error, "" none */
+    uint64_t messages_in, messages_out, messages_dropped; /* of clients: PUBLISH */
+    size_t waiting_bytes;                                 /* frames here that wait for causes */
+    char error[160];                                      /* the last error, "" none */
 };
 unsigned syncer_stats(const struct syncer *s, struct link_stats *out, unsigned max,
                       struct moment now);

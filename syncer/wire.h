@@ -56,6 +56,7 @@
  * news)...    news: see stability_encode_news TRANSFER   feeder  partition, digest, context SLICE
  * feeder  bytes as transfer_next writes them JOIN       feeder  partition     the transfer is
  * complete BATCH      feeder  varint size, then one zstd frame: `size` bytes of whole messages
+ *   PUBLISH    feeder  channel, text, flags (1: sharded): a client's message, at most once
  *   FRAME      feeder  kind 0x80 and above: the low bits are flags, the body is
  *       varint   partition - first
  *       zigzag   tick(first) - tick(last of the frame before on this link; at the beginning 0)
@@ -91,6 +92,7 @@ enum wire_kind {
     WIRE_SLICE,
     WIRE_JOIN,
     WIRE_BATCH,
+    WIRE_PUBLISH,
     WIRE_FRAME = 0x80,
 };
 #define WIRE_MARK_STALE 1u

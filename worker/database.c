@@ -95,12 +95,18 @@ static struct syncer_config *syncer_config_new(const struct worker *w, const str
     return c;
 }
 
+static bool publishes_across(const struct plane_db *db)
+{
+    return database_is_geo(db) && !db->messages_stay;
+}
+
 static struct front_settings settings_of(const struct plane_db *db)
 {
     struct front_settings s = {.clients_max = db->clients_max,
                                .memory_max = db->memory_max,
                                .acl_log_max = ACL_LOG_MAX,
                                .port = db->port};
+    s.across = publishes_across(db);
     snprintf(s.password, sizeof s.password, "%s", db->password);
     return s;
 }
@@ -142,6 +148,7 @@ static void member_link(struct database *d, struct member *m, const struct synce
     shard_set_geo(m->shard, true);
     m->syncer = syncer_new(m->shard, m->first, m->count, config,
                            d->config.seed * 2654435761u + m->id + (uint64_t)now.wall_ms);
+    syncer_hear(m->syncer, member_heard, m);
 }
 
 static void members_create(struct database *d, struct moment now)
@@ -198,7 +205,11 @@ static void front_create(struct database *d, struct moment now)
         .partitions = db->partitions,
         .seed = db->seed ^ w->opts.seed,
         .courier = w->courier,
-        .host = {.arg = w, .link = link_open, .figures = stats_figures, .describe = stats_describe},
+        .host = {.arg = w,
+                 .link = link_open,
+                 .figures = stats_figures,
+                 .describe = stats_describe,
+                 .publish = publish_across},
         .settings = settings_of(db),
         .shards = shards,
         .shards_count = db->shards,
@@ -289,6 +300,7 @@ bool database_configure(struct database *d, struct port *port, const struct plan
     if (db->clients_max != old->clients_max)
         s.clients_max = db->clients_max;
     s.memory_max = db->memory_max;
+    s.across = publishes_across(db);
     snprintf(s.password, sizeof s.password, "%s", db->password);
     front_configure(d->front, &s);
     bool renamed = actor_of(db) != actor_of(old);

@@ -118,6 +118,10 @@ void link_free_all(struct worker *w, struct port *port);
 
 /* A shard's callbacks; `arg` is its member (publish.c). */
 void member_event(void *arg, uint32_t class, const char *name, struct bytes key);
+void member_heard(void *arg, const struct syncer_message *m); /* a syncer's */
+/* A front's: to the other regions. */
+void publish_across(void *worker, struct front *f, uint32_t partition, struct bytes channel,
+                    struct bytes text, bool sharded);
 uint64_t member_publish(void *arg, struct bytes channel, struct bytes text, bool sharded);
 void member_unblocked(void *arg, uint64_t session, struct bytes reply);
 struct database *database_find(struct worker *w, uint32_t uid);

@@ -28,3 +28,25 @@ void member_unblocked(void *arg, uint64_t session, struct bytes reply)
     const struct member *m = arg;
     front_unblocked(m->database->front, m->database->worker->port, session, reply);
 }
+
+void member_heard(void *arg, const struct syncer_message *m)
+{
+    const struct member *member = arg;
+    const struct database *d = member->database;
+    if (d->front == NULL || d->config.messages_stay)
+        return;
+    (void)pubsub_deliver(
+        d->front, d->worker->port,
+        &(struct message){.channel = m->channel, .text = m->text, .sharded = m->sharded});
+}
+
+void publish_across(void *worker, struct front *f, uint32_t partition, struct bytes channel,
+                    struct bytes text, bool sharded)
+{
+    struct database *d = database_find(worker, f->db_uid);
+    struct member *m = d != NULL ? database_member(d, partition) : NULL;
+    if (m != NULL && m->syncer != NULL)
+        syncer_publish(
+            m->syncer, partition,
+            &(struct syncer_message){.channel = channel, .text = text, .sharded = sharded});
+}

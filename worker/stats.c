@@ -58,6 +58,9 @@ static void add_links(struct figures *out, const struct database *d, const struc
                                    .transfers_in = l->transfers_in,
                                    .transfers_out = l->transfers_out,
                                    .relays = l->relays,
+                                   .messages_in = l->messages_in,
+                                   .messages_out = l->messages_out,
+                                   .messages_dropped = l->messages_dropped,
                                    .lag_ms = l->lag_ms,
                                    .behind_ms = l->behind_ms};
         snprintf(one.name, sizeof one.name, "%s", region_name(&d->config, l->region));

@@ -134,7 +134,7 @@ def database(a):
         regions.append([int(number), "region%s" % number, host, int(port)])
     return [a.uid or a.port, a.name or "db%d" % a.port, a.guid, a.secret if a.guid else "", a.host, a.port, a.password,
             a.partitions, a.shards, 0x0706050403020100, 0x0F0E0D0C0B0A0908, 42, a.region, a.incarnation, a.reborn, False, a.version, 0,
-            a.link_tls, a.client_tls, a.compression, a.memory, a.backlog, a.clients, 60000, regions]
+            a.link_tls, a.client_tls, a.compression, a.memory, a.backlog, a.clients, 60000, False, regions]
 
 
 def named(stats):
