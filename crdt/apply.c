@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "crdt/elem.h"
 #include "crdt/hll.h"
+#include "crdt/patch.h"
 
 /*
  * Two ways lead through every operation: the short ones, for a key of one type (or none) where
@@ -106,6 +107,8 @@ static void change_register(struct multi *m, enum type type, const struct cell *
     if (!ch->s->digest_off)
         minus = digest_register(ch->key, type, old);
     reg_open(&r, (uint8_t)type, old, 0);
+    if (remove || op->kind == OP_SET)
+        keep_seen(ch, &r);
     if (remove) {
         reg_remove(&r, ch->seen);
     } else if (op->kind == OP_SET) {
@@ -227,7 +230,7 @@ static struct cell *apply_set(struct cell *key, const struct change *ch)
     }
     drop_contents(key, ch->s);
     image_one(&im, CELL_ONE, op->stamp, op->val);
-    key = rewrite(key, &h, &im);
+    key = rewrite(keep_cell(ch, key) ? NULL : key, &h, &im);
     change_digest(ch->s, minus, contents_digest(key, ch->s, ch->key));
     ch->out->changed = true;
     return key;
@@ -242,7 +245,8 @@ static struct cell *apply_del(struct cell *key, const struct change *ch)
     minus = hash128_add(minus, shown_deadline(key, ch->s, ch->key));
     change_digest(ch->s, minus, (struct hash128){0});
     drop_contents(key, ch->s);
-    mem_free(key);
+    if (!keep_cell(ch, key))
+        mem_free(key);
     ch->out->changed = true;
     return NULL;
 }
@@ -335,10 +339,36 @@ static bool fits(const struct cell *key, enum type type, const struct op *op)
     return cell_low(key) == type && !((op->flags & OPF_FRESH) && cell_has_deadline(key));
 }
 
+static struct cell *apply(struct cell *key, const struct change *ch);
+
+/* As the assignment that it is, with a copy of the whole value, where it cannot be done in place.
+ */
+static struct cell *apply_patch(struct cell *key, const struct change *ch)
+{
+    const struct op *op = ch->op;
+    if (patch_in_place(&key, ch))
+        return key;
+    struct buf whole = {0};
+    patch_whole(key, ch, &whole);
+    struct op set = {.stamp = op->stamp,
+                     .kind = OP_SET,
+                     .flags = op->flags | OPF_KEEPTTL,
+                     .key = op->key,
+                     .val = buf_bytes(&whole)};
+    struct change as_set = *ch;
+    as_set.op = &set;
+    as_set.patched = patch_get(op->elem).base;
+    key = apply(key, &as_set);
+    buf_deinit(&whole);
+    return key;
+}
+
 static struct cell *apply(struct cell *key, const struct change *ch)
 {
     const struct op *op = ch->op;
     enum type type = op_type(op->kind);
+    if (op->kind == OP_PATCH)
+        return apply_patch(key, ch);
     if (!is_simple(key))
         return apply_long(key, ch);
     switch (op->kind) {

@@ -15,6 +15,7 @@
  * and H(key, deadline) where one is shown. Never of dots that compaction may drop, so compaction
  * leaves it alone. */
 struct conflicts;
+struct shelf;
 struct surroundings {
     struct hash128 *digest;      /* kept for the call */
     struct hash_key hash_key;    /* for large collections' tables */
@@ -29,6 +30,12 @@ struct surroundings {
      * value_free_step at leisure. NULL: freed at once. */
     void (*discard)(void *arg, struct cell *garbage);
     void *arg;
+    /* Where large strings that are dropped are kept for patches to come (crdt/shelf.h); NULL: not
+     * at all. Dots of frame_actor above frame_prev are in the frame at hand: nobody has seen them
+     * without what follows. */
+    struct shelf *shelf;
+    uint32_t frame_actor;
+    stamp_t frame_prev;
 };
 
 /* Pairs of concurrent operations of which one lost something visible (crdt.md): each counted once

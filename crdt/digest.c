@@ -54,6 +54,25 @@ static struct hash128 ranks_term(struct bytes key, const struct cell *c)
     return h;
 }
 
+#define CHUNK_STEP UINT64_C(0x9e3779b97f4a7c15) /* seeds of neighbours lie far apart */
+
+struct hash128 digest_text_part(uint64_t seed, struct bytes text, size_t from, size_t to)
+{
+    struct hash128 sum = {0};
+    for (size_t at = from / DIGEST_CHUNK * DIGEST_CHUNK; at < to && (at < text.n || at == 0);
+         at += DIGEST_CHUNK) {
+        size_t n = text.n - at < DIGEST_CHUNK ? text.n - at : DIGEST_CHUNK;
+        struct bytes chunk = bytes_of(text.n > 0 ? text.p + at : NULL, n);
+        sum = hash128_add(sum, hash_128(chunk, seed + at / DIGEST_CHUNK * CHUNK_STEP));
+    }
+    return sum;
+}
+
+struct hash128 digest_text(uint64_t seed, struct bytes text)
+{
+    return text.n <= DIGEST_CHUNK ? hash_128(text, seed) : digest_text_part(seed, text, 0, text.n);
+}
+
 struct hash128 digest_register(struct bytes key, enum type type, const struct cell *c)
 {
     if (c == NULL)
@@ -62,7 +81,7 @@ struct hash128 digest_register(struct bytes key, enum type type, const struct ce
         return ranks_term(key, c);
     struct shown s;
     cell_show(c, &s);
-    return hash_128(s.text, digest_seed(key, type));
+    return digest_text(digest_seed(key, type), s.text);
 }
 
 struct hash128 digest_deadline(struct bytes key, int64_t ms)

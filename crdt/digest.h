@@ -12,6 +12,14 @@
 uint64_t digest_seed(struct bytes key, enum type type);
 struct hash128 digest_element(uint64_t seed, enum type type, const struct cell *c);
 struct hash128 digest_open(uint64_t seed, struct bytes name, const struct reg *r);
+/*
+ * A string's term is the sum of those of its chunks, each hashed with its number, so that a patch
+ * costs no more than the chunks it changes. The empty string has one, empty chunk. `seed` is
+ * digest_seed's; a part is what the chunks with bytes from..to-1 add to the sum.
+ */
+#define DIGEST_CHUNK ((size_t)8192)
+struct hash128 digest_text(uint64_t seed, struct bytes text);
+struct hash128 digest_text_part(uint64_t seed, struct bytes text, size_t from, size_t to);
 /* Of a string or HyperLogLog register; c NULL: 0. */
 struct hash128 digest_register(struct bytes key, enum type type, const struct cell *c);
 struct hash128 digest_deadline(struct bytes key, int64_t ms);       /* DEADLINE_NEVER: 0 */

@@ -16,6 +16,7 @@ struct change {
     const struct surroundings *s;
     struct bytes key;
     struct applied *out; /* `changed` is set where something is stored or goes */
+    stamp_t patched;     /* the base of a patch, which has been kept */
 };
 
 /* The digest goes by `minus` and `plus`. */

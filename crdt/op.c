@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "crdt/hll.h"
+#include "crdt/patch.h"
 #include "crdt/position.h"
 
 /* What stands behind the key, by kind. */
@@ -35,6 +36,7 @@ static const struct {
     [OP_LREM] = {"LREM", .elem = true, .flags = OPF_FRESH},
     [OP_PFADD] = {"PFADD", .arg = ARG_VAL, .flags = OPF_FRESH | OPF_EXTEND | OPF_ABSORB},
     [OP_FLUSH] = {"FLUSH", .no_key = true},
+    [OP_PATCH] = {"PATCH", .elem = true, .arg = ARG_VAL},
 };
 
 #define REAL_BYTES 10u
@@ -127,6 +129,8 @@ static bool args_valid(const struct op *op)
         return position_valid(op->elem);
     case OP_PFADD:
         return ranks_valid(op->val);
+    case OP_PATCH:
+        return patch_valid(op);
     case OP_ZADD:
         return !isinf((double)op->real) || isinf(op->real);
     default:

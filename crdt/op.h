@@ -29,6 +29,8 @@ enum op_kind {
     OP_LREM,    /* elem: position */
     OP_PFADD,   /* val: pairs (uint16 big endian register index, uint8 rank), sorted by index */
     OP_FLUSH,   /* no key: removes what was seen of every key of the partition */
+    OP_PATCH,   /* elem: base and offset, val: assigns the string that is another one with val
+                   written into it; see crdt/patch.h */
     OP_KIND_MAX
 };
 

@@ -25,6 +25,7 @@ void change_begin(struct shard *s, struct change *c, struct part *p, uint64_t ha
     s->at = p;
     s->at_hash = hash;
     s->around.digest = &p->digest;
+    s->around.shelf = s->geo ? &p->shelf : NULL;
 }
 
 void change_end(struct shard *s, struct change *c, struct cell *now)
@@ -111,6 +112,8 @@ struct cell *local_op(struct shard *s, struct part *p, uint64_t hash, struct cel
     struct change change;
     struct seen seen = {.prev = p->own};
     change_begin(s, &change, p, hash, held);
+    s->around.frame_actor = s->clock.actor;
+    s->around.frame_prev = p->closed;
     op->stamp = clock_tick(&s->clock, wall_ms);
     if (!change.was_shown)
         op->flags |= OPF_FRESH;

@@ -51,6 +51,7 @@ bool compact_part(struct shard *s, struct part *p, size_t *budget)
 {
     struct settle_entry e;
     uint64_t ring[FETCH_AHEAD];
+    shelf_release(&p->shelf, &p->stable);
     size_t fetched = 0, n = p->unsettled.n; /* what is put back is for the next call */
     while (n-- > 0 && settle_peek(&p->unsettled, &e) && context_covers(&p->stable, e.newest)) {
         if (*budget == 0)

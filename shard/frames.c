@@ -2,6 +2,7 @@
 #include "shard/inside.h"
 
 #include "base/mem.h"
+#include "crdt/patch.h"
 
 #define OPEN_KEPT_MAX 4096u /* larger buffers of closed frames are given back */
 #define OPS_KEPT_MAX 4096u
@@ -202,6 +203,30 @@ static void take_op(struct shard *s, struct part *p, const struct op *op, uint64
         events_of_op(s, op, &before, now, &applied);
 }
 
+/* An operation of the frame that is still to be applied assigns the base of s->ops[at]. */
+static bool base_comes_with_it(const struct shard *s, const struct part *p, size_t at)
+{
+    stamp_t base = patch_get(s->ops[at].elem).base;
+    for (size_t i = at; i-- > 0 && s->ops[i].stamp >= base;)
+        if (s->ops[i].stamp == base)
+            return (s->ops[i].kind == OP_SET || s->ops[i].kind == OP_PATCH) &&
+                   bytes_eq(s->ops[i].key, s->ops[at].key) && !context_covers(&p->vv, base);
+    return false;
+}
+
+/* Every patch has its base here. */
+static bool has_bases(const struct shard *s, const struct part *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct op *op = &s->ops[i];
+        if (op->kind == OP_PATCH && !context_covers(&p->vv, op->stamp) &&
+            !base_comes_with_it(s, p, i) &&
+            !patch_possible(table_get(&p->keys, s->hashes[i], op->key), &p->shelf, op))
+            return false;
+    }
+    return true;
+}
+
 static void fetch_keys(const struct part *p, const uint64_t *hashes, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -258,7 +283,14 @@ enum take shard_take(struct shard *s, const struct frame *f, struct moment now)
 #endif
     if (!read_ops(s, f, &n))
         return TAKE_BAD;
+    if (!has_bases(s, p, n)) {
+        s->stats.baseless++;
+        return TAKE_BASELESS;
+    }
     frame_close(s, p, now.wall_ms);
+    shelf_hold(&s->kept, true);
+    s->around.frame_actor = stamp_actor(f->last);
+    s->around.frame_prev = f->prev;
     struct seen seen = {.deps = &deps, .prev = f->prev};
     for (size_t i = 0; i < n; i++) {
         if (i % FETCH_KEYS == 0 && n > 1)
@@ -267,6 +299,7 @@ enum take shard_take(struct shard *s, const struct frame *f, struct moment now)
             take_op(s, p, &s->ops[i], s->hashes[i], &seen);
         seen.prev = s->ops[i].stamp;
     }
+    shelf_hold(&s->kept, false);
     if (stamp_actor(f->last) == s->clock.actor)
         p->own = p->closed = f->last; /* our own from before a restart */
     clock_seen(&s->clock, f->last);

@@ -5,6 +5,7 @@
 #include "base/heap.h"
 #include "base/rng.h"
 #include "crdt/position.h"
+#include "crdt/shelf.h"
 #include "shard/catalog.h"
 #include "shard/keys.h"
 #include "shard/names.h"
@@ -70,6 +71,7 @@ struct part {
     size_t expires; /* keys that show a deadline */
     struct context stable;
     struct settle unsettled;
+    struct shelf shelf; /* dropped strings that patches to come may be based on */
 };
 
 /* ------------------------------------------------------------ expiry (expiry.c) */
@@ -121,6 +123,8 @@ struct shard {
     struct watches *watches; /* NULL: nobody watches */
     struct blocked *blocked; /* NULL: no command waits */
     struct transfer *transfers;
+    struct shelf_total kept; /* by the partitions' shelves */
+    size_t patch_min;
     struct garbage *garbage;
     size_t garbage_keys; /* waiting to be freed */
     struct rng rng;

@@ -5,6 +5,8 @@
 #include "shard/inside.h"
 
 #define LOG_BYTES_DEFAULT (64u << 20)
+#define PATCH_MIN 4096u
+#define KEPT_BYTES_MAX (64u << 20)
 #define GARBAGE_BUDGET 4096u /* elements freed a tick */
 #define MEMORY_ASK_EVERY 16u /* writes between two looks at the allocator's counters */
 
@@ -31,6 +33,9 @@ struct shard *shard_new(const struct shard_opts *o)
     s->shown = o->first_partition + o->count > o->partitions ? o->count - 1 : o->count;
     s->hash_key = o->hash_key;
     s->memory_max = o->memory_max;
+    s->patch_min = o->patch_min ? o->patch_min : PATCH_MIN;
+    s->kept.value_min = s->patch_min;
+    s->kept.bytes_max = o->kept_bytes_max ? o->kept_bytes_max : KEPT_BYTES_MAX;
     s->touched = o->touched;
     s->unblocked = o->unblocked;
     s->event = o->event;
@@ -45,6 +50,7 @@ struct shard *shard_new(const struct shard_opts *o)
     for (uint32_t i = 0; i < o->count; i++) {
         s->parts[i].number = o->first_partition + i;
         table_init(&s->parts[i].keys, &keyspace_type, o->hash_key);
+        shelf_init(&s->parts[i].shelf, &s->kept, o->hash_key);
     }
     s->around = (struct surroundings){.hash_key = o->hash_key,
                                       .digest_off = !o->geo,
@@ -79,6 +85,7 @@ void shard_free(struct shard *s)
         buf_deinit(&p->open.ops);
         mem_free(p->open.deps);
         settle_deinit(&p->unsettled);
+        shelf_clear(&p->shelf);
     }
     garbage_free(s);
     watches_free(s->watches);
@@ -216,6 +223,7 @@ void shard_set_geo(struct shard *s, bool geo)
                 continue;
         } else { /* nobody is left who could not have seen it */
             context_copy(&p->stable, &p->vv);
+            shelf_clear(&p->shelf);
         }
     }
 }
@@ -271,6 +279,8 @@ void shard_stats(const struct shard *s, struct shard_stats *out)
     out->unsettled = shard_unsettled(s);
     out->conflicts = s->conflicts;
     out->log_bytes = log_bytes(s->log);
+    out->kept = s->kept.n;
+    out->kept_bytes = s->kept.bytes;
     for (uint32_t i = 0; i < s->shown; i++)
         out->keys += s->parts[i].keys.count - s->parts[i].bare;
 }

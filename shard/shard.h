@@ -24,9 +24,11 @@ struct shard_opts {
                                         it includes the hidden partition (catalog.h) */
     struct hash_key hash_key;
     uint64_t seed;
-    bool geo;             /* has peers: keep a log and digests */
-    size_t log_bytes_max; /* repl_backlog; 0: 64 MiB */
-    size_t memory_max;    /* 0: none. Beyond it CMD_DENYOOM commands answer -OOM */
+    bool geo;              /* has peers: keep a log and digests */
+    size_t log_bytes_max;  /* repl_backlog; 0: 64 MiB */
+    size_t memory_max;     /* 0: none. Beyond it CMD_DENYOOM commands answer -OOM */
+    size_t patch_min;      /* strings of so many bytes are patched (docs/patches.md); 0: 4096 */
+    size_t kept_bytes_max; /* what is kept for patches to come; 0: 64 MiB */
     void (*touched)(void *arg,
                     uint64_t session); /* a key that session WATCHes was changed; may be NULL */
     /* The session's waiting command has come to its end, with that reply (borrowed). Called within
@@ -126,7 +128,9 @@ enum take {
     TAKE_COVERED, /* was here already */
     TAKE_WAITS, /* its causes (prev or deps) are not here yet: try again when the context has grown
                  */
-    TAKE_BAD,   /* malformed: nothing was applied */
+    TAKE_BASELESS, /* a patch whose base is not here any more: nothing was applied; the state of
+                      whoever has applied it must be joined */
+    TAKE_BAD,      /* malformed: nothing was applied */
 };
 /* Applies a foreign frame, whole or not at all. `now` also bounds clocks: the caller has checked
  * the drift. */
@@ -189,6 +193,8 @@ struct shard_stats {
     uint64_t unsettled, compacted;
     struct conflicts conflicts;
     size_t log_bytes;
+    size_t kept, kept_bytes; /* strings that patches to come may be based on */
+    uint64_t baseless;       /* frames that came for one which was not there */
 };
 void shard_stats(const struct shard *s, struct shard_stats *out);
 /* Visits every key of a partition (tests, checkers). The callback must not write. */

@@ -68,6 +68,9 @@ static enum outcome apply_frame(struct pull *p, struct port *port, const struct 
         if (part->gap || !wait_add(s, f, direct, p->peer->region))
             part->gap = true;
         break;
+    case TAKEN_BASELESS:
+        part->gap = part->baseless = true;
+        break;
     case TAKEN_FENCED:
         part->gap = true; /* until the reports say how far its writer got */
         break;

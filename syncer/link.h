@@ -80,7 +80,8 @@ struct pull_part {
     struct context relays;    /* one stamp of each actor that is relayed to us here */
     uint64_t watch_us, asked_us;
     bool has_claim, claim_waits, want_target, has_target, watching;
-    bool gap; /* something was dropped: subscribe again from where we are */
+    bool gap;      /* something was dropped: subscribe again from where we are */
+    bool baseless; /* a patch came whose base is not here: then as a state, not from the log */
 };
 
 /* A state under way. */
@@ -223,7 +224,7 @@ static inline bool pull_works(const struct pull *p)
 
 /* ------------------------------------------------------------ syncer.c: taking */
 
-enum taken { TAKEN_DONE, TAKEN_COVERED, TAKEN_WAITS, TAKEN_BAD, TAKEN_FENCED };
+enum taken { TAKEN_DONE, TAKEN_COVERED, TAKEN_WAITS, TAKEN_BASELESS, TAKEN_BAD, TAKEN_FENCED };
 /* Applies a frame unless a fence forbids it. What it was the cause of is wait_retry's. */
 enum taken syncer_take(struct syncer *s, const struct frame *f, bool direct, struct moment now);
 /* May stamps up to those of `c` be taken from a region that is not their writer? */

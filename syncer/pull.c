@@ -315,15 +315,15 @@ void pull_subscribe(struct pull *p, struct port *port, bool (*chosen)(const stru
         uint32_t partition = p->first + i;
         if (!chosen(part))
             continue;
-        bool whole = catchup_wants(p, partition);
+        bool catches_up = catchup_wants(p, partition);
         const struct context *mine = shard_context(s->shard, partition);
         mp_put_uint(body, partition);
-        mp_put_bool(body, whole);
+        mp_put_bool(body, catches_up || part->baseless);
         wire_put_digest(body, shard_digest(s->shard, partition));
         context_encode(body, mine);
         context_copy(&part->acked, mine);
-        part->gap = false;
-        part->want_target |= whole;
+        part->gap = part->baseless = false;
+        part->want_target |= catches_up;
     }
     struct buf *out = port->ops->out(port, p->conn);
     if (out != NULL && buf_len(body) > 0)

@@ -231,6 +231,8 @@ enum taken syncer_take(struct syncer *s, const struct frame *f, bool direct, str
         return TAKEN_COVERED;
     case TAKE_WAITS:
         return TAKEN_WAITS;
+    case TAKE_BASELESS:
+        return TAKEN_BASELESS;
     case TAKE_BAD:
         break;
     }

@@ -78,11 +78,13 @@ static void drop_first(struct syncer *s, struct wait_queue *q)
 }
 
 /* The frame is lost to its link, which has to be asked again for it. */
-static void leave_gap(struct syncer *s, const struct waiting *w)
+static void leave_gap(struct syncer *s, const struct waiting *w, bool baseless)
 {
     struct pull *p = peer_pull(&s->peers[w->region], w->frame.partition);
-    if (p != NULL)
-        p->parts[w->frame.partition - p->first].gap = true;
+    if (p == NULL)
+        return;
+    p->parts[w->frame.partition - p->first].gap = true;
+    p->parts[w->frame.partition - p->first].baseless |= baseless;
 }
 
 /* Applies what it can of one queue; true when something was applied. */
@@ -94,8 +96,8 @@ static bool retry_queue(struct syncer *s, struct wait_queue *q, struct moment no
         enum taken t = syncer_take(s, &w->frame, w->direct, now);
         if (t == TAKEN_WAITS)
             break;
-        if (t == TAKEN_FENCED || t == TAKEN_BAD)
-            leave_gap(s, w);
+        if (t == TAKEN_FENCED || t == TAKEN_BAD || t == TAKEN_BASELESS)
+            leave_gap(s, w, t == TAKEN_BASELESS);
         moved |= t == TAKEN_DONE;
         drop_first(s, q);
     }

@@ -134,6 +134,18 @@ const char *run(struct run *r, const char *line)
 
 /* ------------------------------------------------------------ several regions */
 
+void run_join(struct run *from, struct run *to, uint32_t partition)
+{
+    struct buf state = {0};
+    struct transfer *t = transfer_begin(from->shard, partition, from->now);
+    while (transfer_next(t, &state, 4096))
+        continue;
+    run_learn(to, from->region, partition, transfer_context(t));
+    cr_assert(shard_join(to->shard, partition, buf_bytes(&state), transfer_context(t), to->now));
+    transfer_end(t);
+    buf_deinit(&state);
+}
+
 bool run_ship(struct run *from, struct run *to)
 {
     struct frame f;
@@ -143,6 +155,8 @@ bool run_ship(struct run *from, struct run *to)
         enum take how = shard_take(to->shard, &f, to->now);
         cr_assert(how != TAKE_BAD, "a frame from region %u is refused", stamp_actor(f.last));
         all &= how != TAKE_WAITS;
+        if (how == TAKE_BASELESS)
+            run_join(from, to, f.partition);
         if (how != TAKE_DONE)
             continue;
         struct context *known = &to->known[actor_region(stamp_actor(f.last))][f.partition];
