@@ -17,7 +17,7 @@ struct shelf;
  *   elem   dot of the base u64, offset u64, both big endian
  */
 #define PATCH_HEAD 16u
-#define PATCH_END_MAX ((uint64_t)1 << 32) /* no string is longer */
+#define PATCH_END_MAX ((uint64_t)513 << 20) /* no string is longer */
 
 struct patch {
     stamp_t base;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "base/mem.h"
 #include "crdt/digest.h"
 
 #include <criterion/criterion.h>
@@ -68,4 +69,31 @@ Test(digest, switching_digests_on_finds_what_was_there)
     peers_write(w, 0, 1, (struct op){.kind = OP_DEL});
     cr_assert(hash128_eq(r->digest, (struct hash128){0}));
     peers_free(w);
+}
+
+Test(digest, the_chunks_of_a_string_tell_every_byte_and_the_length)
+{
+    size_t max = 3 * DIGEST_CHUNK;
+    uint8_t *p = mem_zalloc(max);
+    struct hash128 seen[64];
+    unsigned n = 0;
+    static const size_t lengths[] = {
+        0, 1, DIGEST_CHUNK - 1, DIGEST_CHUNK, DIGEST_CHUNK + 1, 2 * DIGEST_CHUNK, 3 * DIGEST_CHUNK};
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++)
+        seen[n++] = digest_text(7, bytes_of(p, lengths[i]));
+    for (size_t i = 0; i < max; i += DIGEST_CHUNK / 4 - 1) {
+        p[i] = 1;
+        seen[n++] = digest_text(7, bytes_of(p, max));
+        p[i] = 0;
+    }
+    for (unsigned i = 0; i < n; i++)
+        for (unsigned j = 0; j < i; j++)
+            cr_assert_not(hash128_eq(seen[i], seen[j]), "%u and %u", i, j);
+    for (size_t i = 0; i < max; i += 5000) { /* parts add up */
+        struct hash128 a = digest_text_part(7, bytes_of(p, max), 0, i);
+        size_t next = (i + DIGEST_CHUNK - 1) / DIGEST_CHUNK * DIGEST_CHUNK;
+        struct hash128 b = digest_text_part(7, bytes_of(p, max), next, max);
+        cr_assert(hash128_eq(hash128_add(a, b), digest_text(7, bytes_of(p, max))), "%zu", i);
+    }
+    mem_free(p);
 }

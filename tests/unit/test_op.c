@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "base/rng.h"
+#include "crdt/patch.h"
 #include "crdt/position.h"
 
 #define BASE stamp_make(1000, 1, 5)
@@ -26,6 +27,12 @@ static struct op sample(uint8_t kind, struct buf *position)
         op.val = bytes_of(pairs, sizeof pairs);
     if (kind == OP_LINS || kind == OP_LREM) {
         position_put(position, (struct position_step){.base = -4, .run = BASE, .offset = 2});
+        op.elem = buf_bytes(position);
+    }
+    if (kind == OP_PATCH) {
+        patch_put(buf_reserve(position, PATCH_HEAD),
+                  (struct patch){.base = BASE - 1024, .offset = 70000});
+        buf_added(position, PATCH_HEAD);
         op.elem = buf_bytes(position);
     }
     return op;
@@ -97,6 +104,33 @@ Test(op, refuses_what_no_writer_sends)
     cr_assert_not(decode(buf_bytes(&out), &back) && isnan(back.real), "NaN");
     buf_deinit(&out);
     buf_deinit(&position);
+}
+
+Test(op, patches_have_an_older_base_and_end_within_a_string)
+{
+    const struct patch bad[] = {{.base = 0, .offset = 0},
+                                {.base = BASE + (3 << 10), .offset = 0},
+                                {.base = BASE, .offset = PATCH_END_MAX},
+                                {.base = BASE, .offset = PATCH_END_MAX - 4}};
+    struct buf out = {0};
+    struct op back, op = {.stamp = BASE + (3 << 10), .kind = OP_PATCH, .val = bytes_str("value")};
+    uint8_t head[PATCH_HEAD];
+    op.elem = bytes_of(head, sizeof head);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        buf_clear(&out);
+        patch_put(head, bad[i]);
+        op_encode(&out, &op, BASE);
+        cr_assert_not(decode(buf_bytes(&out), &back), "%zu", i);
+    }
+    buf_clear(&out);
+    patch_put(head, (struct patch){.base = BASE, .offset = PATCH_END_MAX - 5});
+    op_encode(&out, &op, BASE);
+    cr_assert(decode(buf_bytes(&out), &back));
+    buf_clear(&out);
+    op.val.n = 0;
+    op_encode(&out, &op, BASE);
+    cr_assert_not(decode(buf_bytes(&out), &back), "nothing to write");
+    buf_deinit(&out);
 }
 
 Test(op, random_bytes_never_crash_the_decoder)

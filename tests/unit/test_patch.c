@@ -252,3 +252,136 @@ Test(patch, where_too_little_is_kept_the_state_is_joined)
         baseless += history(2000 + seed, seed % 2, 600);
     cr_expect_gt(baseless, 0);
 }
+
+/* ------------------------------------------------------------ one region */
+
+static struct run r;
+
+static void start_one(void) { run_start(&r, 1, true); }
+
+static void stop_one(void) { run_stop(&r); }
+
+TestSuite(patching, .init = start_one, .fini = stop_one);
+
+static void find_key(const struct cell *key, void *arg)
+{
+    const struct cell **found = arg;
+    *found = key;
+}
+
+/* The only key there is. */
+static const struct cell *only_key(void)
+{
+    const struct cell *found = NULL;
+    for (uint32_t p = 0; p < RUN_PARTITIONS; p++)
+        shard_each(r.shard, p, find_key, &found);
+    return found;
+}
+
+static size_t shipped(void)
+{
+    struct frame f;
+    size_t n = 0;
+    shard_close_frames(r.shard, r.now);
+    for (uint64_t at = 0; log_read(shard_log(r.shard), &at, &f);)
+        n += f.ops.n;
+    return n;
+}
+
+Test(patching, a_bit_of_a_large_bitmap_travels_as_a_bit)
+{
+    expect(&r, "SETBIT b 80000000 1", "0"); /* as zeros that nobody has to be told of */
+    cr_expect_lt(shipped(), 100);
+    for (unsigned i = 0; i < 100; i++)
+        run(&r, "SETBIT b 40000000 1");
+    cr_expect_lt(shipped(), 6000);
+    expect(&r, "STRLEN b", "10000001");
+    expect(&r, "BITCOUNT b", "2");
+    expect(&r, "BITPOS b 1", "40000000");
+}
+
+Test(patching, short_strings_travel_whole)
+{
+    run(&r, "SET s abc");
+    run(&r, "APPEND s def");
+    struct frame f;
+    uint64_t at = 0;
+    shard_close_frames(r.shard, r.now);
+    while (log_read(shard_log(r.shard), &at, &f)) {
+        struct mp m = mp_read(f.ops);
+        struct op op;
+        for (stamp_t base = f.first - 1; m.p < m.end; base = op.stamp) {
+            cr_assert(op_decode(&m, &op, base));
+            cr_expect_eq(op.kind, OP_SET);
+        }
+    }
+    expect(&r, "GET s", "abcdef");
+}
+
+Test(patching, appending_adds_up)
+{
+    run(&r, "SETBIT a 40000 0");
+    for (unsigned i = 0; i < 20000; i++)
+        run(&r, "APPEND a 0123456789abcdef");
+    expect(&r, "STRLEN a", "325001");
+    expect(&r, "GETRANGE a -20 -1", "cdef0123456789abcdef");
+    expect(&r, "GETRANGE a 4999 5004", "\"\\x00\\x000123\"");
+    size_t held = value_memory(only_key());
+    cr_expect_lt(held, 325001 * 3 / 2); /* room to spare, and not too much */
+}
+
+Test(patching, the_deadline_stays)
+{
+    run(&r, "SETBIT a 80000 1");
+    run(&r, "EXPIRE a 100");
+    run(&r, "SETBIT a 80001 1");
+    run(&r, "APPEND a xyz");
+    expect(&r, "TTL a", "100");
+    expect(&r, "STRLEN a", "10004");
+}
+
+Test(patching, what_was_replaced_is_kept_until_all_have_seen_it)
+{
+    struct run peer, *both[] = {&r, &peer};
+    struct shard_stats stats;
+    run_start(&peer, 2, true);
+    run(&r, "SETBIT a 800000 1");
+    run_sync(both, 2);
+    run(&r, "SETBIT a 1 1");
+    shard_close_frames(r.shard, r.now);
+    run(&r, "DEL a");
+    run(&peer, "SETBIT a 3 1");
+    run(&peer, "SETBIT a 5 1");
+    shard_stats(r.shard, &stats);
+    cr_expect_eq(stats.kept, 2);
+    run_sync(both, 2); /* the patches survive the removal, which had not seen them */
+    expect(&r, "BITPOS a 1", "3");
+    expect(&r, "BITCOUNT a", "3");
+    run_stable(both, 2);
+    shard_stats(r.shard, &stats);
+    cr_expect_eq(stats.kept, 0);
+    cr_expect_eq(stats.baseless, 0);
+    run_stop(&peer);
+}
+
+Test(patching, the_kept_stay_below_their_limit)
+{
+    struct run few;
+    struct shard_stats stats;
+    run_start_with(&few, &(struct shard_opts){.region = 1, .geo = true, .kept_bytes_max = 100000});
+    run(&few, "SETBIT a 400000 1");
+    for (unsigned i = 0; i < 50; i++) {
+        shard_close_frames(few.shard, few.now);
+        run(&few, "COPY a b REPLACE");
+        shard_stats(few.shard, &stats);
+        cr_assert_lt(stats.kept_bytes, 100000);
+    }
+    cr_expect_gt(stats.kept_bytes, 40000);
+    run(&few, "SETBIT a 40000000 1");
+    shard_close_frames(few.shard, few.now);
+    run(&few, "DEL a"); /* the newest stays, however large */
+    shard_stats(few.shard, &stats);
+    cr_expect_eq(stats.kept, 1);
+    cr_expect_gt(stats.kept_bytes, 5000000);
+    run_stop(&few);
+}
