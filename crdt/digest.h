@@ -17,7 +17,7 @@ struct hash128 digest_open(uint64_t seed, struct bytes name, const struct reg *r
  * costs no more than the chunks it changes. The empty string has one, empty chunk. `seed` is
  * digest_seed's; a part is what the chunks with bytes from..to-1 add to the sum.
  */
-#define DIGEST_CHUNK ((size_t)8192)
+#define DIGEST_CHUNK ((size_t)2048)
 struct hash128 digest_text(uint64_t seed, struct bytes text);
 struct hash128 digest_text_part(uint64_t seed, struct bytes text, size_t from, size_t to);
 /* Of a string or HyperLogLog register; c NULL: 0. */

@@ -139,23 +139,36 @@ void patch_whole(const struct cell *key, const struct change *ch, struct buf *ou
 
 #define SLACK_MAX ((size_t)64 << 20)
 
-/* Makes the value `n` bytes long, at least as long as it is; zeros are added. With room to spare
- * where the block has to move, so that appending moves each byte a few times at most. */
+/* A larger block with the same bytes, and room to spare, so that appending moves each byte a few
+ * times at most. *zeroed: what follows them is zero; the system has such pages at hand. */
+static struct cell *move(struct cell *c, size_t size, size_t need, bool *zeroed)
+{
+    size_t slack = need / 4, room = need + (slack < SLACK_MAX ? slack : SLACK_MAX);
+    *zeroed = need - size > size;
+    if (!*zeroed)
+        return mem_realloc(c, room);
+    struct cell *fresh = mem_zalloc(room);
+    memcpy(fresh, c, size);
+    mem_free(c);
+    return fresh;
+}
+
+/* Makes the value `n` bytes long, at least as long as it is; zeros are added. */
 static struct cell *lengthen(struct cell *c, size_t n)
 {
     struct view v = cell_view(c);
     size_t was = v.payload.n - 8, grown = varint_size(n + 8) - varint_size(v.payload.n);
-    size_t size = cell_size(c), need = size + grown + (n - was);
-    if (need > mem_block_size(c)) {
-        size_t slack = need / 4;
-        c = mem_realloc(c, need + (slack < SLACK_MAX ? slack : SLACK_MAX));
-    }
-    uint8_t *start = &c->b0, *head = start + 1 + varint_size(v.name.n);
-    uint8_t *behind = head + varint_size(v.payload.n);
+    size_t name_n = v.name.n, payload_n = v.payload.n, size = cell_size(c);
+    bool zeroed = false;
+    if (size + grown + (n - was) > mem_block_size(c))
+        c = move(c, size, size + grown + (n - was), &zeroed);
+    uint8_t *start = &c->b0, *head = start + 1 + varint_size(name_n);
+    uint8_t *behind = head + varint_size(payload_n);
     if (grown > 0)
         memmove(behind + grown, behind, size - (size_t)(behind - start));
     varint_write(head, n + 8);
-    memset(start + size + grown, 0, n - was);
+    if (!zeroed)
+        memset(start + size + grown, 0, n - was);
     return c;
 }
 

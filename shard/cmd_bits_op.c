@@ -33,6 +33,16 @@ static bool measure(struct call *c, size_t *n)
     return true;
 }
 
+/* The first source, followed by zeros; its complement for NOT. */
+static void begin(enum bitmap_op op, uint8_t *to, size_t n, struct bytes s)
+{
+    if (op == BITMAP_NOT)
+        bitmap_combine(to, n, op, s);
+    else if (s.n > 0)
+        memcpy(to, s.p, s.n);
+    memset(to + s.n, 0, n - s.n);
+}
+
 static void combine(struct call *c, enum bitmap_op op, uint8_t *to, size_t n)
 {
     struct key k;
@@ -40,8 +50,10 @@ static void combine(struct call *c, enum bitmap_op op, uint8_t *to, size_t n)
     for (uint32_t i = 3; i < c->argc; i++) {
         key_read(c, c->argv[i], &k);
         text_show(c, &k, &s);
-        /* onto zeros, OR is the assignment of the first */
-        bitmap_combine(to, n, i == 3 && op != BITMAP_NOT ? BITMAP_OR : op, s.text);
+        if (i == 3)
+            begin(op, to, n, s.text);
+        else
+            bitmap_combine(to, n, op, s.text);
     }
 }
 
@@ -60,7 +72,7 @@ void bitop(struct call *c)
     }
     if (!measure(c, &n))
         return;
-    uint8_t *out = mem_zalloc(n > 0 ? n : 1);
+    uint8_t *out = mem_alloc(n > 0 ? n : 1);
     combine(c, op, out, n);
     key_write(c, c->argv[2], &to);
     if (n > 0) {

@@ -23,11 +23,9 @@ bool text_write(struct call *c, struct bytes name, struct key *k)
     return is_text(c, k);
 }
 
-bool text_show(struct call *c, const struct key *k, struct shown *out)
+bool text_show_hll(struct call *c, const struct key *k, struct shown *out)
 {
     uint8_t ranks[HLL_REGISTERS];
-    if (string_show(k->cell, out))
-        return true;
     out->text = bytes_of(NULL, 0);
     if (!hll_show(k->cell, ranks))
         return false;

@@ -16,7 +16,11 @@ bool text_read(struct call *c, struct bytes name, struct key *k);
 bool text_write(struct call *c, struct bytes name, struct key *k);
 /* The bytes; false, and no bytes, when the key is absent. Valid until the key changes, or the next
  * text_show. */
-bool text_show(struct call *c, const struct key *k, struct shown *out);
+bool text_show_hll(struct call *c, const struct key *k, struct shown *out);
+static inline bool text_show(struct call *c, const struct key *k, struct shown *out)
+{
+    return string_show(k->cell, out) || text_show_hll(c, k, out);
+}
 size_t text_len(struct call *c, const struct key *k);
 /* Copies of the bytes, appended. */
 void text_copy(struct call *c, const struct key *k, struct buf *out);
