@@ -185,7 +185,7 @@ void catalog_start(struct front *f, struct port *port)
     tell_done(f, port);
 }
 
-void catalog_tick(struct front *f, struct port *port)
+void catalog_recheck(struct front *f, struct port *port)
 {
     const struct shard *shard = original(f);
     if (shard == NULL || f->catalog.known == !shard_is_stale(shard))

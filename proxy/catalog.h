@@ -81,8 +81,8 @@ bool catalog_is_owner(const struct front *f);
 
 void catalog_start(struct front *f, struct port *port); /* once the front can be found */
 void catalog_deinit(struct front *f);
-/* Has the owner caught up or lost its memory? Tells all. */
-void catalog_tick(struct front *f, struct port *port);
+/* The owner has caught up or lost its memory: tells all. */
+void catalog_recheck(struct front *f, struct port *port);
 /* The shard says that an entry has changed (shard_opts.catalog). */
 void catalog_spread(struct front *f, struct port *port, enum catalog_kind kind, struct bytes name,
                     const struct bytes *value);

@@ -147,7 +147,6 @@ static void free_dead(struct front *f, struct port *port, struct moment now)
 void front_tick(struct front *f, struct port *port, struct moment now)
 {
     free_dead(f, port, now);
-    catalog_tick(f, port);
     acl_tell(f, port);
     push_tick(f, port, now);
     if (f->told != f->sessions)

@@ -243,9 +243,12 @@ void shard_set_actor(struct shard *s, uint32_t actor)
 
 void shard_set_stale(struct shard *s, bool stale)
 {
+    bool changed = s->stale != stale;
     s->stale = stale;
     if (stale)
         blocked_end_all(s, UNBLOCKED_STALE);
+    if (changed && s->catalog != NULL && shard_has_catalog(s))
+        s->catalog(s->catalog_arg, CATALOG_KINDS, bytes_of(NULL, 0), NULL);
 }
 
 void shard_set_leaving(struct shard *s, bool leaving)

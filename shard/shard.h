@@ -41,7 +41,8 @@ struct shard_opts {
     uint64_t (*publish)(void *arg, struct bytes channel, struct bytes text, bool sharded);
     void *arg;
     /* An entry of the catalog was set or (NULL) removed, here, elsewhere or by a join, or may have
-     * been: the same may come twice. `name` and `value` are borrowed. May be NULL. */
+     * been: the same may come twice. `name` and `value` are borrowed. CATALOG_KINDS: the shard has
+     * become stale, or is no more: whether it has all entries has changed. May be NULL. */
     void (*catalog)(void *arg, enum catalog_kind kind, struct bytes name,
                     const struct bytes *value);
     void *catalog_arg;

@@ -139,7 +139,12 @@ static void catalog_changed(void *arg, enum catalog_kind kind, struct bytes name
                             const struct bytes *value)
 {
     struct database *d = arg;
-    catalog_spread(d->front, d->worker->port, kind, name, value);
+    if (d->front == NULL)
+        return; /* it is being made */
+    if (kind == CATALOG_KINDS)
+        catalog_recheck(d->front, d->worker->port);
+    else
+        catalog_spread(d->front, d->worker->port, kind, name, value);
 }
 
 static void member_link(struct database *d, struct member *m, const struct syncer_config *config,
