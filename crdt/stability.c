@@ -362,6 +362,14 @@ void stability_known(const struct stability *s, struct context *out)
     }
 }
 
+bool stability_claimed(const struct stability *s, uint32_t actor, stamp_t stamp)
+{
+    for (unsigned i = 0; i < s->claims_n; i++)
+        if (s->claims[i].actor == actor)
+            return context_covers(&s->claims[i].seen, stamp);
+    return false;
+}
+
 bool stability_has(const struct stability *s, uint32_t region, stamp_t stamp)
 {
     for (unsigned i = 0; i < s->claims_n; i++)

@@ -68,6 +68,8 @@ uint32_t stability_laggard(const struct stability *s, const struct context *vv);
 /* What any region is known to have: join of all claims and reports, of retired actors no more than
  * may be taken. For asking relays. */
 void stability_known(const struct stability *s, struct context *out);
+/* Has that life of a region claimed to have `stamp`? */
+bool stability_claimed(const struct stability *s, uint32_t actor, stamp_t stamp);
 /* Has `region` claimed or reported to have `stamp`? */
 bool stability_has(const struct stability *s, uint32_t region, stamp_t stamp);
 

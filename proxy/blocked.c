@@ -16,9 +16,11 @@ struct blocked_session {
     struct blocked_session *next_woken;
     uint64_t serial;
     uint32_t shard;
-    bool asking; /* JOB_BLOCK is under way: its ticket holds the answer */
-    bool served; /* the reply is there */
-    bool ending; /* JOB_UNBLOCK is under way */
+    const struct wait_kind *kind; /* NULL: for keys, at that shard */
+    void *state;                  /* of the kind */
+    bool asking;                  /* JOB_BLOCK is under way: its ticket holds the answer */
+    bool served;                  /* the reply is there */
+    bool ending;                  /* JOB_UNBLOCK is under way */
 };
 
 static struct bytes id_name(const void *item)
@@ -212,8 +214,32 @@ void blocked_end_job(struct front *f, struct port *port, struct shard *shard, co
     buf_deinit(&reply);
 }
 
+/* Nothing but this worker decides when it ends. */
+static void end_kind(struct front *f, struct port *port, struct blocked_session *b,
+                     enum unblock why)
+{
+    struct buf unwanted = {0};
+    struct reply r = {.out = why == UNBLOCK_ERROR ? &unwanted : &b->answer->out,
+                      .resp = b->answer->resp};
+    void *state = b->state;
+    b->state = NULL;
+    b->kind->end(f, port, b->id, state, why == UNBLOCK_GONE ? NULL : &r);
+    buf_deinit(&unwanted);
+    if (why == UNBLOCK_GONE)
+        return;
+    r.out = &b->answer->out;
+    if (why == UNBLOCK_ERROR)
+        reply_error(&r, UNBLOCKED_BY_CLIENT);
+    b->served = true;
+    finish(f, b);
+}
+
 static void end(struct front *f, struct port *port, struct blocked_session *b, enum unblock why)
 {
+    if (b->kind != NULL) {
+        end_kind(f, port, b, why);
+        return;
+    }
     const struct front_shard *at = &f->shards[b->shard];
     struct bytes arg = why_text(why);
     struct job job = {.kind = JOB_UNBLOCK,
@@ -245,6 +271,29 @@ void blocked_forget(struct session *s, struct port *port)
     if (!b->asking)
         b->answer->missing = 0; /* nobody else holds it */
     mem_free(b);
+}
+
+void blocked_wait(struct ask *a, int64_t timeout_ms, const struct wait_kind *kind, void *state)
+{
+    struct answer *answer = answer_new(a->front->courier, 1);
+    session_wait(a->session, answer);
+    struct blocked_session *b = begin(a->session, answer, 0);
+    b->kind = kind;
+    b->state = state;
+    set_deadline(a->front, b, timeout_ms, a->now);
+}
+
+void *blocked_state(const struct front *f, uint64_t session, const struct wait_kind *kind)
+{
+    const struct blocked_session *b = find(f, session);
+    return b != NULL && b->kind == kind && !b->served ? b->state : NULL;
+}
+
+void blocked_over(struct front *f, struct port *port, uint64_t session)
+{
+    struct blocked_session *b = find(f, session);
+    assert(b != NULL && b->kind != NULL && !b->served);
+    end(f, port, b, UNBLOCK_TIMEOUT);
 }
 
 bool blocked_unblock(struct front *f, struct port *port, const struct bytes *argv)

@@ -57,6 +57,21 @@ void blocked_expire(struct front *f, struct port *port, struct moment now);
 /* Those who were served go on. */
 void blocked_wake(struct front *f, struct port *port, struct moment now);
 
+/*
+ * Waiting for something else than keys (WAIT, CRDT.AFTER ...): `state` is its own; `end` answers
+ * with what has come of it by now, when it is over, when the time is up or by CLIENT UNBLOCK. With
+ * `r` NULL nobody wants an answer any more. It frees the state either way.
+ */
+struct wait_kind {
+    void (*end)(struct front *f, struct port *port, uint64_t session, void *state, struct reply *r);
+};
+/* The command waits, for so long at most (0: for ever). `state` is taken. */
+void blocked_wait(struct ask *a, int64_t timeout_ms, const struct wait_kind *kind, void *state);
+/* The state of a session that still waits so; NULL: it does not. */
+void *blocked_state(const struct front *f, uint64_t session, const struct wait_kind *kind);
+/* What such a session waited for has come. */
+void blocked_over(struct front *f, struct port *port, uint64_t session);
+
 /* CLIENT UNBLOCK on this worker: true when such a session waits here. argv: id, "timeout" or
  * "error". */
 bool blocked_unblock(struct front *f, struct port *port, const struct bytes *argv);

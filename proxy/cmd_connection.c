@@ -10,8 +10,9 @@
 const struct session_command *session_command_find(const char *name)
 {
     const struct session_command *const tables[] = {
-        cmd_connection_commands, cmd_multi_commands,   cmd_client_commands, cmd_config_commands,
-        cmd_info_commands,       cmd_command_commands, cmd_pubsub_commands, cmd_acl_commands};
+        cmd_connection_commands, cmd_multi_commands, cmd_client_commands,
+        cmd_config_commands,     cmd_info_commands,  cmd_command_commands,
+        cmd_pubsub_commands,     cmd_acl_commands,   cmd_crdt_commands};
     for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++)
         for (const struct session_command *c = tables[t]; c->name != NULL; c++)
             if (strcmp(c->name, name) == 0)
@@ -228,19 +229,6 @@ static void role(struct ask *a)
 }
 
 /* There are no local replicas: none has acknowledged, and none ever will within the timeout. */
-static void wait_replicas(struct ask *a)
-{
-    int64_t replicas = 0, timeout = 0;
-    if (!num_parse_i64(a->argv[1], &replicas))
-        reply_error(&a->reply, ERR_NOT_INT);
-    else if (!num_parse_i64(a->argv[2], &timeout))
-        reply_error(&a->reply, "ERR timeout is not an integer or out of range");
-    else if (timeout < 0)
-        reply_error(&a->reply, "ERR timeout is negative");
-    else
-        reply_int(&a->reply, 0);
-}
-
 static void lolwut(struct ask *a)
 {
     reply_verbatim(&a->reply,
@@ -281,7 +269,6 @@ const struct session_command cmd_connection_commands[] = {
     {"swapdb", swapdb, 0},
     {"move", move, 0},
     {"role", role, 0},
-    {"wait", wait_replicas, 0},
     {"lolwut", lolwut, 0},
     {"slowlog|get", empty_log, 0},
     {"slowlog|len", empty_log, 0},

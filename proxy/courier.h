@@ -45,6 +45,10 @@ enum job_kind {
     JOB_UNBLOCK,   /* argv: "timeout", "error" or "gone": ends the session's command; no reply */
     JOB_UNBLOCKED, /* argv: the reply of the session's command that waited; no reply */
     JOB_CLIENT_UNBLOCK, /* argv: client id, "timeout" or "error"; an integer */
+    JOB_OBSERVE,        /* observe.c: argv: what, groups of slots, entries; no reply */
+    JOB_UNOBSERVE,      /* no reply */
+    JOB_OBSERVED,       /* argv: what a worker sees; no reply */
+    JOB_CONTEXTS,       /* argv: a bit for each partition, or empty; records (cmd_crdt.c) */
 };
 
 struct job {

@@ -66,6 +66,7 @@ void front_free(struct front *f, struct port *port)
     acl_deinit(f);
     catalog_deinit(f);
     blocked_deinit(&f->blocked);
+    observers_deinit(&f->observers);
     resp_args_deinit(&f->args);
     buf_deinit(&f->scratch);
     buf_deinit(&f->sink);
@@ -311,6 +312,18 @@ void front_run(struct front *f, struct port *port, struct job *job, struct buf *
         break;
     case JOB_UNBLOCKED:
         blocked_served(f, job->session, job->argv[0]);
+        break;
+    case JOB_OBSERVE:
+        observe_begin(f, port, job);
+        break;
+    case JOB_UNOBSERVE:
+        observe_end(f, job->session);
+        break;
+    case JOB_OBSERVED:
+        observe_heard(f, port, job->session, job->argv[0]);
+        break;
+    case JOB_CONTEXTS:
+        contexts_put(f, job->argv[0], out);
         break;
     case JOB_CLIENT_UNBLOCK:
         reply_int(&r, blocked_unblock(f, port, job->argv));

@@ -7,6 +7,7 @@
 #include "proxy/blocked.h"
 #include "proxy/courier.h"
 #include "proxy/figures.h"
+#include "proxy/observe.h"
 #include "proxy/topic.h"
 
 /*
@@ -46,6 +47,12 @@ struct front_host {
     /* Fills in shards and links of this worker. */
     void (*figures)(void *arg, struct front *f, struct figures *out, struct moment now);
     void (*describe)(void *arg, const struct front *f, struct figures_db *out);
+    /* Which regions (bit r) have the stamp of a partition that is here; see syncer_have. `learnt`
+     * changes when that may have. */
+    uint64_t (*have)(void *arg, const struct front *f, uint32_t partition, stamp_t stamp,
+                     bool durable);
+    uint64_t (*learnt)(void *arg, const struct front *f);
+    uint64_t (*peers)(void *arg, const struct front *f);
     /* To the other regions' subscribers, over the links of the partition's shard, which is here. */
     void (*publish)(void *arg, struct front *f, uint32_t partition, struct bytes channel,
                     struct bytes text, bool sharded);
@@ -100,6 +107,7 @@ struct front {
     bool pause_all;
     struct session *held; /* those that hold input back: pause, output, answers under way */
     struct blocked_sessions blocked;
+    struct observers observers;
     uint64_t connections, refused, commands, net_in; /* INFO stats */
 
     struct topics topics;    /* who listens to what */

@@ -117,6 +117,7 @@ void multi_queue(struct ask *a)
         refuse(a, "ERR transaction too large: split it");
         return;
     }
+    route_note_writes(a);
     put_entry(&m->queue, a->command, a->argc, a->argv);
     m->count++;
     reply_simple(&a->reply, "QUEUED");

@@ -174,9 +174,25 @@ static void route_split(struct ask *a)
     answer_ready(a, answer);
 }
 
+void route_note_writes(struct ask *a)
+{
+    const struct command *c = a->command;
+    if (c->flags & CMD_READONLY)
+        return;
+    if (c->where == AT_EACH) {
+        a->session->wrote = UINT64_MAX;
+        return;
+    }
+    uint32_t *at = front_indexes(a->front, a->argc);
+    unsigned n = command_keys(c, a->argc, a->argv, at, a->argc);
+    for (unsigned i = 0; i < n; i++)
+        a->session->wrote |= UINT64_C(1) << (hash_slot(a->argv[at[i]]) >> SLOT_GROUP_BITS);
+}
+
 void route_run(struct ask *a)
 {
     uint32_t shard = 0;
+    route_note_writes(a);
     switch (route_find(a->front, a->command, a->argc, a->argv, &shard)) {
     case ROUTE_ONE:
         route_shard(a, JOB_COMMAND, shard, a->argc, a->argv);

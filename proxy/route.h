@@ -14,6 +14,8 @@ enum route_result { ROUTE_ONE, ROUTE_SPLIT, ROUTE_EACH, ROUTE_CROSS };
  * shard, else on 0. */
 enum route_result route_find(struct front *f, const struct command *command, uint32_t argc,
                              const struct bytes *argv, uint32_t *shard);
+/* Remembers where the session writes; also of what it queues. */
+void route_note_writes(struct ask *a);
 /* Runs a data command for the session, wherever it has to. */
 void route_run(struct ask *a);
 /* Runs the job on that shard: at once when it is here (the reply goes to a->reply), else as an

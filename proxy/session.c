@@ -290,6 +290,7 @@ static void run_quickly(struct session *s, const struct request *q, struct reply
                      .key_slot = q->slot,
                      .key_hash = q->hash};
     s->last_command = q->command;
+    s->wrote |= (uint64_t)(q->command->flags & CMD_WRITE) << (q->slot >> SLOT_GROUP_BITS);
     s->front->commands++;
     shard_execute(q->shard, &c);
 }

@@ -54,6 +54,7 @@ struct session {
     int32_t watching;                /* index of the shard on which keys are WATCHed, -1 none */
     struct multi *multi;             /* NULL: not in MULTI */
     struct blocked_session *blocked; /* NULL: waits in no command */
+    uint64_t wrote;                  /* groups of slots that it has written to (observe.h) */
     const struct command *last_command;
     char *name, *lib_name, *lib_version; /* owned; NULL none */
     struct listening *listening;         /* owned; NULL: to nothing */
@@ -124,7 +125,10 @@ enum {
 const struct session_command *session_command_find(const char *name);
 extern const struct session_command cmd_connection_commands[], cmd_client_commands[],
     cmd_acl_commands[], cmd_command_commands[], cmd_config_commands[], cmd_info_commands[],
-    cmd_multi_commands[], cmd_pubsub_commands[];
+    cmd_multi_commands[], cmd_pubsub_commands[], cmd_crdt_commands[];
+
+/* JOB_CONTEXTS (cmd_crdt.c). */
+void contexts_put(struct front *f, struct bytes chosen, struct buf *out);
 
 /* Texts several of them need. */
 void reply_wrong_arguments(struct ask *a, const char *command);

@@ -355,7 +355,7 @@ bool shard_unblock(struct shard *s, uint64_t session, enum unblock why, struct b
     if (why == UNBLOCK_TIMEOUT)
         reply_nil_array(&r);
     else if (why == UNBLOCK_ERROR)
-        reply_error(&r, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
+        reply_error(&r, UNBLOCKED_BY_CLIENT);
     waiter_free(s, w);
     return true;
 }

@@ -6,7 +6,7 @@ BEGIN {
     SLOTS = 1021
     for (i = 97; i <= 122; i++)
         code[sprintf("%c", i)] = i
-    code["_"] = 95; code["-"] = 45; code["|"] = 124; code["."] = 46
+    code["_"] = 95; code["-"] = 45; code["|"] = 124; code["."] = 46; code["."] = 46
     for (i = 48; i <= 57; i++)
         code[sprintf("%c", i)] = i
 }

@@ -64,6 +64,7 @@ bool arg_double(struct call *c, struct bytes arg, double *out);
 extern const struct command cmd_bits_table[];
 extern const struct command cmd_blocking_table[];
 extern const struct command cmd_client_table[], cmd_acl_table[];
+extern const struct command cmd_crdt_table[];
 extern const struct command cmd_expire_table[];
 extern const struct command cmd_generic_table[];
 extern const struct command cmd_dump_table[], cmd_geo_table[];

@@ -108,6 +108,7 @@ enum unblock {
     UNBLOCK_ERROR,   /* -UNBLOCKED */
     UNBLOCK_GONE,    /* nobody is there any more: no reply */
 };
+#define UNBLOCKED_BY_CLIENT "UNBLOCKED client unblocked via CLIENT UNBLOCK"
 /* Ends the wait of a session's command, with the reply into `out`. False: none waits (it has been
  * served). */
 bool shard_unblock(struct shard *s, uint64_t session, enum unblock why, struct buf *out);

@@ -2,23 +2,43 @@
 #include "syncer/link.h"
 
 /* What a feeder is told of how far we are: bytes every few milliseconds, for its window and its
- * lag; contexts at each beat, so that it sends nothing that came another way. */
+ * lag, and, while frames change only a few partitions, contexts of these with them, for clients
+ * that wait until their writes are here; all contexts at each beat, so that it sends nothing that
+ * came another way. */
 
-/* Bytes; with `contexts` also what we have, where that has changed. */
+void ack_touch(struct pull *p, uint32_t partition)
+{
+    for (unsigned i = 0; i < p->touched_n && i < PULL_TOUCHED; i++)
+        if (p->touched[i] == partition)
+            return;
+    if (p->touched_n < PULL_TOUCHED)
+        p->touched[p->touched_n] = partition;
+    if (p->touched_n <= PULL_TOUCHED)
+        p->touched_n++;
+}
+
+static void put_context(struct pull *p, struct buf *body, uint32_t index)
+{
+    const struct context *mine = shard_context(p->peer->s->shard, p->first + index);
+    if (context_eq(mine, &p->parts[index].acked))
+        return;
+    mp_put_uint(body, p->first + index);
+    context_encode(body, mine);
+    context_copy(&p->parts[index].acked, mine);
+}
+
+/* Bytes; with `contexts` also all that we have, where that has changed. */
 static void ack(struct pull *p, struct port *port, bool contexts, struct moment now)
 {
     struct syncer *s = p->peer->s;
     struct buf *body = &s->scratch;
     buf_clear(body);
     mp_put_uint(body, p->received);
-    for (uint32_t i = 0; contexts && i < p->count; i++) {
-        const struct context *mine = shard_context(s->shard, p->first + i);
-        if (context_eq(mine, &p->parts[i].acked))
-            continue;
-        mp_put_uint(body, p->first + i);
-        context_encode(body, mine);
-        context_copy(&p->parts[i].acked, mine);
-    }
+    for (uint32_t i = 0; contexts && i < p->count; i++)
+        put_context(p, body, i);
+    for (unsigned i = 0; !contexts && p->touched_n <= PULL_TOUCHED && i < p->touched_n; i++)
+        put_context(p, body, p->touched[i] - p->first);
+    p->touched_n = 0;
     struct buf *out = port->ops->out(port, p->conn);
     if (out == NULL)
         return;

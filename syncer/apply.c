@@ -58,6 +58,7 @@ static enum outcome apply_frame(struct pull *p, struct port *port, const struct 
     bool direct = stamp_actor(f->last) == p->actor;
     switch (syncer_take(s, f, direct, now)) {
     case TAKEN_DONE:
+        ack_touch(p, f->partition);
         if (s->waiting_frames > 0)
             wait_retry(s, f->partition, now);
         break;

@@ -120,6 +120,7 @@ static void count_claim(struct pull *p, uint32_t index)
     stability_claim(part->stability, p->actor, &p->parts[index].announced);
     part->restable = true;
     s->dirty = true;
+    s->learnt++;
 }
 
 bool claims_take(struct pull *p, struct bytes body)

@@ -67,6 +67,7 @@ void feed_free(struct feed *f)
         transfer_end(f->transfer);
     for (uint32_t i = 0; f->parts != NULL && i < f->count; i++) {
         context_deinit(&f->parts[i].known);
+        context_deinit(&f->parts[i].acked);
         context_deinit(&f->parts[i].claimed);
         context_deinit(&f->parts[i].relays);
     }
@@ -290,6 +291,8 @@ static bool take_subscribe(struct feed *f, struct port *port, struct bytes body,
         struct feed_part *part = part_at(f, partition);
         if (m.bad || part == NULL || !context_decode(&m, &part->known))
             return false;
+        context_copy(&part->acked, &part->known);
+        f->s->learnt++;
         subscribe(f, port, (uint32_t)partition, whole, digest);
     }
     f->claim_now = f->unmarked = true;
@@ -305,8 +308,11 @@ static bool take_ack(struct feed *f, struct bytes body)
     while (good && !m.bad && m.p < m.end) {
         struct feed_part *part = part_at(f, mp_uint(&m));
         good = !m.bad && part != NULL && context_decode(&m, &theirs);
-        if (good)
+        if (good) {
             context_join(&part->known, &theirs);
+            context_join(&part->acked, &theirs);
+            f->s->learnt++;
+        }
     }
     context_deinit(&theirs);
     if (!good || m.bad)

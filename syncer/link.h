@@ -93,6 +93,8 @@ struct stage {
     struct buf bytes;
 };
 
+#define PULL_TOUCHED 8u
+
 struct pull {
     struct conn_owner owner; /* first */
     struct pull *next;
@@ -121,6 +123,8 @@ struct pull {
     struct stage stage;
     uint64_t received, acked; /* bytes after WELCOME */
     uint64_t ack_us;
+    uint32_t touched[PULL_TOUCHED]; /* partitions that frames have changed since the last ack */
+    unsigned touched_n;             /* above PULL_TOUCHED: too many to remember */
 };
 
 /* ------------------------------------------------------------ feeding */
@@ -130,6 +134,7 @@ struct feed_part {
     bool announce;                        /* the next claim goes out even if nothing changed */
     uint64_t news;                        /* version sent */
     struct context known;                 /* what the puller has or was sent */
+    struct context acked;                 /* what it said that it has */
     struct context claimed;
     struct context relays; /* one stamp of each further actor it wants */
 };
@@ -196,6 +201,7 @@ struct syncer {
     uint64_t reachable; /* as told to the shard */
     uint64_t log_seen;  /* end of the log at the last turn */
     uint64_t ops_own;
+    uint64_t learnt;  /* acknowledgements of contexts, and claims */
     uint64_t tick_us; /* of the last tick */
     uint64_t wake_us; /* a tick is due */
     uint64_t turn_us; /* a turn is due: something was left over, or an acknowledgement */
@@ -250,6 +256,7 @@ void pull_receive(struct pull *p, struct port *port, struct bytes data, struct m
 
 /* ------------------------------------------------------------ ack.c */
 
+void ack_touch(struct pull *p, uint32_t partition); /* a frame has changed it */
 void ack_turn(struct pull *p, struct port *port, struct moment now);
 void ack_tick(struct pull *p, struct port *port, struct moment now);
 

@@ -50,6 +50,7 @@ static void pull_reset(struct pull *p)
     buf_deinit(&p->stage.bytes);
     p->all = p->stale = false;
     p->received = p->acked = 0;
+    p->touched_n = 0;
     p->conn = 0;
     p->phase = PHASE_DOWN;
 }

@@ -122,6 +122,11 @@ struct link_stats {
 };
 unsigned syncer_stats(const struct syncer *s, struct link_stats *out, unsigned max,
                       struct moment now);
+/* The regions (bit r) that are known to have `stamp` of the partition, by their acknowledgements
+ * and claims; `durable`: by claims only, which say what would survive the region's own failure. */
+uint64_t syncer_have(const struct syncer *s, uint32_t partition, stamp_t stamp, bool durable);
+/* Counts what may change that: acknowledgements and claims that have arrived. */
+uint64_t syncer_learnt(const struct syncer *s);
 bool syncer_caught_up(const struct syncer *s); /* may this region take writes? */
 /* Everything known from peers is here, nothing waits, all compaction is done: for tests and `lab
  * sync`. */

@@ -214,7 +214,11 @@ static void front_create(struct database *d, struct moment now)
                  .link = link_open,
                  .figures = stats_figures,
                  .describe = stats_describe,
-                 .publish = publish_across},
+                 .publish = publish_across,
+
+                 .have = stats_have,
+                 .learnt = stats_learnt,
+                 .peers = stats_peers},
         .settings = settings_of(db),
         .shards = shards,
         .shards_count = db->shards,

@@ -147,6 +147,11 @@ bool database_is_geo(const struct plane_db *db);
 
 void stats_figures(void *worker, struct front *f, struct figures *out, struct moment now);
 void stats_describe(void *worker, const struct front *f, struct figures_db *out);
+/* What clients that wait for other regions ask (struct front_host). */
+uint64_t stats_have(void *worker, const struct front *f, uint32_t partition, stamp_t stamp,
+                    bool durable);
+uint64_t stats_learnt(void *worker, const struct front *f);
+uint64_t stats_peers(void *worker, const struct front *f);
 /* This worker's part of the manager's statistics; owned by the caller. */
 void stats_plane(struct worker *w, struct plane_stats *out, struct moment now);
 /* Adds the part to the whole: databases by uid, shards one behind the other. */

@@ -137,6 +137,34 @@ void stats_describe(void *worker, const struct front *f, struct figures_db *out)
     out->partitions = db->partitions;
 }
 
+uint64_t stats_have(void *worker, const struct front *f, uint32_t partition, stamp_t stamp,
+                    bool durable)
+{
+    struct database *d = database_find(worker, f->db_uid);
+    const struct member *m = d != NULL ? database_member(d, partition) : NULL;
+    return m != NULL && m->syncer != NULL ? syncer_have(m->syncer, partition, stamp, durable) : 0;
+}
+
+uint64_t stats_learnt(void *worker, const struct front *f)
+{
+    const struct database *d = database_find(worker, f->db_uid);
+    uint64_t sum = 0;
+    for (uint32_t i = 0; d != NULL && i < d->members_count; i++)
+        sum += d->members[i].syncer != NULL ? syncer_learnt(d->members[i].syncer) : 0;
+    return sum;
+}
+
+/* The other regions as the configuration names them; what a worker without shards knows, too. */
+uint64_t stats_peers(void *worker, const struct front *f)
+{
+    const struct database *d = database_find(worker, f->db_uid);
+    uint64_t peers = 0;
+    for (uint32_t i = 0; d != NULL && i < d->config.regions_count; i++)
+        if (d->config.regions[i].id != d->config.region)
+            peers |= UINT64_C(1) << d->config.regions[i].id;
+    return peers;
+}
+
 /* ------------------------------------------------------------ for the manager */
 
 static void plane_link_of(struct plane_link *to, const struct link_stats *from)

@@ -166,6 +166,7 @@ static uint64_t worker_deadline(void *self)
 static void turn(struct worker *w, struct port *port, struct moment now)
 {
     for (struct database *d = w->databases; d != NULL; d = d->next) {
+        observe_turn(d->front, port);
         blocked_wake(d->front, port, now);
         for (uint32_t i = 0; i < d->members_count; i++)
             if (d->members[i].syncer != NULL)

@@ -224,3 +224,40 @@ Test(blocked_sessions, hold_what_is_sent_meanwhile)
         buf_deinit(&many);
     }
 }
+
+Test(blocked_sessions, wait_for_replicas_that_there_are_not)
+{
+    each_place(s)
+    {
+        struct client *c = client_new(s), *d = client_new(s);
+        expect(c, "wait 0 0\r\nwait -1 0\r\n", ":0\r\n:0\r\n");
+        expect(c, "wait 1 x\r\n", "-ERR timeout is not an integer or out of range\r\n");
+        expect(c, "wait 1 -1\r\n", "-ERR timeout is negative\r\n");
+        expect(c, "multi\r\nwait 1 0\r\nexec\r\n", "+OK\r\n+QUEUED\r\n*1\r\n:0\r\n");
+        expect(c, "wait 1 60\r\nping\r\n", "");
+        expect_waiting(d, 1);
+        expect_had(c, ":0\r\n+PONG\r\n");
+        client_send(c, bytes_str("wait 1 0\r\n"));
+        client_close(c);
+        expect_waiting(d, 0);
+    }
+}
+
+Test(blocked_sessions, wait_for_regions_that_there_are_not)
+{
+    each_place(s)
+    {
+        struct client *c = client_new(s);
+        char token[128] = "", ask[256];
+        expect(c, "set k v\r\ncrdt.wait 0 0\r\ncrdt.wait 1 60\r\n", "+OK\r\n:0\r\n");
+        expect_had(c, ":0\r\n");
+        cr_assert_eq(sscanf(client_ask(c, "crdt.token k\r\n"), "$%*d\r\n%127s", token), 1);
+        snprintf(ask, sizeof ask, "crdt.after %s 0\r\nping\r\n", token);
+        expect(c, ask, ":1\r\n+PONG\r\n");
+        cr_assert_eq(sscanf(client_ask(c, "crdt.token\r\n"), "$%*d\r\n%127s", token), 1);
+        snprintf(ask, sizeof ask, "crdt.after %s 0\r\n", token);
+        expect(c, ask, ":1\r\n");
+        expect(c, "crdt.after m1 0\r\n", "-ERR not a token: pass what CRDT.TOKEN returned\r\n");
+        expect(c, "crdt.wait 1 0 now\r\n", "-ERR syntax error\r\n");
+    }
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "syncer/link.h"
+
+/* Who has what: for clients that wait until their writes are elsewhere. Only a region's present
+ * life counts: what an earlier one had in memory is gone until it has caught up. */
+
+uint64_t syncer_have(const struct syncer *s, uint32_t partition, stamp_t stamp, bool durable)
+{
+    uint64_t have = 0;
+    const struct part *part = syncer_part(s, partition);
+    for (uint32_t r = 1; r <= REGION_MAX; r++)
+        if (s->peers[r].member && s->peers[r].lived &&
+            stability_claimed(part->stability, actor_make(r, s->peers[r].incarnation), stamp))
+            have |= UINT64_C(1) << r;
+    for (const struct feed *f = s->feeds; f != NULL && !durable; f = f->next)
+        if (f->conn != 0 && f->proven && partition - f->first < f->count &&
+            context_covers(&f->parts[partition - f->first].acked, stamp))
+            have |= UINT64_C(1) << f->puller.region;
+    return have;
+}
+
+uint64_t syncer_learnt(const struct syncer *s) { return s->learnt; }
