@@ -85,6 +85,12 @@ static enum type op_type(uint8_t kind)
         return TYPE_LIST;
     case OP_PFADD:
         return TYPE_HLL;
+    case OP_XADD:
+    case OP_XSET:
+    case OP_XREM:
+    case OP_XCUT:
+    case OP_XTRIM:
+        return TYPE_STREAM;
     default:
         return TYPE_STRING;
     }

@@ -226,7 +226,7 @@ static void sum_reg(const struct reg *r, bool need, struct sum *out)
     if (r->nseg)
         reg_total(r, &t);
     if (r->nsib) {
-        sum_text(r->sib[r->nsib - 1].val, r->nseg ? &t : NULL, need, out);
+        sum_text(reg_top(r)->val, r->nseg ? &t : NULL, need, out);
     } else if (r->nseg && t.real) {
         *out = (struct sum){.kind = NUMBER_REAL, .r = not_nan(t.x)};
     } else {

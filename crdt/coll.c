@@ -312,7 +312,7 @@ static bool outgrown(const struct coll *c, const struct place *at, const struct 
 {
     if (!at->cell && c->count >= COLL_PACKED_MAX)
         return true;
-    if (c->type == TYPE_LIST)
+    if (!coll_has_table(c->type))
         return c->bytes + cell_need(h, im) > COLL_LIST_BYTES_MAX;
     return h->name.n > COLL_ELEM_MAX ||
            (c->type == TYPE_HASH &&

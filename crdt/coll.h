@@ -3,6 +3,7 @@
 #define MERIDIAN_CRDT_COLL_H
 
 #include "crdt/form.h"
+#include "crdt/stream_name.h"
 
 /*
  * A collection: elements as cells, for crdt/ only.
@@ -43,9 +44,18 @@ static inline struct large *coll_large(const struct coll *c)
     return u.out;
 }
 
-static inline bool coll_has_table(enum type t) { return t != TYPE_LIST; }
+static inline bool coll_has_table(enum type t) { return t != TYPE_LIST && t != TYPE_STREAM; }
 
-static inline bool coll_has_tree(enum type t) { return t == TYPE_ZSET || t == TYPE_LIST; }
+static inline bool coll_has_tree(enum type t)
+{
+    return t == TYPE_ZSET || t == TYPE_LIST || t == TYPE_STREAM;
+}
+
+/* What reg_open is told of an element. */
+static inline uint8_t coll_reg_type(enum type t, struct bytes name)
+{
+    return (uint8_t)(t | (t == TYPE_STREAM && stream_name_is_max(name) ? REG_MAX : 0u));
+}
 
 static inline const struct cell *coll_begin(const struct coll *c)
 {
@@ -93,5 +103,9 @@ bool coll_free_step(struct coll *c, size_t *budget);
 /* ---- reading, shared with value.c */
 void coll_walk(struct coll_iter *it, const struct coll *c);
 const struct cell *coll_by_rank(const struct coll *c, size_t rank);
+/* Rank of the first element for which below() is false; it must be true for a prefix of the order.
+ * Only where there is an order; c NULL: 0. */
+size_t coll_partition(const struct coll *c, bool (*below)(const void *item, const void *arg),
+                      const void *arg);
 
 #endif

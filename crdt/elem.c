@@ -31,7 +31,7 @@ void change_queue(const struct change *ch, struct reg *r, struct bytes elem)
     if (r->queued || reg_settled(r) || ch->s->unsettled == NULL)
         return;
     r->queued = true;
-    enum type t = type_is_register(r->type) ? TYPE_STRING : (enum type)r->type;
+    enum type t = type_is_register(reg_type(r)) ? TYPE_STRING : reg_type(r);
     ch->s->unsettled(ch->s->arg, ch->key, t, elem, reg_newest(r));
 }
 
@@ -90,6 +90,7 @@ static enum deed op_deed(uint8_t kind)
     case OP_HDEL:
     case OP_ZREM:
     case OP_LREM:
+    case OP_XREM:
         return DEED_REMOVE;
     case OP_HINCR:
     case OP_HINCRF:
@@ -153,12 +154,12 @@ static struct coll *apply_open(struct coll *c, enum type type, struct place *at,
     struct image im;
     struct segment amount;
     uint8_t room[8];
-    reg_open(&r, (uint8_t)type, at->cell, c ? c->base : 0);
+    reg_open(&r, coll_reg_type(type, op->elem), at->cell, c ? c->base : 0);
     if (deed == DEED_REMOVE) {
         reg_remove(&r, ch->seen);
     } else if (deed == DEED_ASSIGN) {
         reg_assign(&r, op->stamp, ch->seen, op_value(op, room));
-        if (r.nsib > 1 && type != TYPE_SET && ch->s->conflicts)
+        if (r.nsib > 1 && type != TYPE_SET && !(r.type & REG_MAX) && ch->s->conflicts)
             ch->s->conflicts->register_lost++;
     } else {
         op_amount(op, &amount);
@@ -203,6 +204,8 @@ struct coll *elem_apply(struct coll *c, enum type type, const struct change *ch)
     struct place at;
     struct image im;
     uint8_t room[8];
+    if (op->kind == OP_XADD || op->kind == OP_XCUT || op->kind == OP_XTRIM)
+        return stream_apply(c, ch);
     coll_seek(c, op->elem, &at);
     ch->out->elem_new = at.cell == NULL;
     if (deed == DEED_REMOVE && at.cell == NULL)
@@ -229,7 +232,7 @@ struct removal {
 static enum fate remove_seen(const struct cell *e, stamp_t base, struct reg *r, void *arg)
 {
     struct removal *rm = arg;
-    reg_open(r, (uint8_t)rm->type, e, base);
+    reg_open(r, coll_reg_type(rm->type, cell_name(e)), e, base);
     if (!reg_remove(r, rm->ch->seen))
         return FATE_KEEP;
     if (!rm->ch->s->digest_off) {

@@ -36,6 +36,8 @@ bool coll_seen(const struct coll *c, const struct seen *seen);
 
 /* Applies ch->op to its element; c may be NULL. Returns the collection now, NULL when empty. */
 struct coll *elem_apply(struct coll *c, enum type type, const struct change *ch);
+/* The same for the operations of streams that change several elements (stream_apply.c). */
+struct coll *stream_apply(struct coll *c, const struct change *ch);
 /* Removes what ch->seen covers from all elements. */
 struct coll *elem_remove_seen(struct coll *c, const struct change *ch);
 /* Writes an opened register back: at->cell is its present cell (NULL: none), `minus` that one's

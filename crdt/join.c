@@ -22,7 +22,7 @@ static stamp_t coll_base(const struct coll *c) { return c && !c->is_large ? c->b
 static void join_register(struct join *j, struct reg *r, const struct reg *o, struct bytes elem)
 {
     unsigned met = reg_join(r, j->mine, o, j->theirs);
-    if (met && r->type != TYPE_SET && j->ch.s->conflicts)
+    if (met && r->type != TYPE_SET && !(r->type & REG_MAX) && j->ch.s->conflicts)
         j->ch.s->conflicts->register_lost += met;
     change_queue(&j->ch, r, elem);
 }
@@ -53,8 +53,9 @@ static enum fate join_mine(const struct cell *e, stamp_t base, struct reg *r, vo
     if (stays(j, e, base, there.cell))
         return FATE_KEEP;
     struct reg o;
-    reg_open(r, (uint8_t)j->type, e, base);
-    reg_open(&o, (uint8_t)j->type, there.cell, coll_base(j->other));
+    uint8_t type = coll_reg_type(j->type, cell_name(e));
+    reg_open(r, type, e, base);
+    reg_open(&o, type, there.cell, coll_base(j->other));
     join_register(j, r, &o, cell_name(e));
     if (!j->ch.s->digest_off) {
         j->minus = hash128_add(j->minus, digest_element(j->seed, j->type, e));
@@ -79,8 +80,8 @@ static struct coll *join_new(struct join *j, struct coll *c)
         coll_seek(c, cell_name(e), &at);
         if (at.cell)
             continue;
-        reg_init(&r, (uint8_t)j->type);
-        reg_open(&o, (uint8_t)j->type, e, coll_base(j->other));
+        reg_init(&r, coll_reg_type(j->type, cell_name(e)));
+        reg_open(&o, r.type, e, coll_base(j->other));
         join_register(j, &r, &o, cell_name(e));
         if (!reg_empty(&r)) {
             image_of_reg(&im, &r);

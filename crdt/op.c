@@ -6,6 +6,7 @@
 #include "crdt/hll.h"
 #include "crdt/patch.h"
 #include "crdt/position.h"
+#include "crdt/stream_name.h"
 
 /* What stands behind the key, by kind. */
 enum arg { ARG_NONE, ARG_VAL, ARG_NUM, ARG_REAL };
@@ -37,6 +38,11 @@ static const struct {
     [OP_PFADD] = {"PFADD", .arg = ARG_VAL, .flags = OPF_FRESH | OPF_EXTEND | OPF_ABSORB},
     [OP_FLUSH] = {"FLUSH", .no_key = true},
     [OP_PATCH] = {"PATCH", .elem = true, .arg = ARG_VAL},
+    [OP_XADD] = {"XADD", .elem = true, .arg = ARG_VAL, .flags = OPF_FRESH},
+    [OP_XSET] = {"XSET", .elem = true, .arg = ARG_VAL, .flags = OPF_FRESH},
+    [OP_XREM] = {"XREM", .elem = true, .flags = OPF_FRESH},
+    [OP_XCUT] = {"XCUT", .elem = true, .arg = ARG_VAL, .flags = OPF_FRESH},
+    [OP_XTRIM] = {"XTRIM", .elem = true, .flags = OPF_FRESH},
 };
 
 #define REAL_BYTES 10u
@@ -119,6 +125,23 @@ void op_encode(struct buf *out, const struct op *op, stamp_t base)
         real_put(out, op->real);
 }
 
+static bool stream_args_valid(const struct op *op)
+{
+    struct stream_name name;
+    struct bytes fields;
+    uint64_t added;
+    if (op->kind == OP_XSET)
+        return stream_elem_valid(op->elem, op->val);
+    if (op->kind == OP_XCUT)
+        return true;
+    if (!stream_name_read(op->elem, &name))
+        return false;
+    if (op->kind == OP_XREM)
+        return true;
+    return name.kind == STREAM_ENTRY &&
+           (op->kind == OP_XTRIM || stream_added_read(op->val, &added, &fields));
+}
+
 static bool args_valid(const struct op *op)
 {
     if ((op->flags & OPF_EXTEND) && (op->flags & OPF_ABSORB))
@@ -131,6 +154,12 @@ static bool args_valid(const struct op *op)
         return ranks_valid(op->val);
     case OP_PATCH:
         return patch_valid(op);
+    case OP_XADD:
+    case OP_XSET:
+    case OP_XREM:
+    case OP_XCUT:
+    case OP_XTRIM:
+        return stream_args_valid(op);
     case OP_ZADD:
         return !isinf((double)op->real) || isinf(op->real);
     default:

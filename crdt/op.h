@@ -31,6 +31,13 @@ enum op_kind {
     OP_FLUSH,   /* no key: removes what was seen of every key of the partition */
     OP_PATCH,   /* elem: base and offset, val: assigns the string that is another one with val
                    written into it; see crdt/patch.h */
+    OP_XADD,  /* elem: an entry's name (crdt/stream_name.h), val: see stream_added_read; also writes
+                 what its actor knows of the stream: this ID is the last, so many were added */
+    OP_XSET,  /* elem, val: assigns any element of a stream */
+    OP_XREM,  /* elem: removes any element of a stream */
+    OP_XCUT,  /* elem, val: removes what was seen of the elements from elem up to, without, val */
+    OP_XTRIM, /* elem: an entry's name: removes what was seen of the entries up to it, of all
+                 regions, in the order of (ID, region) */
     OP_KIND_MAX
 };
 

@@ -301,6 +301,17 @@ void reg_open(struct reg *r, uint8_t type, const struct cell *c, stamp_t base)
 
 /* ------------------------------------------------------------ questions */
 
+const struct sibling *reg_top(const struct reg *r)
+{
+    const struct sibling *top = &r->sib[r->nsib - 1];
+    if (!(r->type & REG_MAX))
+        return top;
+    for (uint32_t i = r->nsib - 1; i-- > 0;)
+        if (bytes_cmp(r->sib[i].val, top->val) > 0)
+            top = &r->sib[i];
+    return top;
+}
+
 bool reg_settled(const struct reg *r)
 {
     if (r->nsib > 1)

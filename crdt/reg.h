@@ -33,8 +33,12 @@ struct segment {
     struct bytes ranks; /* HyperLogLog registers, see hll.h */
 };
 
+/* In reg.type, of siblings that join by the greatest value instead of the greatest dot: the shown
+ * one is the first by (value, dot). Concurrent ones are no conflict. */
+#define REG_MAX 0x40u
+
 struct reg {
-    uint8_t type; /* enum type: what the register is part of */
+    uint8_t type; /* enum type: what the register is part of; REG_MAX */
     bool queued;
     uint32_t nsib, nseg, sib_cap, seg_cap;
     struct sibling *sib; /* ascending dots */
@@ -60,6 +64,11 @@ uint8_t reg_wide_type(const uint8_t *wide);
 /* What a register of int64 segments and no siblings shows, read where it stands. False: it is no
  * such register. */
 bool reg_wide_count(const uint8_t *wide, int64_t *out);
+
+static inline enum type reg_type(const struct reg *r) { return (enum type)(r->type & ~REG_MAX); }
+
+/* The sibling that is shown; there is one. */
+const struct sibling *reg_top(const struct reg *r);
 
 static inline bool reg_empty(const struct reg *r) { return r->nsib == 0 && r->nseg == 0; }
 

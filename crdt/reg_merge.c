@@ -26,9 +26,14 @@ static void wait_for(stamp_t *waits, stamp_t dot)
 static void compact_siblings(struct reg *r, const struct context *stable, stamp_t *waits)
 {
     stamp_t winner = 0;
-    for (uint32_t i = 0; i < r->nsib; i++)
-        if (may_forget(stable, r->sib[i].dot))
-            winner = r->sib[i].dot;
+    struct bytes best = {NULL, 0};
+    for (uint32_t i = 0; i < r->nsib; i++) {
+        bool beats = winner == 0 || !(r->type & REG_MAX) || bytes_cmp(r->sib[i].val, best) >= 0;
+        if (!beats || !may_forget(stable, r->sib[i].dot))
+            continue;
+        winner = r->sib[i].dot;
+        best = r->sib[i].val;
+    }
     uint32_t n = 0;
     for (uint32_t i = 0; i < r->nsib; i++)
         if (r->sib[i].dot == winner || !may_forget(stable, r->sib[i].dot))

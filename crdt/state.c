@@ -177,10 +177,15 @@ static bool read_amount(struct mp *m, enum type type, struct segment *s)
     }
 }
 
+static bool no_segments(enum type type)
+{
+    return type == TYPE_SET || type == TYPE_LIST || type == TYPE_STREAM;
+}
+
 static bool read_segments(struct mp *m, struct reg *r)
 {
     uint32_t n = mp_array(m);
-    if (n % 4 != 0 || (n > 0 && (r->type == TYPE_SET || r->type == TYPE_LIST)))
+    if (n % 4 != 0 || (n > 0 && no_segments(reg_type(r))))
         return false;
     for (uint32_t i = 0; i < n && !m->bad; i += 4) {
         struct segment s = {0};
@@ -196,10 +201,20 @@ static bool read_segments(struct mp *m, struct reg *r)
 }
 
 /* Opens *r; the caller closes it in any case. */
-static bool read_register(struct mp *m, enum type type, struct reg *r)
+static bool read_register(struct mp *m, uint8_t type, struct reg *r)
 {
-    reg_init(r, (uint8_t)type);
+    reg_init(r, type);
     return mp_array(m) == 2 && read_siblings(m, r) && read_segments(m, r) && !reg_empty(r);
+}
+
+static bool name_valid(enum type type, struct bytes name, const struct reg *r)
+{
+    if (type == TYPE_LIST)
+        return position_valid(name);
+    for (uint32_t i = 0; i < r->nsib && type == TYPE_STREAM; i++)
+        if (!stream_elem_valid(name, r->sib[i].val))
+            return false;
+    return true;
 }
 
 static bool read_coll(struct mp *m, enum type type, struct hash_key key, struct coll **out)
@@ -211,7 +226,7 @@ static bool read_coll(struct mp *m, enum type type, struct hash_key key, struct 
         struct bytes name = mp_bin(m);
         struct reg r;
         struct place at;
-        bool ok = read_register(m, type, &r) && (type != TYPE_LIST || position_valid(name));
+        bool ok = read_register(m, coll_reg_type(type, name), &r) && name_valid(type, name, &r);
         if (ok)
             coll_seek(*out, name, &at);
         ok = ok && at.cell == NULL;
@@ -246,7 +261,7 @@ static bool read_deadlines(struct mp *m, struct multi *parts)
 static bool read_types(struct mp *m, struct multi *parts, struct hash_key key)
 {
     uint32_t n = mp_array(m);
-    uint64_t last = TYPE_STREAM; /* streams do not travel yet */
+    uint64_t last = TYPE_NONE;
     if (n % 2 != 0)
         return false;
     for (uint32_t i = 0; i < n && !m->bad; i += 2) {
@@ -261,7 +276,7 @@ static bool read_types(struct mp *m, struct multi *parts, struct hash_key key)
             continue;
         }
         struct reg r;
-        bool ok = read_register(m, type, &r);
+        bool ok = read_register(m, (uint8_t)type, &r);
         if (ok)
             parts->part[type].reg = register_cell(&r);
         reg_close(&r);

@@ -286,9 +286,8 @@ const struct cell *order_prev(struct order_iter *it)
     return it->i >= 0 && it->i < it->n ? it->cells[it->i--] : NULL;
 }
 
-/* Rank of the first element for which below() is false. */
-static size_t partition(const struct coll *c, bool (*below)(const void *item, const void *arg),
-                        const void *arg)
+size_t coll_partition(const struct coll *c, bool (*below)(const void *item, const void *arg),
+                      const void *arg)
 {
     if (c == NULL)
         return 0;
@@ -313,7 +312,7 @@ size_t zset_rank(const struct cell *key, struct bytes member)
     const struct coll *c = key_coll(key, TYPE_ZSET);
     struct place at;
     coll_seek(c, member, &at);
-    return at.cell ? partition(c, below_cell, at.cell) : SIZE_MAX;
+    return at.cell ? coll_partition(c, below_cell, at.cell) : SIZE_MAX;
 }
 
 struct score_bound {
@@ -330,8 +329,8 @@ static bool below_score(const void *item, const void *arg)
 
 size_t zset_rank_score(const struct cell *key, double score, bool after)
 {
-    return partition(key_coll(key, TYPE_ZSET), below_score,
-                     &(struct score_bound){.score = score, .after = after});
+    return coll_partition(key_coll(key, TYPE_ZSET), below_score,
+                          &(struct score_bound){.score = score, .after = after});
 }
 
 struct lex_bound {
@@ -348,8 +347,8 @@ static bool below_lex(const void *item, const void *arg)
 
 size_t zset_rank_lex(const struct cell *key, struct bytes member, bool after)
 {
-    return partition(key_coll(key, TYPE_ZSET), below_lex,
-                     &(struct lex_bound){.member = member, .after = after});
+    return coll_partition(key_coll(key, TYPE_ZSET), below_lex,
+                          &(struct lex_bound){.member = member, .after = after});
 }
 
 /* ------------------------------------------------------------ HyperLogLog */
