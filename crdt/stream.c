@@ -172,6 +172,16 @@ bool stream_edge(const struct cell *key, bool last, struct stream_entry *out)
     return stream_next(&it, out);
 }
 
+bool stream_entry_find(const struct cell *key, struct stream_id id, uint8_t region,
+                       struct stream_entry *out)
+{
+    uint8_t room[STREAM_ENTRY_NAME_MAX];
+    const struct cell *e = coll_find(key, TYPE_STREAM, stream_entry_name(room, region, id));
+    if (e != NULL)
+        read_entry(e, out);
+    return e != NULL;
+}
+
 unsigned stream_count_id(const struct cell *key, struct stream_id id, uint64_t *regions)
 {
     struct stream_iter it;
@@ -237,6 +247,23 @@ struct stream_id stream_last_id(const struct cell *key, uint32_t actor, struct s
     return last;
 }
 
+/* The regions that have entries, a bit for each; raises by[] to the last entry of each: XSETID may
+ * have removed what the region itself said. */
+static uint64_t entry_regions(const struct cell *key, struct stream_id by[REGION_MAX + 1])
+{
+    struct stream_iter it;
+    uint64_t regions = 0;
+    stream_range(&it, key, (struct stream_id){0}, STREAM_ID_MAX, true);
+    if (it.n == 1)
+        run_read(&it, &it.run[0]);
+    for (unsigned i = 0; i < it.n; i++) {
+        const struct stream_entry *last = &it.run[i].head;
+        by[last->region] = later(by[last->region], last->id);
+        regions |= UINT64_C(1) << last->region;
+    }
+    return regions;
+}
+
 void stream_info(const struct cell *key, struct stream_info *out)
 {
     struct coll_iter it;
@@ -258,9 +285,10 @@ void stream_info(const struct cell *key, struct stream_info *out)
         out->added += last.added;
         regions |= UINT64_C(1) << region;
     }
-    out->regions = (unsigned)__builtin_popcountll(regions);
     if (stream_edge(key, false, &first))
         out->first = first.id;
+    regions |= entry_regions(key, out->by);
+    out->regions = (unsigned)__builtin_popcountll(regions);
 }
 
 unsigned stream_actors(const struct cell *key, enum stream_kind kind,

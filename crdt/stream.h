@@ -47,6 +47,8 @@ void stream_news(struct stream_iter *it, const struct cell *key, const struct st
 bool stream_next(struct stream_iter *it, struct stream_entry *out); /* false at the end */
 /* The first or last entry; false when there is none. */
 bool stream_edge(const struct cell *key, bool last, struct stream_entry *out);
+bool stream_entry_find(const struct cell *key, struct stream_id id, uint8_t region,
+                       struct stream_entry *out);
 /* How many entries have this ID (several only when regions gave the same one); *regions, unless
  * NULL, gets a bit for each: bit r = region r. */
 unsigned stream_count_id(const struct cell *key, struct stream_id id, uint64_t *regions);

@@ -291,6 +291,8 @@ size_t coll_partition(const struct coll *c, bool (*below)(const void *item, cons
 {
     if (c == NULL)
         return 0;
+    if (c->is_large && !coll_has_table(c->type))
+        return blocks_partition(coll_large(c), below, arg);
     if (c->is_large)
         return tree_partition(&coll_large(c)->tree, below, arg);
     struct coll_iter it;

@@ -129,7 +129,9 @@ struct shard {
     size_t garbage_keys; /* waiting to be freed */
     struct rng rng;
     struct position_runs *runs;
-    struct buf name;  /* scratch: a key's name that outlives its cell */
+    struct buf name; /* scratch: a key's name that outlives its cell */
+    enum xadd_ids xadd_ids;
+    struct buf room;  /* scratch: call_room */
     struct buf ranks; /* scratch: what absorbs the segments of a HyperLogLog */
     struct buf text;  /* scratch: a HyperLogLog as a string */
     struct op *ops;   /* scratch of shard_take */

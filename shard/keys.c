@@ -3,6 +3,7 @@
 
 #include "shard/events.h"
 #include "shard/inside.h"
+#include "shard/stream_write.h"
 
 /* ------------------------------------------------------------ finding */
 
@@ -70,6 +71,25 @@ uint64_t call_publish(struct call *c, struct bytes channel, struct bytes text, b
 bool call_is_shared(const struct call *c) { return c->shard->geo; }
 
 bool call_owns_all(const struct call *c) { return c->shard->shown == c->shard->partitions; }
+
+uint32_t call_region(const struct call *c) { return c->shard->region; }
+
+uint32_t call_actor(const struct call *c) { return c->shard->clock.actor; }
+
+enum xadd_ids call_xadd_ids(const struct call *c)
+{
+    if (c->shard->xadd_ids != XADD_IDS_DEFAULT)
+        return c->shard->xadd_ids;
+    return c->shard->geo ? XADD_IDS_STRICT : XADD_IDS_LIBERAL;
+}
+
+#define ROOM_KEEP (64u << 10)
+
+struct buf *call_room(struct call *c)
+{
+    buf_reuse(&c->shard->room, ROOM_KEEP);
+    return &c->shard->room;
+}
 
 void key_event(struct call *c, enum event_class class, const char *name, struct bytes key)
 {
@@ -230,8 +250,10 @@ void key_copy(struct call *c, const struct key *from, struct key *to)
     case TYPE_HLL:
         copy_hll(c, from, to);
         break;
-    case TYPE_NONE:
     case TYPE_STREAM:
+        stream_copy(c, from, to);
+        break;
+    case TYPE_NONE:
     case TYPE_COUNT:
         break;
     }

@@ -50,7 +50,11 @@ bool key_position(struct call *c, const struct key *k, struct bytes left, struct
 uint64_t call_publish(struct call *c, struct bytes channel, struct bytes text, bool sharded);
 struct rng *call_rng(struct call *c);
 bool call_is_shared(const struct call *c); /* other regions hold this database too */
-bool call_owns_all(const struct call *c);  /* the database has one shard: every key is here */
+uint32_t call_region(const struct call *c);
+uint32_t call_actor(const struct call *c);
+enum xadd_ids call_xadd_ids(const struct call *c); /* never XADD_IDS_DEFAULT */
+struct buf *call_room(struct call *c);    /* scratch, empty; its bytes last until the next call */
+bool call_owns_all(const struct call *c); /* the database has one shard: every key is here */
 /* Cursors of SCAN, HSCAN ...: table_scan's, below 2^53, so that clients which keep numbers as
  * doubles return them unharmed. cursor_arg replies "ERR invalid cursor" and returns false when it
  * is no number. */
@@ -78,6 +82,7 @@ extern const struct command cmd_server_table[];
 extern const struct command cmd_session_table[];
 extern const struct command cmd_set_table[];
 extern const struct command cmd_sort_table[];
+extern const struct command cmd_stream_table[];
 extern const struct command cmd_string_table[];
 extern const struct command cmd_zset_table[];
 

@@ -139,6 +139,30 @@ void reply_map(struct reply *r, size_t pairs)
         head(r->out, '%', (int64_t)pairs);
 }
 
+/* Moves the head, which was just written behind the rest, to where it belongs. */
+static void head_to(struct buf *out, size_t at, size_t from)
+{
+    uint8_t room[HEAD_MAX], *p = out->p + out->head;
+    size_t end = buf_len(out), n = end - from;
+    memcpy(room, p + from, n);
+    memmove(p + at + n, p + at, from - at);
+    memcpy(p + at, room, n);
+}
+
+void reply_array_at(struct reply *r, size_t at, size_t n)
+{
+    size_t from = reply_mark(r);
+    reply_array(r, n);
+    head_to(r->out, at, from);
+}
+
+void reply_map_at(struct reply *r, size_t at, size_t pairs)
+{
+    size_t from = reply_mark(r);
+    reply_map(r, pairs);
+    head_to(r->out, at, from);
+}
+
 void reply_set(struct reply *r, size_t n) { head(r->out, r->resp < 3 ? '*' : '~', (int64_t)n); }
 
 void reply_push(struct reply *r, size_t n) { head(r->out, r->resp < 3 ? '*' : '>', (int64_t)n); }

@@ -28,7 +28,12 @@ void reply_nil(struct reply *r);                      /* _ or $-1 */
 void reply_nil_array(struct reply *r);                /* _ or *-1 */
 void reply_array(struct reply *r, size_t n);
 void reply_map(struct reply *r, size_t pairs); /* % or flat array */
-void reply_set(struct reply *r, size_t n);     /* ~ or array */
+/* Heads of what stands behind `at` (bytes in r->out when it began): for replies whose length shows
+ * only at their end. */
+void reply_array_at(struct reply *r, size_t at, size_t n);
+void reply_map_at(struct reply *r, size_t at, size_t pairs);
+static inline size_t reply_mark(const struct reply *r) { return buf_len(r->out); }
+void reply_set(struct reply *r, size_t n); /* ~ or array */
 void reply_lines(struct reply *r, const char *const *lines,
                  size_t n);                 /* HELP: an array of simple strings */
 void reply_push(struct reply *r, size_t n); /* > or array */

@@ -44,6 +44,7 @@ struct shard *shard_new(const struct shard_opts *o)
     s->catalog = o->catalog;
     s->catalog_arg = o->catalog_arg;
     s->geo = o->geo;
+    s->xadd_ids = o->xadd_ids;
     s->reachable = UINT64_MAX;
     s->parts = mem_lines(o->count * sizeof *s->parts / LINE);
     s->open = mem_alloc(o->count * sizeof *s->open);
@@ -96,6 +97,7 @@ void shard_free(struct shard *s)
     buf_deinit(&s->name);
     buf_deinit(&s->ranks);
     buf_deinit(&s->text);
+    buf_deinit(&s->room);
     mem_free(s->ops);
     mem_free(s->hashes);
     mem_free(s->open);
@@ -113,6 +115,8 @@ static bool is_full(struct shard *s)
         s->full = mem_used() > s->memory_max;
     return s->full;
 }
+
+void shard_set_xadd_ids(struct shard *s, enum xadd_ids ids) { s->xadd_ids = ids; }
 
 void shard_set_memory_max(struct shard *s, size_t bytes)
 {

@@ -15,6 +15,15 @@
  */
 struct shard; /* opaque outside shard/ */
 
+/*
+ * Which IDs XADD takes, and makes. Strict refuses full ones (<ms>-<seq>): two regions could give
+ * the same; semi-strict takes them. Both put the region into the sequence of those they make, where
+ * there are several regions: seq = n * 1024 + region. Liberal takes all and makes plain ones.
+ * Equal IDs from two regions are both kept. The default is strict with several regions, else
+ * liberal.
+ */
+enum xadd_ids { XADD_IDS_DEFAULT, XADD_IDS_STRICT, XADD_IDS_SEMI_STRICT, XADD_IDS_LIBERAL };
+
 struct shard_opts {
     uint32_t id;
     uint32_t region; /* 1..63 */
@@ -25,6 +34,7 @@ struct shard_opts {
     struct hash_key hash_key;
     uint64_t seed;
     bool geo;              /* has peers: keep a log and digests */
+    enum xadd_ids xadd_ids;
     size_t log_bytes_max;  /* repl_backlog; 0: 64 MiB */
     size_t memory_max;     /* 0: none. Beyond it CMD_DENYOOM commands answer -OOM */
     size_t patch_min;      /* strings of so many bytes are patched (docs/patches.md); 0: 4096 */
@@ -153,6 +163,7 @@ size_t shard_unsettled(const struct shard *s);
 void shard_set_geo(struct shard *s, bool geo);
 /* A new life after lost memory or a changed number. */
 void shard_set_actor(struct shard *s, uint32_t actor);
+void shard_set_xadd_ids(struct shard *s, enum xadd_ids ids);
 void shard_set_memory_max(struct shard *s, size_t bytes); /* 0: none */
 /* Client writes are refused with -STALE... while a region that lost its memory has not caught up.
  * Reads go on. */

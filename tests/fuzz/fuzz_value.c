@@ -1,8 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "crdt/apply.h"
+#include "crdt/stream.h"
 #include "tests/fuzz/fuzz.h"
 
 static const struct hash_key key = {.k0 = 1, .k1 = 2};
+
+/* A stream's entries in both directions, and all its groups with what is in them. */
+static void look_at_stream(const struct cell *c)
+{
+    struct stream_iter up, down;
+    struct stream_entry e;
+    struct stream_info info;
+    struct stream_group g;
+    size_t rank = 0, entries = 0;
+    stream_info(c, &info);
+    stream_range(&up, c, (struct stream_id){0}, STREAM_ID_MAX, false);
+    stream_range(&down, c, (struct stream_id){0}, STREAM_ID_MAX, true);
+    for (; stream_next(&up, &e); entries++) {
+        size_t n = 2 * stream_fields(&e.fields);
+        while (n-- > 0)
+            stream_field_take(&e.fields);
+        must(e.fields.n == 0 && stream_entry_find(c, e.id, e.region, &e));
+    }
+    must(entries == stream_len(c) && down.left == entries);
+    while (stream_next(&down, &e))
+        entries--;
+    must(entries == 0);
+    while (stream_group_next(c, &rank, &g)) {
+        struct buf prefix = {0};
+        struct stream_walk w;
+        struct stream_consumer consumer;
+        struct stream_pending p;
+        int64_t read, lag;
+        stream_group_prefix(&prefix, g.name);
+        must(stream_group(c, g.name, &g));
+        stream_progress(c, &info, &g, &read, &lag);
+        stream_consumers(&w, c, buf_bytes(&prefix));
+        while (stream_consumer_next(&w, &consumer))
+            must(stream_consumer_find(c, buf_bytes(&prefix), consumer.name, &consumer));
+        stream_pendings(&w, c, buf_bytes(&prefix), (struct stream_id){0});
+        while (stream_pending_next(&w, &p))
+            must(stream_pending_find(c, buf_bytes(&prefix), p.id, p.region, &p));
+        buf_deinit(&prefix);
+    }
+}
 
 /* Looks at everything a command could look at. */
 static void look(const struct cell *c)
@@ -14,7 +55,8 @@ static void look(const struct cell *c)
     value_encoding(c);
     value_is_settled(c);
     string_show(c, &shown);
-    for (enum type t = TYPE_HASH; t <= TYPE_LIST; t++) {
+    look_at_stream(c);
+    for (enum type t = TYPE_STREAM; t <= TYPE_LIST; t++) {
         struct coll_iter it;
         size_t n = 0;
         coll_iter(&it, c, t);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "crdt/stream.h"
 
 static const struct hash_key hash_key = {3, 4};
 static const char *const key_names[PEERS_KEYS] = {"key:one", "two"};
@@ -303,10 +304,11 @@ const char *peers_text(struct peers_region *r, unsigned key, char *room)
 
 /* ------------------------------------------------------------ random operations */
 
-static const uint8_t any_kind[] = {OP_SET,   OP_SET,    OP_INCR,   OP_INCR, OP_INCR,  OP_INCRF,
-                                   OP_DEL,   OP_EXPIRE, OP_EXPIRE, OP_SADD, OP_SREM,  OP_HSET,
-                                   OP_HINCR, OP_HINCRF, OP_HDEL,   OP_ZADD, OP_ZINCR, OP_ZREM,
-                                   OP_LINS,  OP_LINS,   OP_LREM,   OP_PFADD};
+static const uint8_t any_kind[] = {OP_SET,   OP_SET,    OP_INCR,   OP_INCR,  OP_INCR,  OP_INCRF,
+                                   OP_DEL,   OP_EXPIRE, OP_EXPIRE, OP_SADD,  OP_SREM,  OP_HSET,
+                                   OP_HINCR, OP_HINCRF, OP_HDEL,   OP_ZADD,  OP_ZINCR, OP_ZREM,
+                                   OP_LINS,  OP_LINS,   OP_LREM,   OP_PFADD, OP_XADD,  OP_XADD,
+                                   OP_XSET,  OP_XSET,   OP_XREM,   OP_XCUT,  OP_XTRIM};
 
 static void random_list(struct peers *w, unsigned at, unsigned key, struct op *op)
 {
@@ -328,6 +330,87 @@ static void random_list(struct peers *w, unsigned at, unsigned key, struct op *o
     op->elem = buf_bytes(&p);
     peers_write(w, at, key, *op);
     buf_deinit(&p);
+}
+
+/* An element of one of two groups, or (OP_XSET) what its value may be. */
+static void group_element(struct peers *w, unsigned at, struct buf *elem, struct buf *val)
+{
+    struct buf prefix = {0};
+    uint8_t room[24];
+    struct stream_id id = {.ms = 1 + rng_below(&w->rng, 40), .seq = rng_below(&w->rng, 3)};
+    struct bytes group = bytes_str(rng_below(&w->rng, 3) ? "g" : "group two");
+    struct bytes consumer = bytes_str(rng_below(&w->rng, 2) ? "alice" : "bob");
+    uint8_t region = (uint8_t)(1 + rng_below(&w->rng, w->n));
+    struct stream_delivered d = {.id = id, .read = (int64_t)rng_below(&w->rng, 9) - 1};
+    stream_group_prefix(&prefix, group);
+    switch (rng_below(&w->rng, 4)) {
+    case 0:
+        stream_group_name(elem, buf_bytes(&prefix));
+        buf_put_bytes(val, stream_delivered_put(room, d));
+        buf_put_u8(val, 0);
+        buf_put_bytes(val, group);
+        break;
+    case 1:
+        stream_delivered_name(elem, buf_bytes(&prefix), region);
+        buf_put_bytes(val, stream_delivered_put(room, d));
+        break;
+    case 2:
+        stream_consumer_name(elem, buf_bytes(&prefix), consumer);
+        stream_consumer_put(val, 1000 + (int64_t)rng_below(&w->rng, 50), consumer);
+        break;
+    default:
+        stream_pending_name(elem, buf_bytes(&prefix), id, region);
+        stream_pending_put(val, 1000 + at, 1 + rng_below(&w->rng, 3), consumer);
+    }
+    buf_deinit(&prefix);
+}
+
+void peers_xadd(struct peers *w, unsigned at, unsigned key)
+{
+    struct peers_region *r = &w->at[at];
+    struct stream_last own;
+    uint8_t room[STREAM_ENTRY_NAME_MAX];
+    struct buf val = {0};
+    struct stream_id id = stream_last_id(r->keys[key], r->actor, &own);
+    id.ms += rng_below(&w->rng, 2);
+    id.seq++;
+    stream_added_begin(&val, own.added + 1);
+    stream_fields_begin(&val, 1);
+    stream_fields_add(&val, bytes_str("field"));
+    stream_fields_add(&val, bytes_str(at == 0 ? "a" : "a value"));
+    peers_write(w, at, key,
+                (struct op){.kind = OP_XADD,
+                            .elem = stream_entry_name(room, (uint8_t)(at + 1), id),
+                            .val = buf_bytes(&val)});
+    buf_deinit(&val);
+}
+
+static void random_stream(struct peers *w, unsigned at, unsigned key, struct op *op)
+{
+    const struct cell *c = w->at[at].keys[key];
+    struct buf elem = {0}, val = {0};
+    struct stream_entry e;
+    uint8_t room[STREAM_ENTRY_NAME_MAX];
+    size_t n = coll_len(c, TYPE_STREAM), len = stream_len(c);
+    if (op->kind == OP_XREM && n > 0) {
+        buf_put_bytes(&elem, cell_name(coll_at(c, TYPE_STREAM, (size_t)rng_below(&w->rng, n))));
+    } else if (op->kind == OP_XTRIM && len > 0) {
+        stream_entry_at(c, (size_t)rng_below(&w->rng, len), &e);
+        buf_put_bytes(&elem, stream_entry_name(room, e.region, e.id));
+    } else if (op->kind == OP_XCUT) {
+        stream_group_prefix(&elem, bytes_str("g"));
+        buf_put_bytes(&val, buf_bytes(&elem));
+        buf_put_u8(&elem, (uint8_t)rng_below(&w->rng, 5));
+        buf_put_u8(&val, 5);
+    } else {
+        op->kind = OP_XSET;
+        group_element(w, at, &elem, &val);
+    }
+    op->elem = buf_bytes(&elem);
+    op->val = buf_bytes(&val);
+    peers_write(w, at, key, *op);
+    buf_deinit(&elem);
+    buf_deinit(&val);
 }
 
 void peers_random_write(struct peers *w, unsigned at)
@@ -356,6 +439,10 @@ void peers_random_write(struct peers *w, unsigned at)
     }
     if (op.kind == OP_LINS || op.kind == OP_LREM)
         random_list(w, at, key, &op);
+    else if (op.kind == OP_XADD)
+        peers_xadd(w, at, key);
+    else if (op.kind >= OP_XSET && op.kind <= OP_XTRIM)
+        random_stream(w, at, key, &op);
     else
         peers_write(w, at, key, op);
 }

@@ -58,6 +58,8 @@ void peers_deliver(struct peers *w, unsigned a, unsigned b, unsigned limit);
 void peers_deliver_all(struct peers *w);
 void peers_join(struct peers *w, unsigned from, unsigned to);
 void peers_compact(struct peers *w, unsigned r);
+/* Adds an entry to the stream at the key, as XADD would. */
+void peers_xadd(struct peers *w, unsigned at, unsigned key);
 /* One random operation at region r. */
 void peers_random_write(struct peers *w, unsigned r);
 /* The sum recomputed from scratch. */

@@ -43,6 +43,12 @@ static void push_many(struct peers *w, unsigned at)
     }
 }
 
+static void add_many(struct peers *w, unsigned at)
+{
+    for (unsigned i = 0; i < 150 && w->nops < PEERS_OPS - 500; i++)
+        peers_xadd(w, at, 1);
+}
+
 static void step(struct peers *w, bool joins)
 {
     unsigned a = (unsigned)rng_below(&w->rng, w->n), b = (unsigned)rng_below(&w->rng, w->n);
@@ -59,6 +65,8 @@ static void step(struct peers *w, bool joins)
         burst(w, a);
     else if (what == 97)
         push_many(w, a);
+    else if (what == 98)
+        add_many(w, a);
 }
 
 static void check_sums(struct peers *w, uint64_t seed)

@@ -7,6 +7,7 @@
 #include "base/rng.h"
 #include "crdt/patch.h"
 #include "crdt/position.h"
+#include "crdt/stream_name.h"
 
 #define BASE stamp_make(1000, 1, 5)
 
@@ -25,6 +26,14 @@ static struct op sample(uint8_t kind, struct buf *position)
     op.val = bytes_str("value");
     if (kind == OP_PFADD)
         op.val = bytes_of(pairs, sizeof pairs);
+    if (kind >= OP_XADD && kind <= OP_XTRIM) {
+        uint8_t room[STREAM_ENTRY_NAME_MAX];
+        op.elem = stream_entry_name(room, 3, (struct stream_id){.ms = 1700000000000, .seq = 7});
+        buf_put_bytes(position, op.elem);
+        op.elem = buf_bytes(position);
+        /* added 5; one pair: f, value */
+        op.val = kind == OP_XADD ? bytes_str("\5\1\1f\5value") : bytes_str("\1\1f\5value");
+    }
     if (kind == OP_LINS || kind == OP_LREM) {
         position_put(position, (struct position_step){.base = -4, .run = BASE, .offset = 2});
         op.elem = buf_bytes(position);
