@@ -33,7 +33,7 @@ struct shard_opts {
                                         it includes the hidden partition (catalog.h) */
     struct hash_key hash_key;
     uint64_t seed;
-    bool geo;              /* has peers: keep a log and digests */
+    bool geo; /* has peers: keep a log and digests */
     enum xadd_ids xadd_ids;
     size_t log_bytes_max;  /* repl_backlog; 0: 64 MiB */
     size_t memory_max;     /* 0: none. Beyond it CMD_DENYOOM commands answer -OOM */
