@@ -1,159 +1,94 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "base/mem.h"
-#include "base/num.h"
 #include "proxy/pubsub.h"
 #include "proxy/route.h"
 #include "shard/glob.h"
 
-#include <assert.h>
 #include <stdio.h>
 
 /*
- * CONFIG: the settings that exist, by Redis' names. What the manager owns (memory, password) is
- * shown and not set here; what this program does not have (save, appendonly) shows Redis' value for
- * "off" and takes no other.
+ * CONFIG. What the settings are stands in settings_list.h. Some have their value in front_settings,
+ * because the manager gives them or others act on them; all others in front->kept. A change is
+ * checked here, then made on all workers.
  */
-enum config_id {
-    CONFIG_APPENDFSYNC,
-    CONFIG_APPENDONLY,
-    CONFIG_CLUSTER,
-    CONFIG_OUT,
-    CONFIG_QUERY,
-    CONFIG_DATABASES,
-    CONFIG_MAXCLIENTS,
-    CONFIG_MAXMEMORY,
-    CONFIG_POLICY,
-    CONFIG_EVENTS,
-    CONFIG_PORT,
-    CONFIG_BULK,
-    CONFIG_SAVE,
-    CONFIG_TIMEOUT,
-    CONFIG_COUNT
-};
 
-static const char *const names[CONFIG_COUNT] = {
-    [CONFIG_APPENDFSYNC] = "appendfsync",
-    [CONFIG_APPENDONLY] = "appendonly",
-    [CONFIG_CLUSTER] = "cluster-enabled",
-    [CONFIG_OUT] = "client-output-buffer-limit",
-    [CONFIG_QUERY] = "client-query-buffer-limit",
-    [CONFIG_DATABASES] = "databases",
-    [CONFIG_MAXCLIENTS] = "maxclients",
-    [CONFIG_MAXMEMORY] = "maxmemory",
-    [CONFIG_POLICY] = "maxmemory-policy",
-    [CONFIG_EVENTS] = "notify-keyspace-events",
-    [CONFIG_PORT] = "port",
-    [CONFIG_BULK] = "proto-max-bulk-len",
-    [CONFIG_SAVE] = "save",
-    [CONFIG_TIMEOUT] = "timeout",
-};
-
-static void config_text(const struct front *f, enum config_id id, char *out, size_t size)
+static void show_value(const struct front *f, enum setting_id id, struct buf *out)
 {
     const struct front_settings *s = &f->settings;
-    unsigned long long number = 0;
+    char events[EVENTS_TEXT_MAX];
     switch (id) {
-    case CONFIG_APPENDFSYNC:
-        snprintf(out, size, "everysec");
-        return;
-    case CONFIG_APPENDONLY:
-    case CONFIG_CLUSTER:
-        snprintf(out, size, "no");
-        return;
-    case CONFIG_OUT:
-        snprintf(out, size, "normal %llu 0 0 slave 0 0 0 pubsub %llu %llu %u",
+    case CONFIG_CLIENT_OUTPUT_BUFFER_LIMIT:
+        buf_putf(out, "normal %llu 0 0 slave 0 0 0 pubsub %llu %llu %u",
                  (unsigned long long)s->out_max, (unsigned long long)s->push_max,
                  (unsigned long long)s->push_soft, s->push_soft_s);
-        return;
-    case CONFIG_EVENTS:
-        assert(size >= EVENTS_TEXT_MAX);
-        events_text(s->events, out);
-        return;
-    case CONFIG_POLICY:
-        snprintf(out, size, "noeviction");
-        return;
-    case CONFIG_SAVE:
-        out[0] = 0;
-        return;
-    case CONFIG_QUERY:
-        number = f->limits.query_max;
         break;
-    case CONFIG_DATABASES:
-        number = 1;
+    case CONFIG_NOTIFY_KEYSPACE_EVENTS:
+        events_text(s->events, events);
+        buf_put_str(out, events);
+        break;
+    case CONFIG_CLIENT_QUERY_BUFFER_LIMIT:
+        buf_putf(out, "%llu", (unsigned long long)s->query_max);
         break;
     case CONFIG_MAXCLIENTS:
-        number = s->clients_max;
+        buf_putf(out, "%llu", (unsigned long long)s->clients_max);
         break;
     case CONFIG_MAXMEMORY:
-        number = s->memory_max;
+        buf_putf(out, "%llu", (unsigned long long)s->memory_max);
         break;
     case CONFIG_PORT:
-        number = s->port;
+        buf_putf(out, "%u", s->port);
         break;
-    case CONFIG_BULK:
-        number = s->bulk_max;
+    case CONFIG_PROTO_MAX_BULK_LEN:
+        buf_putf(out, "%llu", (unsigned long long)s->bulk_max);
+        break;
+    case CONFIG_REQUIREPASS:
+        buf_put_str(out, s->password);
         break;
     case CONFIG_TIMEOUT:
-        number = s->timeout_s;
+        buf_putf(out, "%llu", (unsigned long long)s->timeout_s);
         break;
-    case CONFIG_COUNT:
+    default:
+        setting_show(&f->kept, id, out);
         break;
     }
-    snprintf(out, size, "%llu", number);
 }
 
-static bool config_matches(const struct ask *a, enum config_id id)
+static bool name_fits(const struct ask *a, const char *name)
 {
-    for (uint32_t i = 2; i < a->argc; i++)
-        if (glob_match_nocase(a->argv[i], bytes_str(names[id])))
+    for (uint32_t i = 2; name != NULL && i < a->argc; i++)
+        if (glob_match_nocase(a->argv[i], bytes_str(name)))
             return true;
     return false;
+}
+
+static void reply_setting(struct ask *a, const char *name, enum setting_id id)
+{
+    struct buf text = {0};
+    show_value(a->front, id, &text);
+    reply_bulk_str(&a->reply, name);
+    reply_bulk(&a->reply, buf_bytes(&text));
+    buf_deinit(&text);
 }
 
 static void config_get(struct ask *a)
 {
     size_t n = 0;
-    for (enum config_id id = 0; id < CONFIG_COUNT; id++)
-        n += config_matches(a, id);
+    for (enum setting_id id = 0; id < CONFIG_COUNT; id++)
+        n += (size_t)name_fits(a, setting_name(id)) + name_fits(a, setting_alias(id));
     reply_map(&a->reply, n);
-    for (enum config_id id = 0; id < CONFIG_COUNT; id++) {
-        if (!config_matches(a, id))
-            continue;
-        char text[160];
-        config_text(a->front, id, text, sizeof text);
-        reply_bulk_str(&a->reply, names[id]);
-        reply_bulk_str(&a->reply, text);
+    for (enum setting_id id = 0; id < CONFIG_COUNT; id++) {
+        if (name_fits(a, setting_name(id)))
+            reply_setting(a, setting_name(id), id);
+        if (name_fits(a, setting_alias(id)))
+            reply_setting(a, setting_alias(id), id);
     }
 }
 
 /* ------------------------------------------------------------ SET */
 
-/* A number with Redis' units: k kb m mb g gb. */
-static bool parse_memory(struct bytes s, uint64_t *out)
-{
-    static const struct {
-        const char *unit;
-        uint64_t factor;
-    } units[] = {{"kb", 1024},   {"mb", 1u << 20},  {"gb", 1u << 30}, {"k", 1000},
-                 {"m", 1000000}, {"g", 1000000000}, {"b", 1}};
-    size_t n = 0;
-    while (n < s.n && s.p[n] >= '0' && s.p[n] <= '9')
-        n++;
-    int64_t v = 0;
-    if (!num_parse_i64(bytes_of(s.p, n), &v))
-        return false;
-    uint64_t factor = n == s.n;
-    for (size_t i = 0; factor == 0 && i < sizeof units / sizeof units[0]; i++)
-        if (bytes_is_nocase(bytes_of(s.p + n, s.n - n), units[i].unit))
-            factor = units[i].factor;
-    if (factor == 0 || (v > 0 && factor > INT64_MAX / (uint64_t)v))
-        return false;
-    *out = (uint64_t)v * factor;
-    return true;
-}
-
-/* "normal HARD SOFT SECONDS" groups; of normal clients only the hard limit means something here. */
-static bool parse_out_limit(struct bytes s, struct front_settings *out)
+/* "normal HARD SOFT SECONDS" groups; of normal clients only the hard limit means something here.
+ * NULL, or why not. */
+static const char *parse_output(struct bytes s, struct front_settings *out)
 {
     struct bytes words[13];
     unsigned n = 0;
@@ -165,17 +100,18 @@ static bool parse_out_limit(struct bytes s, struct front_settings *out)
         while (i < s.n && s.p[i] == ' ')
             i++;
     }
-    if (n == 0 || n % 4 != 0)
-        return false;
+    if (n % 4 != 0)
+        return "Wrong number of arguments in buffer limit configuration.";
     for (unsigned i = 0; i < n; i += 4) {
         uint64_t hard = 0, soft = 0, seconds = 0;
         bool normal = bytes_is_nocase(words[i], "normal");
         if (!normal && !bytes_is_nocase(words[i], "slave") &&
             !bytes_is_nocase(words[i], "replica") && !bytes_is_nocase(words[i], "pubsub"))
-            return false;
-        if (!parse_memory(words[i + 1], &hard) || !parse_memory(words[i + 2], &soft) ||
-            !parse_memory(words[i + 3], &seconds))
-            return false;
+            return "Invalid client class specified in buffer limit configuration.";
+        if (!setting_parse_memory(words[i + 1], &hard) ||
+            !setting_parse_memory(words[i + 2], &soft) ||
+            !setting_parse_memory(words[i + 3], &seconds))
+            return "Error in hard, soft or soft_seconds setting in buffer limit configuration.";
         if (normal)
             out->out_max = hard;
         if (bytes_is_nocase(words[i], "pubsub")) {
@@ -184,62 +120,72 @@ static bool parse_out_limit(struct bytes s, struct front_settings *out)
             out->push_soft_s = seconds < UINT32_MAX ? (uint32_t)seconds : UINT32_MAX;
         }
     }
-    return true;
+    return NULL;
 }
 
-static enum config_id config_find(struct bytes name)
+/* A setting that is not set here takes the value it has, so that tools which write all of a
+ * configuration back work. */
+static bool is_refused(const struct front *f, enum setting_id id, struct bytes value, char *error,
+                       size_t size)
 {
-    enum config_id id = 0;
-    while (id < CONFIG_COUNT && !bytes_is_nocase(name, names[id]))
-        id++;
-    return id;
+    if (setting_rule(id) == SETTING_ACTS || setting_rule(id) == SETTING_KEPT)
+        return false;
+    struct buf now = {0};
+    show_value(f, id, &now);
+    bool same = setting_rule(id) == SETTING_FIXED && bytes_eq(buf_bytes(&now), value);
+    buf_deinit(&now);
+    const char *why = setting_why(id);
+    if (!same)
+        snprintf(error, size, "%s%s%s",
+                 setting_rule(id) == SETTING_FINAL ? "can't set immutable config"
+                                                   : "can't be set here",
+                 why != NULL ? ": " : "", why != NULL ? why : "");
+    return !same;
 }
 
-/* Puts the value into `s`; NULL or why not. */
-static const char *config_put(const struct front *f, struct front_settings *s, enum config_id id,
-                              struct bytes value)
+/* Reads a value into s or v. False: error[] tells why not. */
+static bool read_value(enum setting_id id, struct bytes value, struct front_settings *s,
+                       struct setting_value *v, char *error, size_t size)
 {
-    uint64_t n = 0;
-    char now[160];
-    switch (id) {
-    case CONFIG_OUT:
-        return parse_out_limit(value, s)
-                   ? NULL
-                   : "Wrong number of arguments in buffer limit configuration.";
-    case CONFIG_EVENTS:
-        return events_parse(value, &s->events)
-                   ? NULL
-                   : "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.";
-    case CONFIG_MAXCLIENTS:
-    case CONFIG_TIMEOUT:
-    case CONFIG_BULK:
-        if (!parse_memory(value, &n))
-            return "argument couldn't be parsed into an integer";
-        if (id == CONFIG_MAXCLIENTS && (n < 1 || n > UINT32_MAX))
-            return "argument must be between 1 and 4294967295 inclusive";
-        if (id == CONFIG_BULK && (n < 1024 * 1024 || n > f->limits.query_max))
-            return "argument must be between 1048576 and 1073741824 inclusive";
-        if (id == CONFIG_TIMEOUT && n > INT32_MAX)
-            return "argument must be between 0 and 2147483647 inclusive";
-        if (id == CONFIG_MAXCLIENTS)
-            s->clients_max = n;
-        else if (id == CONFIG_TIMEOUT)
-            s->timeout_s = n;
-        else
-            s->bulk_max = n;
-        return NULL;
-    default:
-        config_text(f, id, now, sizeof now);
-        return bytes_is_nocase(value, now) ? NULL
-                                           : "can't be set here: change the database's settings";
+    *v = (struct setting_value){.text = value};
+    if (id == CONFIG_CLIENT_OUTPUT_BUFFER_LIMIT) {
+        const char *why = parse_output(value, s);
+        if (why != NULL)
+            snprintf(error, size, "%s", why);
+        return why == NULL;
     }
+    if (id == CONFIG_NOTIFY_KEYSPACE_EVENTS) {
+        if (events_parse(value, &s->events))
+            return true;
+        snprintf(error, size, "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
+        return false;
+    }
+    if (!setting_parse(id, value, v, error, size))
+        return false;
+    uint64_t n = (uint64_t)v->number;
+    if (id == CONFIG_CLIENT_QUERY_BUFFER_LIMIT)
+        s->query_max = n;
+    else if (id == CONFIG_MAXCLIENTS)
+        s->clients_max = n;
+    else if (id == CONFIG_MAXMEMORY)
+        s->memory_max = n;
+    else if (id == CONFIG_PROTO_MAX_BULK_LEN)
+        s->bulk_max = n;
+    else if (id == CONFIG_TIMEOUT)
+        s->timeout_s = n;
+    return true;
 }
 
 void config_apply(struct front *f, uint32_t argc, const struct bytes *argv)
 {
     struct front_settings s = f->settings;
-    for (uint32_t i = 0; i + 1 < argc; i += 2)
-        (void)config_put(f, &s, config_find(argv[i]), argv[i + 1]);
+    struct setting_value v;
+    char error[512];
+    for (uint32_t i = 0; i + 1 < argc; i += 2) {
+        enum setting_id id = setting_find(argv[i]);
+        if (read_value(id, argv[i + 1], &s, &v, error, sizeof error))
+            setting_put(&f->kept, id, &v);
+    }
     front_configure(f, &s);
 }
 
@@ -250,28 +196,56 @@ static void finish_ok(struct front *f, struct answer *a, struct reply *r)
     reply_ok(r);
 }
 
+/* First the names, then the values, as Redis does. False: refused. */
+static bool names_ok(struct ask *a)
+{
+    bool seen[CONFIG_COUNT] = {false};
+    char error[512];
+    for (uint32_t i = 2; i < a->argc; i += 2) {
+        int n = (int)(a->argv[i].n < 128 ? a->argv[i].n : 128);
+        const char *name = (const char *)a->argv[i].p;
+        enum setting_id id = setting_find(a->argv[i]);
+        if (id == CONFIG_COUNT) {
+            reply_errorf(&a->reply,
+                         "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'", n,
+                         name);
+            return false;
+        }
+        error[0] = 0;
+        if (seen[id])
+            snprintf(error, sizeof error, "duplicate parameter");
+        else
+            (void)is_refused(a->front, id, a->argv[i + 1], error, sizeof error);
+        seen[id] = true;
+        if (error[0] == 0)
+            continue;
+        reply_errorf(&a->reply, "ERR CONFIG SET failed (possibly related to argument '%.*s') - %s",
+                     n, name, error);
+        return false;
+    }
+    return true;
+}
+
 /* All or nothing, on all workers. */
 static void config_set(struct ask *a)
 {
     struct front_settings s = a->front->settings;
+    struct setting_value v;
+    char error[512];
     if (a->argc % 2 != 0) {
-        reply_wrong_arguments(a, "config|set");
+        reply_error(&a->reply, ERR_SYNTAX);
         return;
     }
+    if (!names_ok(a))
+        return;
     for (uint32_t i = 2; i < a->argc; i += 2) {
-        int n = (int)(a->argv[i].n < 128 ? a->argv[i].n : 128);
-        enum config_id id = config_find(a->argv[i]);
-        const char *why = id < CONFIG_COUNT ? config_put(a->front, &s, id, a->argv[i + 1]) : NULL;
-        if (id == CONFIG_COUNT) {
+        enum setting_id id = setting_find(a->argv[i]);
+        bool ok = setting_rule(id) == SETTING_FIXED ||
+                  read_value(id, a->argv[i + 1], &s, &v, error, sizeof error);
+        if (!ok) {
             reply_errorf(&a->reply,
-                         "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'", n,
-                         (const char *)a->argv[i].p);
-            return;
-        }
-        if (why != NULL) {
-            reply_errorf(&a->reply,
-                         "ERR CONFIG SET failed (possibly related to argument '%.*s') - %s", n,
-                         (const char *)a->argv[i].p, why);
+                         "ERR CONFIG SET failed (possibly related to argument '%s') - %s",
+                         setting_name(id), error);
             return;
         }
     }
@@ -298,6 +272,8 @@ static void config_help(struct ask *a)
         "    Set the configuration <directive> to <value>.",
         "RESETSTAT",
         "    Reset statistics reported by the INFO command.",
+        "REWRITE",
+        "    Refused: settings are kept by the cluster manager, not in a file.",
         "HELP",
         "    Print this help.",
     };

@@ -32,6 +32,7 @@ struct front *front_new(const struct front_opts *o)
     blocked_init(&f->blocked, o->seed);
     struct hash_key key = {.k0 = rng_next(&f->rng), .k1 = rng_next(&f->rng)};
     topics_init(&f->topics, courier_workers(o->courier), courier_self(o->courier), key);
+    settings_init(&f->kept);
     struct front_settings s = o->settings;
     s.push_max = PUSH_MAX;
     s.push_soft = PUSH_SOFT;
@@ -51,12 +52,25 @@ void front_configure(struct front *f, const struct front_settings *s)
         f->settings.out_max = OUT_MAX;
     if (f->settings.bulk_max == 0)
         f->settings.bulk_max = BULK_MAX;
+    if (f->settings.query_max == 0)
+        f->settings.query_max = QUERY_MAX;
     f->limits = (struct resp_limits){
-        .bulk_max = f->settings.bulk_max, .args_max = ARGS_MAX, .query_max = QUERY_MAX};
+        .bulk_max = f->settings.bulk_max, .args_max = ARGS_MAX, .query_max = f->settings.query_max};
     acl_configure(f);
-    for (uint32_t i = 0; i < f->shards_count; i++)
-        if (f->shards[i].local != NULL)
-            shard_set_events(f->shards[i].local, f->settings.events);
+    const struct shard_looks looks = {
+        .hash_entries = f->kept.number[CONFIG_HASH_MAX_LISTPACK_ENTRIES],
+        .hash_value = f->kept.number[CONFIG_HASH_MAX_LISTPACK_VALUE],
+        .set_ints = f->kept.number[CONFIG_SET_MAX_INTSET_ENTRIES],
+        .zset_entries = f->kept.number[CONFIG_ZSET_MAX_LISTPACK_ENTRIES],
+        .zset_value = f->kept.number[CONFIG_ZSET_MAX_LISTPACK_VALUE],
+        .list_size = f->kept.number[CONFIG_LIST_MAX_LISTPACK_SIZE]};
+    for (uint32_t i = 0; i < f->shards_count; i++) {
+        if (f->shards[i].local == NULL)
+            continue;
+        shard_set_events(f->shards[i].local, f->settings.events);
+        shard_set_memory_max(f->shards[i].local, (size_t)f->settings.memory_max);
+        shard_set_looks(f->shards[i].local, &looks);
+    }
 }
 
 void front_free(struct front *f, struct port *port)
@@ -73,6 +87,7 @@ void front_free(struct front *f, struct port *port)
     buf_deinit(&f->after);
     buf_deinit(&f->event_name);
     topics_deinit(&f->topics);
+    settings_deinit(&f->kept);
     mem_free(f->at);
     mem_free(f->shards);
     mem_free(f->others);

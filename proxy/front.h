@@ -8,6 +8,7 @@
 #include "proxy/courier.h"
 #include "proxy/figures.h"
 #include "proxy/observe.h"
+#include "proxy/settings.h"
 #include "proxy/topic.h"
 
 /*
@@ -23,9 +24,10 @@ struct front_shard {
 /* What clients may see and change (CONFIG). */
 struct front_settings {
     uint64_t clients_max; /* of all workers; 0: 10,000 */
-    uint64_t memory_max;  /* shown only */
+    uint64_t memory_max;  /* 0: none */
     uint64_t out_max;     /* client-output-buffer-limit normal; 0: 256 MiB */
     uint64_t bulk_max;    /* proto-max-bulk-len; 0: 512 MiB */
+    uint64_t query_max;   /* client-query-buffer-limit; 0: 1 GiB */
     uint64_t timeout_s;   /* idle clients are closed after; 0: never */
     uint64_t push_max;    /* client-output-buffer-limit pubsub, at once; 0: none ... */
     uint64_t push_soft;   /* ... and for so long; 0: none */
@@ -86,6 +88,7 @@ struct request {
 struct front {
     uint32_t db_uid, partitions;
     struct front_settings settings;
+    struct settings kept; /* CONFIG: the values of all settings that `settings` does not have */
     struct resp_limits limits;
     struct courier *courier;
     struct front_host host;

@@ -117,6 +117,7 @@ struct shard {
     bool reachable_changed;
     bool open_big; /* an open frame has passed FRAME_OPS_MAX */
     bool woken;    /* a key that a command waits for has changed */
+    struct shard_looks looks;
     size_t memory_max;
     uint64_t memory_asked; /* calls since `full` was computed */
     struct expiry expiry;

@@ -36,6 +36,12 @@ struct shard *shard_new(const struct shard_opts *o)
     s->patch_min = o->patch_min ? o->patch_min : PATCH_MIN;
     s->kept.value_min = s->patch_min;
     s->kept.bytes_max = o->kept_bytes_max ? o->kept_bytes_max : KEPT_BYTES_MAX;
+    s->looks = (struct shard_looks){.hash_entries = 512,
+                                    .hash_value = 64,
+                                    .set_ints = 512,
+                                    .zset_entries = 128,
+                                    .zset_value = 64,
+                                    .list_size = -2};
     s->touched = o->touched;
     s->unblocked = o->unblocked;
     s->event = o->event;
@@ -117,6 +123,8 @@ static bool is_full(struct shard *s)
 }
 
 void shard_set_xadd_ids(struct shard *s, enum xadd_ids ids) { s->xadd_ids = ids; }
+
+void shard_set_looks(struct shard *s, const struct shard_looks *looks) { s->looks = *looks; }
 
 void shard_set_memory_max(struct shard *s, size_t bytes)
 {

@@ -308,14 +308,14 @@ bool database_configure(struct database *d, struct port *port, const struct plan
     struct front_settings s = d->front->settings; /* keeps what CONFIG SET has changed */
     if (db->clients_max != old->clients_max)
         s.clients_max = db->clients_max;
-    s.memory_max = db->memory_max;
+    if (db->memory_max != old->memory_max)
+        s.memory_max = db->memory_max;
     s.across = publishes_across(db);
     snprintf(s.password, sizeof s.password, "%s", db->password);
     front_configure(d->front, &s);
     bool renamed = actor_of(db) != actor_of(old);
     d->config = *db;
     for (uint32_t i = 0; i < d->members_count; i++) {
-        shard_set_memory_max(d->members[i].shard, (size_t)db->memory_max);
         shard_set_leaving(d->members[i].shard, db->leaving);
         if (renamed)
             shard_set_actor(d->members[i].shard, actor_of(db));

@@ -216,16 +216,82 @@ Test(session, shows_and_sets_configuration_everywhere)
 {
     struct serve *s = serve_new(&(struct serve_opts){.workers = 3, .shards = 3});
     struct client *c = client_new(s);
-    expect(c, "config get save\r\nconfig get appendonly\r\nconfig get slowlog-*\r\n",
+    expect(c, "config get save\r\nconfig get appendonly\r\nconfig get nonesuch*\r\n",
            "*2\r\n$4\r\nsave\r\n$0\r\n\r\n*2\r\n$10\r\nappendonly\r\n$2\r\nno\r\n*0\r\n");
-    expect(c, "config set maxclients 500\r\n", "+OK\r\n");
+    expect(c, "config set maxclients 500 LUA-time-limit 7 maxmemory-clients 5%\r\n", "+OK\r\n");
     for (int i = 0; i < 6; i++)
-        expect(client_new(s), "config get MAXCLIENTS\r\n",
-               "*2\r\n$10\r\nmaxclients\r\n$3\r\n500\r\n");
-    cr_expect_not_null(strstr(client_ask(c, "config set maxmemory 1gb\r\n"),
-                              "-ERR CONFIG SET failed (possibly related to argument 'maxmemory')"));
-    expect(c, "config set nope 1\r\n",
-           "-ERR Unknown option or number of arguments for CONFIG SET - 'nope'\r\n");
+        expect(client_new(s),
+               "config get MAXCLIENTS\r\nconfig get busy-reply-threshold maxmemory-clients\r\n",
+               "*2\r\n$10\r\nmaxclients\r\n$3\r\n500\r\n"
+               "*4\r\n$20\r\nbusy-reply-threshold\r\n$1\r\n7\r\n"
+               "$17\r\nmaxmemory-clients\r\n$2\r\n5%\r\n");
+    serve_free(s);
+}
+
+Test(session, refuses_settings_in_redis_words_and_sets_none)
+{
+    static const char *const refused[][2] = {
+        {"nope 1", "Unknown option or number of arguments for CONFIG SET - 'nope'"},
+        {"hz 20 hz 30",
+         "CONFIG SET failed (possibly related to argument 'hz') - duplicate parameter"},
+        {"port 1 hz 20",
+         "CONFIG SET failed (possibly related to argument 'port') - can't be set here"},
+        {"databases 2", "CONFIG SET failed (possibly related to argument 'databases') - can't set "
+                        "immutable config"},
+        {"hz 20 HZ x",
+         "CONFIG SET failed (possibly related to argument 'HZ') - duplicate parameter"},
+        {"hz 20 maxclients 0", "CONFIG SET failed (possibly related to argument 'maxclients') - "
+                               "argument must be between 1 and 4294967295 inclusive"},
+        {"hz x",
+         "CONFIG SET failed (possibly related to argument 'hz') - argument couldn't be parsed "
+         "into an integer"},
+        {"hz 20 activedefrag maybe",
+         "CONFIG SET failed (possibly related to argument 'activedefrag') "
+         "- argument must be 'yes' or 'no'"},
+        {"hz 20 appendfsync never", "CONFIG SET failed (possibly related to argument "
+                                    "'appendfsync') - argument(s) must be one of "
+                                    "the following: everysec, always, no"},
+        {"maxmemory-clients 101%",
+         "CONFIG SET failed (possibly related to argument "
+         "'maxmemory-clients') - percentage argument must be less or equal "
+         "to 100"},
+        {"maxmemory 1x",
+         "CONFIG SET failed (possibly related to argument 'maxmemory') - argument must "
+         "be a memory value"},
+        {"latency-tracking-info-percentiles \"5 101\"",
+         "CONFIG SET failed (possibly related to argument 'latency-tracking-info-percentiles') - "
+         "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]"},
+        {"client-output-buffer-limit \"slow 1 1 1\"",
+         "CONFIG SET failed (possibly related to argument 'client-output-buffer-limit') - Invalid "
+         "client class specified in buffer limit configuration."},
+        {"hz 20 maxclients", "syntax error"},
+    };
+    struct serve *s = lone();
+    struct client *c = client_new(s);
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        char line[256];
+        snprintf(line, sizeof line, "config set %s\r\n", refused[i][0]);
+        const char *got = client_ask(c, line);
+        cr_expect(strncmp(got, "-ERR ", 5) == 0 &&
+                      strncmp(got + 5, refused[i][1], strlen(refused[i][1])) == 0,
+                  "%s: %s", refused[i][0], got);
+    }
+    expect(c, "config get hz\r\n", "*2\r\n$2\r\nhz\r\n$2\r\n10\r\n");
+    serve_free(s);
+}
+
+Test(session, maxmemory_acts_at_once)
+{
+    struct serve *s = serve_new(&(struct serve_opts){.workers = 2, .shards = 2});
+    struct client *c = client_new(s);
+    expect(c, "config set maxmemory 1\r\n", "+OK\r\n");
+    for (int i = 0; i < 4; i++) {
+        char line[64];
+        snprintf(line, sizeof line, "set k%d v\r\n", i);
+        expect(c, line, "-OOM command not allowed when used memory > 'maxmemory'.\r\n");
+    }
+    expect(c, "config set maxmemory 0\r\n", "+OK\r\n");
+    expect(c, "set k v\r\n", "+OK\r\n");
     serve_free(s);
 }
 
