@@ -76,7 +76,7 @@ static const struct sibling *find_sibling(const struct reg *r, stamp_t dot)
 
 bool patch_possible(const struct cell *key, const struct shelf *shelf, const struct op *op)
 {
-#ifdef MUTANT_patch_any_base
+#ifdef MUTANT_patch_without_base
     (void)key;
     (void)shelf;
     return op != NULL;

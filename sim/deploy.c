@@ -161,8 +161,11 @@ void deploy_start(struct deploy *d, unsigned r)
     unsigned n = d->opts.workers[r];
     g->running = true;
     for (unsigned i = 0; i < n; i++) {
-        struct worker_opts o = {
-            .index = i, .count = n, .seed = d->opts.seed * 31 + r * 7 + i + 1000 * g->incarnation};
+        struct worker_opts o = {.index = i,
+                                .count = n,
+                                .seed = d->opts.seed * 31 + r * 7 + i + 1000 * g->incarnation,
+                                .patch_min = d->opts.patch_min,
+                                .kept_bytes_max = d->opts.kept_bytes_max};
         if (i == 0) {
             o.control = "0.0.0.0:9000";
             snprintf(o.control_token, sizeof o.control_token, "%s", TOKEN);

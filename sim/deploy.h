@@ -25,6 +25,7 @@ struct deploy_opts {
         paused; /* links held from the start: bits of every region's `paused`; own bit ignored */
     uint64_t backlog_bytes; /* 0: the default */
     int64_t clock_drift_max_ms;
+    size_t patch_min, kept_bytes_max; /* of the shards; 0: the defaults */
 };
 
 struct deploy;

@@ -180,6 +180,8 @@ static void members_create(struct database *d, struct moment now)
             .geo = config != NULL,
             .log_bytes_max = (size_t)(db->backlog_bytes / db->shards),
             .memory_max = (size_t)db->memory_max,
+            .patch_min = w->opts.patch_min,
+            .kept_bytes_max = w->opts.kept_bytes_max,
             .catalog = catalog_changed,
             .catalog_arg = d,
             .event = member_event,

@@ -20,7 +20,8 @@ struct worker_opts {
                             NULL: nowhere */
     char control_token[65];
     uint64_t seed;
-    uint32_t pid; /* of the process: told to the manager */
+    uint32_t pid;                     /* of the process: told to the manager */
+    size_t patch_min, kept_bytes_max; /* of the shards: see struct shard_opts; 0: the defaults */
     /* Certificates for databases with TLS, read when the worker starts; borrowed until then.
      * Without a certificate such databases are refused. A CA makes links check their peers'
      * certificates. */

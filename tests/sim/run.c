@@ -26,7 +26,9 @@ static void build(struct run *r, bool verbose)
     struct deploy_opts o = {.regions = r->plan.regions,
                             .partitions = 1u << rng_below(g, 4),
                             .seed = rng_next(g),
-                            .backlog_bytes = rng_below(g, 3) ? 1u << 20 : 16384};
+                            .backlog_bytes = rng_below(g, 3) ? 1u << 20 : 16384,
+                            .patch_min = 1 + r->seed % 8,
+                            .kept_bytes_max = r->seed % 3 ? 0 : 1000 + r->seed % 2000};
     for (unsigned i = 1; i <= o.regions; i++) {
         o.names[i] = names[i];
         o.workers[i] = 1 + (unsigned)rng_below(g, 2);
@@ -92,9 +94,12 @@ static bool all_quiet(struct run *r)
         struct worker_shard s[64];
         unsigned n =
             deploy_members_now(r->deploy) >> g & 1 ? deploy_shards(r->deploy, g, s, 64) : 0;
-        for (unsigned i = 0; i < n; i++)
-            if (shard_unsettled(s[i].shard) > 0 || shard_is_stale(s[i].shard))
+        for (unsigned i = 0; i < n; i++) {
+            struct shard_stats stats;
+            shard_stats(s[i].shard, &stats);
+            if (stats.unsettled > 0 || stats.kept > 0 || shard_is_stale(s[i].shard))
                 return false;
+        }
     }
     return true;
 }
@@ -105,8 +110,13 @@ static void say_why_not_quiet(struct run *r, struct buf *out)
         struct worker_shard s[64];
         unsigned n = deploy_shards(r->deploy, g, s, 64);
         for (unsigned i = 0; i < n; i++) {
-            buf_putf(out, "  region %u shard %u: %s%zu unsettled, syncer %s; contexts", g, i,
-                     shard_is_stale(s[i].shard) ? "stale, " : "", shard_unsettled(s[i].shard),
+            struct shard_stats stats;
+            shard_stats(s[i].shard, &stats);
+            buf_putf(out,
+                     "  region %u shard %u: %s%zu unsettled, %zu kept, %" PRIu64
+                     " without base, syncer %s; contexts",
+                     g, i, shard_is_stale(s[i].shard) ? "stale, " : "", shard_unsettled(s[i].shard),
+                     stats.kept, stats.baseless,
                      s[i].syncer && syncer_quiet(s[i].syncer) ? "quiet" : "busy");
             for (uint32_t p = s[i].first_partition; p < s[i].first_partition + s[i].count; p++) {
                 const struct context *c = shard_context(s[i].shard, p);

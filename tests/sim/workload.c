@@ -198,6 +198,13 @@ static const char *const free_commands[] = {
     "COPY %k %k REPLACE",
     "GETDEL %k",
     "SETRANGE %k 2 %v",
+    "SETRANGE %k %o %v%m%v",
+    "SET %k %v%v%m%m%v%v%m%m%v%v%m%m",
+    "APPEND %k %v%m%v",
+    "SETBIT %k %o 1",
+    "SETBIT %k %o 0",
+    "BITFIELD %k INCRBY u7 %o 3",
+    "BITOP XOR %k %k %k",
     "LMOVE %k %k LEFT RIGHT",
     "SUNIONSTORE %k %k %k",
     "ZUNIONSTORE %k 2 %k %k",
@@ -228,6 +235,9 @@ static void put_free(struct run *r, char *out, size_t size, const char *form)
             break;
         case 'm':
             out[n++] = (char)('w' + rng_below(&r->rng, 4));
+            break;
+        case 'o': /* an offset */
+            n += (size_t)snprintf(out + n, size - n, "%u", (unsigned)rng_below(&r->rng, 90));
             break;
         case 'n':
             n += (size_t)snprintf(out + n, size - n, "%d", (int)rng_below(&r->rng, 40) - 10);
