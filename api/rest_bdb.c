@@ -123,6 +123,9 @@ static json_t *bdb_json(const struct call *c, const struct bdb *b)
     json_object_del(o, "authentication_redis_pass");
     json_object_set_new(o, "authentication_required",
                         json_boolean(b->config.authentication_redis_pass[0] != 0));
+    if (b->config.xadd_id_uniqueness[0] == 0) /* what the default means here */
+        json_object_set_new(o, "xadd_id_uniqueness",
+                            json_string(b->guid[0] ? "strict" : "liberal"));
     json_object_set_new(o, "sharding", json_boolean(b->config.shards_count > 1));
     json_object_set_new(o, "shard_list", shards);
     json_object_set_new(o, "endpoints", endpoints_json(c, b));

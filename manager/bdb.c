@@ -93,6 +93,7 @@ void bdb_describe(const struct manager *m, const struct bdb *b, struct plane_db 
         .backlog_bytes = b->config.crdt_repl_backlog_size,
         .clients_max = b->config.max_connections,
         .messages_stay = !b->config.publish_across_regions,
+        .xadd_ids = (uint32_t)db_config_xadd_ids(&b->config),
         .version = 1,
     };
     snprintf(out->name, sizeof out->name, "%s", b->name);

@@ -34,6 +34,7 @@ struct db_config {
     uint64_t max_connections;
     uint64_t crdt_repl_backlog_size; /* 0: auto */
     bool publish_across_regions;     /* PUBLISH reaches the other regions' subscribers */
+    char xadd_id_uniqueness[16];     /* "": strict with several regions, else liberal */
     char tls_mode[16];               /* "enabled" or "disabled": TLS for clients */
 };
 extern const struct field db_config_fields[];
@@ -41,6 +42,9 @@ extern const struct field db_config_fields[];
 bool db_config_read(const json_t *object, struct db_config *out, const char *what,
                     struct refusal *why);
 json_t *db_config_write(const struct db_config *c); /* only what is set */
+/* What xadd_id_uniqueness says: its place among "" (0), strict, semi-strict, liberal; -1 none of
+ * them. */
+int db_config_xadd_ids(const struct db_config *c);
 /* Members set in `over` replace those of `base`. */
 void db_config_merge(struct db_config *base, const struct db_config *over);
 

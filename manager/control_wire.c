@@ -164,7 +164,7 @@ static void walk_region(struct walk *w, struct plane_region *r)
 
 static void walk_db(struct walk *w, struct plane_db *db)
 {
-    walk_array(w, 27);
+    walk_array(w, 28);
     walk_u32(w, &db->uid);
     walk_text(w, db->name, sizeof db->name);
     walk_text(w, db->guid, sizeof db->guid);
@@ -191,6 +191,7 @@ static void walk_db(struct walk *w, struct plane_db *db)
     walk_u64(w, &db->clients_max);
     walk_i64(w, &db->clock_drift_max_ms);
     walk_bool(w, &db->messages_stay);
+    walk_u32(w, &db->xadd_ids);
     walk_count(w, &db->regions_count, PLANE_REGIONS_MAX);
     for (uint32_t i = 0; i < db->regions_count; i++)
         walk_region(w, &db->regions[i]);
@@ -208,7 +209,7 @@ static bool db_sound(const struct plane_db *db)
     }
     bool power = db->partitions > 0 && (db->partitions & (db->partitions - 1)) == 0;
     return power && db->partitions <= 16384 && db->shards >= 1 && db->shards <= db->partitions &&
-           db->region >= 1 && db->region <= PLANE_REGIONS_MAX;
+           db->region >= 1 && db->region <= PLANE_REGIONS_MAX && db->xadd_ids <= 3;
 }
 
 void plane_db_encode(struct buf *out, const struct plane_db *db)

@@ -52,6 +52,7 @@ struct plane_db {
     uint64_t memory_max, backlog_bytes, clients_max;
     int64_t clock_drift_max_ms;
     bool messages_stay; /* PUBLISH reaches this region's subscribers only */
+    uint32_t xadd_ids;  /* enum xadd_ids (shard/shard.h): 0 default, strict, semi-strict, liberal */
     uint32_t regions_count;
     struct plane_region regions[PLANE_REGIONS_MAX];
 };

@@ -28,6 +28,7 @@ const struct field db_config_fields[] = {
     FIELD(db_config, crdt_repl_backlog_size, FIELD_SIZE, 0, MEMORY_MAX),
     FIELD_TEXT(db_config, tls_mode, 0),
     FIELD(db_config, publish_across_regions, FIELD_BOOL, 0, 0),
+    FIELD_TEXT(db_config, xadd_id_uniqueness, 0),
     FIELD_ONLY("type", "\"redis\""),
     FIELD_ONLY("replication", "false"),
     FIELD_ONLY("data_persistence", "\"disabled\""),
@@ -49,7 +50,16 @@ const struct field db_config_fields[] = {
 };
 
 /* The members that hold something: entries before the first FIELD_ONLY. */
-#define CONFIG_STORED 0xffu
+#define CONFIG_STORED 0x1ffu
+
+int db_config_xadd_ids(const struct db_config *c)
+{
+    static const char *const names[] = {"", "strict", "semi-strict", "liberal"};
+    for (int i = 0; i < 4; i++)
+        if (strcmp(c->xadd_id_uniqueness, names[i]) == 0)
+            return i;
+    return -1;
+}
 
 bool db_config_read(const json_t *object, struct db_config *out, const char *what,
                     struct refusal *why)
@@ -63,6 +73,11 @@ bool db_config_read(const json_t *object, struct db_config *out, const char *wha
         return refuse(why, 400, "invalid_schema",
                       "%s%stls_mode: \"enabled\" or \"disabled\" is expected", what,
                       *what ? "." : "");
+    if (db_config_xadd_ids(out) < 0)
+        return refuse(why, 400, "invalid_schema",
+                      "%s%sxadd_id_uniqueness: \"strict\", \"semi-strict\", \"liberal\" or \"\" "
+                      "(strict with several regions, else liberal) is expected",
+                      what, *what ? "." : "");
     return true;
 }
 
@@ -86,6 +101,7 @@ void db_config_merge(struct db_config *base, const struct db_config *over)
     MERGE(max_connections);
     MERGE(crdt_repl_backlog_size);
     MERGE(publish_across_regions);
+    MERGE(xadd_id_uniqueness);
     MERGE(tls_mode);
     base->set |= over->set;
 }

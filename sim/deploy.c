@@ -84,6 +84,7 @@ static void describe(const struct deploy *d, unsigned r, struct plane_db *db)
                             .version = d->version,
                             .paused = g->paused,
                             .backlog_bytes = d->opts.backlog_bytes,
+                            .xadd_ids = d->opts.xadd_ids,
                             .clock_drift_max_ms = d->opts.clock_drift_max_ms};
     for (unsigned i = 1; i <= d->opts.regions; i++) {
         if (!(d->members >> i & 1))

@@ -178,6 +178,7 @@ static void members_create(struct database *d, struct moment now)
             .hash_key = {.k0 = db->hash_k0, .k1 = db->hash_k1},
             .seed = db->seed + i,
             .geo = config != NULL,
+            .xadd_ids = (enum xadd_ids)db->xadd_ids,
             .log_bytes_max = (size_t)(db->backlog_bytes / db->shards),
             .memory_max = (size_t)db->memory_max,
             .patch_min = w->opts.patch_min,
@@ -318,6 +319,7 @@ bool database_configure(struct database *d, struct port *port, const struct plan
     bool renamed = actor_of(db) != actor_of(old);
     d->config = *db;
     for (uint32_t i = 0; i < d->members_count; i++) {
+        shard_set_xadd_ids(d->members[i].shard, (enum xadd_ids)db->xadd_ids);
         shard_set_leaving(d->members[i].shard, db->leaving);
         if (renamed)
             shard_set_actor(d->members[i].shard, actor_of(db));

@@ -3,6 +3,7 @@
 #define MERIDIAN_CLI_LAB_BACKEND_H
 
 #include "cli/lab/scenario.h"
+#include "manager/cluster.h"
 
 /*
  * Where a story is played: in process under virtual time (inproc.c), or against running regions
@@ -42,6 +43,9 @@ struct live_opts {
     const char *guid, *url, *user, *password;
 };
 struct backend *live_new(const struct live_opts *o);
+
+/* The settings of the database that a story is played in; members it does not name are zero. */
+bool lab_settings(const struct scenario *s, struct db_config *out, char *why);
 
 struct lab_counts {
     unsigned passed, failed, left_out;

@@ -233,19 +233,19 @@ static bool inproc_begin(struct backend *b, const struct scenario *s, char *why)
 {
     static const char *const hosts[] = {"0", "1", "2", "3", "4", "5", "6", "7", "8"};
     struct inproc *lab = (struct inproc *)b;
-    if (s->settings_n > 0) {
-        snprintf(why, WHY_MAX, "unknown setting '%.*s'",
-                 (int)(s->settings[0].n < 60 ? s->settings[0].n : 60),
-                 (const char *)s->settings[0].p);
+    struct db_config settings;
+    if (!lab_settings(s, &settings, why))
         return false;
-    }
     struct world_opts wo = {
         .seed = lab->seed, .latency_us = 100, .log = lab->verbose ? log_line : NULL};
     lab->world = world_new(&wo);
     lab->driver = driver_new(lab->world, "lab");
     lab->regions = s->regions;
-    struct deploy_opts o = {
-        .regions = s->regions, .partitions = 16, .seed = lab->seed, .paused = UINT64_MAX};
+    struct deploy_opts o = {.regions = s->regions,
+                            .partitions = 16,
+                            .seed = lab->seed,
+                            .paused = UINT64_MAX,
+                            .xadd_ids = (uint32_t)db_config_xadd_ids(&settings)};
     for (unsigned r = 1; r <= s->regions; r++) {
         o.names[r] = hosts[r];
         o.workers[r] = o.shards[r] = 1;

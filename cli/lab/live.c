@@ -32,6 +32,7 @@ struct live {
     struct live_region regions[SCENARIO_REGIONS_MAX + 1];
     unsigned count, used; /* instances; regions of the present story */
     bool cut[SCENARIO_REGIONS_MAX + 1][SCENARIO_REGIONS_MAX + 1];
+    char xadd_ids[16]; /* the database's xadd_id_uniqueness, where a story set it */
 };
 
 static bool rest(const struct https_target *t, const char *method, const char *path,
@@ -138,6 +139,14 @@ static bool wait_equal(struct live *l, char *why)
     return false;
 }
 
+static bool target(const struct live_opts *o, const char *url, struct https_target *out)
+{
+    *out = (struct https_target){0};
+    snprintf(out->user, sizeof out->user, "%s", o->user);
+    snprintf(out->password, sizeof out->password, "%s", o->password);
+    return url != NULL && https_target_parse(url, out);
+}
+
 /* ---------------------------------------------------------------- the backend */
 
 static bool live_can(struct backend *b, const struct scenario *s, char *why)
@@ -157,15 +166,54 @@ static bool live_can(struct backend *b, const struct scenario *s, char *why)
     return true;
 }
 
+/* Waits for the end of a task of the cluster that was asked. */
+static bool task_wait(const struct https_target *t, const json_t *task, char *why)
+{
+    char path[160];
+    const char *id = json_string_value(json_object_get(task, "id"));
+    snprintf(path, sizeof path, "/v1/crdb_tasks/%s", id ? id : "");
+    for (unsigned ms = 0; ms < SYNC_MAX_MS; ms += 50) {
+        json_t *now = NULL;
+        if (!rest(t, "GET", path, NULL, &now, why))
+            return false;
+        char status[32];
+        const char *text = json_string_value(json_object_get(now, "status"));
+        snprintf(status, sizeof status, "%s", text ? text : "");
+        json_decref(now);
+        if (strcmp(status, "finished") == 0)
+            return true;
+        if (strcmp(status, "queued") != 0 && strcmp(status, "started") != 0)
+            break;
+        pause_ms(50);
+    }
+    snprintf(why, WHY_MAX, "the setting could not be changed: see GET %s", path);
+    return false;
+}
+
+/* "": the default. */
+static bool set_xadd_ids(struct live *l, const char *value, char *why)
+{
+    struct https_target t;
+    char path[160], body[128];
+    json_t *task = NULL;
+    if (strcmp(l->xadd_ids, value) == 0)
+        return true;
+    target(&l->opts, l->opts.url, &t);
+    snprintf(path, sizeof path, "/v1/crdbs/%s", l->opts.guid);
+    snprintf(body, sizeof body, "{\"default_db_config\": {\"xadd_id_uniqueness\": \"%s\"}}", value);
+    bool ok = rest(&t, "PATCH", path, body, &task, why) && task_wait(&t, task, why);
+    json_decref(task);
+    if (ok)
+        snprintf(l->xadd_ids, sizeof l->xadd_ids, "%s", value);
+    return ok;
+}
+
 static bool live_begin(struct backend *b, const struct scenario *s, char *why)
 {
     struct live *l = (struct live *)b;
-    if (s->settings_n > 0) {
-        snprintf(why, WHY_MAX, "unknown setting '%.*s'",
-                 (int)(s->settings[0].n < 60 ? s->settings[0].n : 60),
-                 (const char *)s->settings[0].p);
+    struct db_config settings;
+    if (!lab_settings(s, &settings, why) || !set_xadd_ids(l, settings.xadd_id_uniqueness, why))
         return false;
-    }
     memset(l->cut, 0, sizeof l->cut);
     l->used = s->regions;
     const struct bytes flush[] = {bytes_str("FLUSHALL")};
@@ -180,6 +228,8 @@ static void live_end(struct backend *b)
 {
     struct live *l = (struct live *)b;
     char why[WHY_MAX];
+    if (!set_xadd_ids(l, "", why))
+        fprintf(stderr, "meridian lab: %s\n", why);
     if (!hold_all(l, false, true, why))
         fprintf(stderr, "meridian lab: links could not be released: %s\n", why);
 }
@@ -251,14 +301,6 @@ static const struct backend_ops live_ops = {
 };
 
 /* ---------------------------------------------------------------- finding the regions */
-
-static bool target(const struct live_opts *o, const char *url, struct https_target *out)
-{
-    *out = (struct https_target){0};
-    snprintf(out->user, sizeof out->user, "%s", o->user);
-    snprintf(out->password, sizeof out->password, "%s", o->password);
-    return url != NULL && https_target_parse(url, out);
-}
 
 static int by_id(const void *a, const void *b)
 {

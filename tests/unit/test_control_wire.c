@@ -33,6 +33,7 @@ static struct plane_db *a_db(void)
         .clients_max = 10000,
         .clock_drift_max_ms = -1,
         .messages_stay = true,
+        .xadd_ids = 2,
         .regions_count = 2,
         .regions = {{.id = 2, .name = "b.example.org", .host = "10.0.0.2", .port = 1},
                     {.id = 63, .name = "c.example.org", .host = "::1", .port = 65535}},
