@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "shard/cmd_stream.h"
 
+#include "base/mem.h"
 #include "shard/args.h"
+#include "shard/blocked.h"
 
 /* XREAD and XREADGROUP. */
 
@@ -28,13 +30,6 @@ static bool read_count(struct call *c, struct bytes arg, size_t *count)
     return true;
 }
 
-static bool read_block(struct call *c, struct bytes arg, int64_t *ms)
-{
-    if (!num_parse_i64(arg, ms))
-        return fail(c, "ERR timeout is not an integer or out of range");
-    return *ms >= 0 || fail(c, "ERR timeout is negative");
-}
-
 static bool read_streams(struct call *c, uint32_t first, struct read_args *a)
 {
     a->first = first;
@@ -55,7 +50,7 @@ static bool read_option(struct call *c, bool xreadgroup, uint32_t *i, struct rea
     struct bytes word = c->argv[*i];
     uint32_t more = c->argc - *i - 1;
     if (bytes_is_nocase(word, "block") && more > 0)
-        return read_block(c, c->argv[++*i], &a->block_ms);
+        return arg_timeout_ms(c, c->argv[++*i], &a->block_ms);
     if (bytes_is_nocase(word, "count") && more > 0)
         return read_count(c, c->argv[++*i], &a->count);
     if (bytes_is_nocase(word, "group") && more > 1) {
@@ -76,6 +71,12 @@ static bool read_option(struct call *c, bool xreadgroup, uint32_t *i, struct rea
     return fail(c, ERR_SYNTAX);
 }
 
+/* Run again because a key changed: then all but that key was checked before. */
+static bool is_woken(const struct call *c) { return c->block != NULL && c->block->ready.p != NULL; }
+
+/* Whoever waited with an ID far behind, and without COUNT, does not get a huge reply. */
+#define WOKEN_COUNT 1000u
+
 static bool parse(struct call *c, bool xreadgroup, struct read_args *a)
 {
     *a = (struct read_args){.block_ms = -1, .count = SIZE_MAX};
@@ -89,6 +90,8 @@ static bool parse(struct call *c, bool xreadgroup, struct read_args *a)
     }
     if (a->first == 0)
         return fail(c, ERR_SYNTAX);
+    if (is_woken(c) && a->count == SIZE_MAX)
+        a->count = WOKEN_COUNT;
     return !xreadgroup || a->grouped || fail(c, "ERR Missing GROUP option for XREADGROUP");
 }
 
@@ -117,8 +120,10 @@ static bool check_xread(struct call *c, const struct read_args *a)
     struct stream_id id;
     struct key k;
     for (uint32_t i = 0; i < a->n; i++) {
-        struct bytes arg = id_arg(c, a, i);
-        key_read(c, c->argv[a->first + i], &k);
+        struct bytes arg = id_arg(c, a, i), name = c->argv[a->first + i];
+        if (!call_considers(c, name))
+            continue;
+        key_read(c, name, &k);
         if (!key_is(c, &k, TYPE_STREAM))
             return false;
         if (bytes_is(arg, ">"))
@@ -160,23 +165,42 @@ static bool serve(struct call *c, const struct read_args *a, uint32_t i)
 
 /* ------------------------------------------------------------ XREADGROUP */
 
+/* The key or the group went while the call waited. */
+static bool check_woken(struct call *c, const struct key *k, bool found)
+{
+    if (value_type(k->cell) != TYPE_STREAM)
+        return fail(c, "UNBLOCKED the stream key no longer exists");
+    return found ||
+           fail(c, "NOGROUP the consumer group this client was blocked on no longer exists");
+}
+
+static bool check_group(struct call *c, const struct read_args *a, struct bytes name)
+{
+    struct stream_at at;
+    struct key k;
+    if (is_woken(c)) {
+        struct stream_group g;
+        key_read(c, name, &k);
+        return check_woken(c, &k, stream_group(k.cell, a->group, &g));
+    }
+    bool ok = stream_at_write(c, name, a->group, &at);
+    if (ok && !at.found)
+        reply_errorf(c->reply,
+                     "NOGROUP No such key '%.*s' or consumer group '%.*s' in XREADGROUP with GROUP "
+                     "option",
+                     (int)name.n, (const char *)name.p, (int)a->group.n, (const char *)a->group.p);
+    stream_at_deinit(&at);
+    return ok && at.found;
+}
+
 static bool check_xreadgroup(struct call *c, const struct read_args *a)
 {
     for (uint32_t i = 0; i < a->n; i++) {
-        struct stream_at at;
         struct stream_id id;
-        struct bytes arg = id_arg(c, a, i);
-        bool ok = stream_at_write(c, c->argv[a->first + i], a->group, &at);
-        if (ok && !at.found) {
-            ok = false;
-            reply_errorf(c->reply,
-                         "NOGROUP No such key '%.*s' or consumer group '%.*s' in XREADGROUP with "
-                         "GROUP option",
-                         (int)at.k.name.n, (const char *)at.k.name.p, (int)a->group.n,
-                         (const char *)a->group.p);
-        }
-        stream_at_deinit(&at);
-        if (!ok)
+        struct bytes arg = id_arg(c, a, i), name = c->argv[a->first + i];
+        if (!call_considers(c, name))
+            continue;
+        if (!check_group(c, a, name))
             return false;
         if (bytes_is(arg, "$"))
             return fail(c, "ERR The $ ID is meaningless in the context of XREADGROUP: you want to "
@@ -308,6 +332,41 @@ static bool serve_group(struct call *c, const struct read_args *a, uint32_t i)
 
 /* ------------------------------------------------------------ both */
 
+/* Waits; `$` becomes the ID that it meant at first. */
+static void wait(struct call *c, const struct read_args *a)
+{
+    if (is_woken(c)) { /* it keeps its place */
+        call_block(c, &(struct block_on){0});
+        return;
+    }
+    struct bytes *argv = mem_dup(c->argv, c->argc * sizeof *argv);
+    struct buf text = {0};
+    size_t *at = mem_zalloc(a->n * sizeof *at);
+    for (uint32_t i = 0; i < a->n; i++) {
+        struct stream_last own;
+        struct key k;
+        if (!bytes_is(id_arg(c, a, i), "$"))
+            continue;
+        key_read(c, c->argv[a->first + i], &k);
+        struct stream_id id = stream_last_id(k.cell, 0, &own);
+        at[i] = buf_len(&text) + 1;
+        buf_putf(&text, "%llu-%llu", (unsigned long long)id.ms, (unsigned long long)id.seq);
+        argv[a->first + a->n + i].n = buf_len(&text) + 1 - at[i];
+    }
+    for (uint32_t i = 0; i < a->n; i++)
+        if (at[i] != 0)
+            argv[a->first + a->n + i].p = buf_bytes(&text).p + at[i] - 1;
+    call_block(c, &(struct block_on){.keys = c->argv + a->first,
+                                     .count = a->n,
+                                     .type = TYPE_STREAM,
+                                     .any_change = a->grouped,
+                                     .timeout_ms = a->block_ms,
+                                     .argv = argv});
+    buf_deinit(&text);
+    mem_free(at);
+    mem_free(argv);
+}
+
 static void read_all(struct call *c, bool xreadgroup)
 {
     struct read_args a;
@@ -318,8 +377,11 @@ static void read_all(struct call *c, bool xreadgroup)
         return;
     size_t mark = reply_mark(c->reply);
     for (uint32_t i = 0; i < a.n; i++)
-        n += xreadgroup ? serve_group(c, &a, i) : serve(c, &a, i);
-    if (n == 0)
+        if (call_considers(c, c->argv[a.first + i]))
+            n += xreadgroup ? serve_group(c, &a, i) : serve(c, &a, i);
+    if (n == 0 && a.block_ms >= 0 && call_may_block(c))
+        wait(c, &a);
+    else if (n == 0)
         reply_nil_array(c->reply);
     else if (c->reply->resp < 3)
         reply_array_at(c->reply, mark, n);
