@@ -26,7 +26,7 @@ struct deploy_opts {
     uint64_t backlog_bytes; /* 0: the default */
     int64_t clock_drift_max_ms;
     size_t patch_min, kept_bytes_max; /* of the shards; 0: the defaults */
-    uint32_t xadd_ids; /* enum xadd_ids (shard/shard.h) */
+    uint32_t xadd_ids;                /* enum xadd_ids (shard/shard.h) */
 };
 
 struct deploy;
