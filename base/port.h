@@ -188,6 +188,9 @@ struct port_ops {
     /* Monotonic microseconds at this very moment, on the scale of moment.mono_us: for measuring
      * what happens within one step, never for deciding what is replicated. */
     uint64_t (*clock_us)(struct port *p);
+    /* The thread stands still (DEBUG SLEEP). Virtual time does not pass within a step: sim/ returns
+     * at once. */
+    void (*sleep_us)(struct port *p, uint64_t us);
 };
 
 struct port {

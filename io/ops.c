@@ -191,6 +191,12 @@ static uint64_t op_clock_us(struct port *p)
     return uv_hrtime() / 1000;
 }
 
+static void op_sleep_us(struct port *p, uint64_t us)
+{
+    (void)p;
+    uv_sleep((unsigned)(us / 1000));
+}
+
 const struct port_ops io_ops = {
     .listen = op_listen,
     .unlisten = op_unlisten,
@@ -214,4 +220,5 @@ const struct port_ops io_ops = {
     .is_tls = op_is_tls,
     .alpn = op_alpn,
     .clock_us = op_clock_us,
+    .sleep_us = op_sleep_us,
 };

@@ -105,7 +105,7 @@ struct rdb_limits {
     size_t zset_max_listpack_entries, zset_max_listpack_value;
     size_t set_max_intset_entries;
 };
-#define RDB_LIMITS_DEFAULT ((struct rdb_limits){128, 64, 128, 64, 512})
+#define RDB_LIMITS_DEFAULT ((struct rdb_limits){512, 64, 128, 64, 512})
 
 /* One value: begin, its items in order, end. */
 struct rdb_writer {

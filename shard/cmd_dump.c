@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "shard/cmd_dump.h"
+
 #include "rdb/rdb.h"
 #include "shard/args.h"
 #include "shard/cmd_list.h"
@@ -53,16 +55,21 @@ static enum rdb_type rdb_type_of(enum type type)
     return RDB_STRING;
 }
 
-/* Appends a key's code and value. */
-static void put_value(struct call *c, const struct key *k, struct buf *out)
+void dump_value(struct call *c, const struct key *k, struct buf *out)
 {
     enum type type = value_type(k->cell);
     enum rdb_type as = rdb_type_of(type);
     size_t code = out->tail;
     struct rdb_writer w;
     struct shown shown;
+    const struct shard_looks *l = call_looks(c);
+    struct rdb_limits limits = {.hash_max_listpack_entries = (size_t)l->hash_entries,
+                                .hash_max_listpack_value = (size_t)l->hash_value,
+                                .zset_max_listpack_entries = (size_t)l->zset_entries,
+                                .zset_max_listpack_value = (size_t)l->zset_value,
+                                .set_max_intset_entries = (size_t)l->set_ints};
     buf_put_u8(out, 0);
-    rdb_write_begin(&w, out, as, coll_len(k->cell, type), &RDB_LIMITS_DEFAULT);
+    rdb_write_begin(&w, out, as, coll_len(k->cell, type), &limits);
     if (as != RDB_STRING)
         give_elements(&w, k->cell, type);
     else if (text_show(c, k, &shown))
@@ -80,7 +87,7 @@ static void dump(struct call *c)
         reply_nil(c->reply);
         return;
     }
-    put_value(c, &k, &out);
+    dump_value(c, &k, &out);
     rdb_payload_close(&out, 0);
     reply_bulk(c->reply, buf_bytes(&out));
     buf_deinit(&out);

@@ -121,67 +121,6 @@ static void copy(struct call *c)
     reply_int(c->reply, copied);
 }
 
-/* ------------------------------------------------------------ OBJECT */
-
-static void object_help(struct call *c)
-{
-    static const char *const lines[] = {
-        "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-        "ENCODING <key>",
-        "    Return how the value of <key> is kept in memory.",
-        "FREQ <key>",
-        "    Refused: access frequencies are not tracked.",
-        "HELP",
-        "    Print this help.",
-        "IDLETIME <key>",
-        "    Refused: access times are not tracked.",
-        "REFCOUNT <key>",
-        "    Return how many keys share the value of <key>: 1.",
-    };
-    reply_lines(c->reply, lines, sizeof lines / sizeof lines[0]);
-}
-
-static void object(struct call *c)
-{
-    struct key k;
-    struct bytes what = c->argv[1];
-    bool encoding = bytes_is_nocase(what, "encoding"), refcount = bytes_is_nocase(what, "refcount");
-    bool freq = bytes_is_nocase(what, "freq"), idletime = bytes_is_nocase(what, "idletime");
-    bool help = bytes_is_nocase(what, "help");
-    if (!encoding && !refcount && !freq && !idletime && !help) {
-        int n = what.n < 128 ? (int)what.n : 128;
-        reply_errorf(c->reply, "ERR unknown subcommand '%.*s'. Try OBJECT HELP.", n,
-                     (const char *)what.p);
-        return;
-    }
-    if (c->argc != (help ? 2 : 3)) {
-        const char *name = encoding   ? "encoding"
-                           : refcount ? "refcount"
-                           : freq     ? "freq"
-                           : idletime ? "idletime"
-                                      : "help";
-        reply_errorf(c->reply, "ERR wrong number of arguments for 'object|%s' command", name);
-        return;
-    }
-    if (help) {
-        object_help(c);
-        return;
-    }
-    key_read(c, c->argv[2], &k);
-    if (k.cell == NULL)
-        reply_nil(c->reply);
-    else if (encoding)
-        reply_bulk_str(c->reply, value_encoding(k.cell));
-    else if (refcount)
-        reply_int(c->reply, 1); /* values are never shared */
-    else if (freq)
-        reply_error(c->reply, "ERR An LFU maxmemory policy is not selected, access frequency not "
-                              "tracked. Please note that when switching between policies at "
-                              "runtime LRU and LFU data will take some time to adjust.");
-    else
-        reply_error(c->reply, "ERR access times are not tracked, so there is no idle time");
-}
-
 #define READ (CMD_READONLY | CMD_FAST)
 
 const struct command cmd_generic_table[] = {
@@ -193,8 +132,6 @@ const struct command cmd_generic_table[] = {
      "Deletes keys: what this region has seen of them", "key [key ...]"},
     {"exists", -2, READ, 1, -1, 1, AT_SPLIT, MERGE_SUM, exists, NULL, "generic", "1.0.0",
      "O(N) with N the number of keys", "Counts which of the keys exist", "key [key ...]"},
-    {"object", -2, CMD_READONLY, 2, 2, 1, AT_SHARD, MERGE_NONE, object, NULL, "generic", "2.2.3",
-     "O(1)", "Tells how a key's value is kept", "<ENCODING|FREQ|IDLETIME|REFCOUNT> key | HELP"},
     {"rename", 3, CMD_WRITE, 1, 2, 1, AT_SHARD, MERGE_NONE, rename_key, NULL, "generic", "1.0.0",
      "O(N) with N the number of elements", "Gives a key another name, replacing what has it",
      "key newkey"},

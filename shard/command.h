@@ -25,7 +25,8 @@ enum command_merge {
     MERGE_CONCAT,
     MERGE_BY_KEY,
     MERGE_SCAN,
-    MERGE_ANY
+    MERGE_ANY,
+    MERGE_DIGEST
 };
 
 enum command_flag {

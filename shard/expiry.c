@@ -129,8 +129,9 @@ bool expiry_tick(struct shard *s, struct moment now)
     unsigned n = 0;
     if (s->reachable_changed)
         note_unreachable(s);
-    while (n < EXPIRE_BUDGET && (pop_due(&s->expiry.now, now.wall_ms, &e) ||
-                                 pop_due(&s->expiry.sweep, now.wall_ms, &e))) {
+    while (
+        !s->expiry_off && n < EXPIRE_BUDGET &&
+        (pop_due(&s->expiry.now, now.wall_ms, &e) || pop_due(&s->expiry.sweep, now.wall_ms, &e))) {
         expire(s, &e, now.wall_ms);
         n++;
     }

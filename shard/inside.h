@@ -118,6 +118,7 @@ struct shard {
     bool open_big; /* an open frame has passed FRAME_OPS_MAX */
     bool woken;    /* a key that a command waits for has changed */
     struct shard_looks looks;
+    bool expiry_off; /* DEBUG SET-ACTIVE-EXPIRE 0: keys past their deadline are only hidden */
     size_t memory_max;
     uint64_t memory_asked; /* calls since `full` was computed */
     struct expiry expiry;

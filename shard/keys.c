@@ -70,6 +70,8 @@ uint64_t call_publish(struct call *c, struct bytes channel, struct bytes text, b
 
 bool call_is_shared(const struct call *c) { return c->shard->geo; }
 
+const struct shard_looks *call_looks(const struct call *c) { return &c->shard->looks; }
+
 bool call_owns_all(const struct call *c) { return c->shard->shown == c->shard->partitions; }
 
 uint32_t call_region(const struct call *c) { return c->shard->region; }

@@ -53,7 +53,8 @@ bool call_is_shared(const struct call *c); /* other regions hold this database t
 uint32_t call_region(const struct call *c);
 uint32_t call_actor(const struct call *c);
 enum xadd_ids call_xadd_ids(const struct call *c); /* never XADD_IDS_DEFAULT */
-struct buf *call_room(struct call *c);    /* scratch, empty; its bytes last until the next call */
+struct buf *call_room(struct call *c); /* scratch, empty; its bytes last until the next call */
+const struct shard_looks *call_looks(const struct call *c);
 bool call_owns_all(const struct call *c); /* the database has one shard: every key is here */
 /* Cursors of SCAN, HSCAN ...: table_scan's, below 2^53, so that clients which keep numbers as
  * doubles return them unharmed. cursor_arg replies "ERR invalid cursor" and returns false when it
@@ -71,7 +72,8 @@ extern const struct command cmd_client_table[], cmd_acl_table[];
 extern const struct command cmd_crdt_table[];
 extern const struct command cmd_expire_table[];
 extern const struct command cmd_generic_table[];
-extern const struct command cmd_dump_table[], cmd_geo_table[];
+extern const struct command cmd_debug_table[], cmd_dump_table[], cmd_object_table[],
+    cmd_geo_table[];
 extern const struct command cmd_hash_table[];
 extern const struct command cmd_hll_table[];
 extern const struct command cmd_inspect_table[];

@@ -240,6 +240,12 @@ static size_t op_alpn(struct port *p, conn_id c, char *out, size_t size)
 /* Time stands still within a step of the virtual world. */
 static uint64_t op_clock_us(struct port *p) { return node_of(p)->world->now_us; }
 
+static void op_sleep_us(struct port *p, uint64_t us)
+{
+    (void)p;
+    (void)us;
+}
+
 const struct port_ops world_port_ops = {
     .listen = op_listen,
     .unlisten = op_unlisten,
@@ -263,4 +269,5 @@ const struct port_ops world_port_ops = {
     .is_tls = op_is_tls,
     .alpn = op_alpn,
     .clock_us = op_clock_us,
+    .sleep_us = op_sleep_us,
 };

@@ -91,7 +91,7 @@ static void execute(struct run *r, const char *line)
     for (uint32_t i = 0; i < argc; i++)
         argv[i] = bytes_of(room.p + start[i], start[i + 1] - start[i]);
     struct reply reply = {.out = &r->text, .resp = r->resp};
-    struct call c = {.command = command_find(argv[0]),
+    struct call c = {.command = command_resolve(argc, argv),
                      .argc = argc,
                      .argv = argv,
                      .reply = &reply,

@@ -34,7 +34,6 @@ Test(command_table, containers_and_subcommands_belong_together)
             command_find(bytes_of(all[i]->name, (size_t)(bar - all[i]->name)));
         cr_assert_not_null(c, "%s has no container", all[i]->name);
         cr_assert(c->flags & CMD_CONTAINER, "%s is no container", c->name);
-        cr_assert_eq(c->where, all[i]->where, "%s", all[i]->name);
         cr_assert(all[i]->where == AT_SESSION || all[i]->run != NULL, "%s", all[i]->name);
     }
 }
