@@ -282,8 +282,8 @@ static void read_line(struct run *r, struct vconn *c, struct reader *rd, unsigne
     rd->failed |= !rd->done;
 }
 
-/* Reads every free key in every way; what has no order is read sorted by being asked member by
- * member. */
+/* Reads every free key in every way, and the users; what has no order is read sorted by being asked
+ * member by member. */
 static void read_all(struct run *r, unsigned g, struct reader *rd)
 {
     char host[8], key[32];
@@ -301,6 +301,8 @@ static void read_all(struct run *r, unsigned g, struct reader *rd)
         read_line(r, c, rd, 2, (const char *const[]){"PEXPIRETIME", key});
     }
     if (!rd->failed)
+        read_line(r, c, rd, 2, (const char *const[]){"ACL", "LIST"});
+    if (!rd->failed)
         vconn_close(c);
 }
 
@@ -315,8 +317,9 @@ static void report_difference(struct run *r, unsigned a, unsigned b, struct buf 
                       *j = q.n ? memchr(q.p, '\n', q.n) : NULL;
         size_t u = i ? (size_t)(i - p.p) : 0, v = j ? (size_t)(j - q.p) : 0;
         if (i == NULL || j == NULL || !bytes_eq(bytes_of(p.p, u), bytes_of(q.p, v))) {
-            fail(r, "%s {%u}k: region %u answers %.*s, region %u answers %.*s", reads[n % 8], n / 8,
-                 a, (int)u, (const char *)p.p, b, (int)v, (const char *)q.p);
+            fail(r, "%s {%u}k: region %u answers %.*s, region %u answers %.*s",
+                 n / 8 < r->plan.keys ? reads[n % 8] : "ACL LIST, not", n / 8, a, (int)u,
+                 (const char *)p.p, b, (int)v, (const char *)q.p);
             return;
         }
         p = bytes_of(i + 1, p.n - u - 1);

@@ -213,6 +213,9 @@ static const char *const free_commands[] = {
     "BLMOVE %k %k RIGHT LEFT 0.2",
     "BZPOPMIN %k %k 0.1",
     "BLMPOP 0.05 1 %k LEFT COUNT 2",
+    "ACL SETUSER %m +get ~%k",
+    "ACL SETUSER %m resetkeys -get +@hash ~%v",
+    "ACL DELUSER %m",
     "FLUSHALL",
 };
 #define FREE_COMMANDS (sizeof free_commands / sizeof *free_commands)
