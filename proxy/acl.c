@@ -182,6 +182,12 @@ void acl_deinit(struct front *f)
 
 /* ------------------------------------------------------------ the log */
 
+static uint32_t log_max(const struct front *f)
+{
+    int64_t max = f->kept.number[CONFIG_ACLLOG_MAX_LEN];
+    return max < ACL_LOG_MAX ? (uint32_t)max : ACL_LOG_MAX;
+}
+
 static void note(struct ask *a, enum acl_reason reason, struct bytes object, struct bytes user)
 {
     struct front *f = a->front;
@@ -199,7 +205,7 @@ static void note(struct ask *a, enum acl_reason reason, struct bytes object, str
                           .object = object,
                           .user = user,
                           .client = client};
-    acl_log_add(&f->acl.log, &e, f->settings.acl_log_max);
+    acl_log_add(&f->acl.log, &e, log_max(f));
     buf_deinit(&line);
 }
 
@@ -227,7 +233,7 @@ void acl_note_script(struct front *f, const struct acl_note *n)
                                         : n->argv[n->verdict.at],
                           .user = n->user,
                           .client = n->client};
-    acl_log_add(&f->acl.log, &e, f->settings.acl_log_max);
+    acl_log_add(&f->acl.log, &e, log_max(f));
 }
 
 void acl_tell(struct front *f, struct port *port)
@@ -245,7 +251,7 @@ void acl_tell(struct front *f, struct port *port)
 
 void acl_noted(struct front *f, struct bytes events)
 {
-    acl_log_take(&f->acl.log, events, f->settings.acl_log_max);
+    acl_log_take(&f->acl.log, events, log_max(f));
 }
 
 /* ------------------------------------------------------------ asking */

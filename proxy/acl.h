@@ -13,7 +13,7 @@
  * A session points to its user. `session.unrestricted` says that nothing need be checked, so that
  * such a session's commands take the quick way; everybody else's pass acl_may_run.
  */
-#define ACL_LOG_MAX 128u                         /* acllog-max-len */
+#define ACL_LOG_MAX 10000u                       /* entries, whatever acllog-max-len says */
 #define ACL_DEFAULT_USER "on nopass ~* &* +@all" /* until ACL SETUSER says otherwise */
 
 struct front;

@@ -31,13 +31,14 @@ static struct acl_user *stored_user(const struct front *f, struct bytes name)
 {
     const struct catalog_entry *e = catalog_find(f, CATALOG_USERS, name);
     struct acl_user *u = NULL;
+    bool channels = f->kept.number[CONFIG_ACL_PUBSUB_DEFAULT] == 0; /* allchannels */
     if (e != NULL)
         u = acl_user_parse(name, e->value);
     else if (bytes_is(name, "default"))
         u = acl_user_parse(name, bytes_str(ACL_DEFAULT_USER));
     if (u == NULL)
-        u = acl_user_new(name, f->settings.acl_channels);
-    u->all_channels = f->settings.acl_channels;
+        u = acl_user_new(name, channels);
+    u->all_channels = channels;
     return u;
 }
 

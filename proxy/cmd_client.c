@@ -297,8 +297,7 @@ static void client_kill(struct ask *a)
         reply_error(&a->reply, why);
     else if (filter.user.p != NULL && acl_find(a->front, filter.user) == NULL)
         reply_errorf(&a->reply, "ERR No such user '%.*s'",
-                     (int)(filter.user.n < 128 ? filter.user.n : 128),
-                     (const char *)filter.user.p);
+                     (int)(filter.user.n < 128 ? filter.user.n : 128), (const char *)filter.user.p);
     else
         route_workers(a, JOB_KILL, a->argc - 2, a->argv + 2, finish_kill, 0);
 }

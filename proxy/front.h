@@ -32,11 +32,9 @@ struct front_settings {
     uint64_t push_max;    /* client-output-buffer-limit pubsub, at once; 0: none ... */
     uint64_t push_soft;   /* ... and for so long; 0: none */
     uint32_t push_soft_s;
-    uint32_t events;      /* notify-keyspace-events: enum event_class */
-    uint32_t acl_log_max; /* acllog-max-len */
-    bool acl_channels;    /* acl-pubsub-default: new users hear all channels */
-    bool across;          /* PUBLISH reaches the other regions */
-    char password[256];   /* "" none */
+    uint32_t events;    /* notify-keyspace-events: enum event_class */
+    bool across;        /* PUBLISH reaches the other regions */
+    char password[256]; /* "" none */
     uint16_t port;
 };
 

@@ -102,10 +102,8 @@ static bool publishes_across(const struct plane_db *db)
 
 static struct front_settings settings_of(const struct plane_db *db)
 {
-    struct front_settings s = {.clients_max = db->clients_max,
-                               .memory_max = db->memory_max,
-                               .acl_log_max = ACL_LOG_MAX,
-                               .port = db->port};
+    struct front_settings s = {
+        .clients_max = db->clients_max, .memory_max = db->memory_max, .port = db->port};
     s.across = publishes_across(db);
     snprintf(s.password, sizeof s.password, "%s", db->password);
     return s;

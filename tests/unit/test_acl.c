@@ -183,9 +183,9 @@ Test(acl, the_log_tells_of_all_workers)
         }
         serve_run(s, 200);
         const char *log = client_command(admin, "ACL LOG");
-        cr_expect_eq(
-            strncmp(log, "*1\r\n*14\r\n$5\r\ncount\r\n:6\r\n$6\r\nreason\r\n$3\r\nkey\r\n", 50), 0,
-            "%s", log);
+        cr_expect_not_null(
+            strstr(log, "*1\r\n*14\r\n$5\r\ncount\r\n:6\r\n$6\r\nreason\r\n$3\r\nkey\r\n"), "%s",
+            log);
         cr_expect_not_null(strstr(log, " cmd=get user=bob "));
         expect(admin, "AUTH bob2 x", WRONGPASS);
         expect_in(admin, "ACL LOG 1", "\r\nauth\r\n");
