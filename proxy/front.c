@@ -261,6 +261,44 @@ static struct shard *job_shard(const struct front *f, const struct job *job)
     return f->shards[job->shard].local;
 }
 
+/* What another worker tells: nobody waits for a reply. */
+static void hear(struct front *f, struct port *port, const struct job *job)
+{
+    switch (job->kind) {
+    case JOB_COUNT:
+        hear_count(f, job->argv[0]);
+        break;
+    case JOB_ACL_NOTED:
+        acl_noted(f, job->argv[0]);
+        break;
+    case JOB_LISTEN:
+    case JOB_TOPICS:
+    case JOB_SETTLED:
+    case JOB_MESSAGE:
+    case JOB_ACROSS:
+        pubsub_job(f, port, job);
+        break;
+    case JOB_UNBLOCK:
+        blocked_end_job(f, port, job_shard(f, job), job);
+        break;
+    case JOB_UNBLOCKED:
+        blocked_served(f, job->session, job->argv[0]);
+        break;
+    case JOB_OBSERVE:
+        observe_begin(f, port, job);
+        break;
+    case JOB_UNOBSERVE:
+        observe_end(f, job->session);
+        break;
+    case JOB_OBSERVED:
+        observe_heard(f, port, job->session, job->argv[0]);
+        break;
+    default:
+        assert(!"a job that nobody runs");
+        break;
+    }
+}
+
 void front_run(struct front *f, struct port *port, struct job *job, struct buf *out,
                struct moment now)
 {
@@ -299,12 +337,6 @@ void front_run(struct front *f, struct port *port, struct job *job, struct buf *
         f->connections = f->refused = f->commands = f->net_in = 0;
         reply_ok(&r);
         break;
-    case JOB_COUNT:
-        hear_count(f, job->argv[0]);
-        break;
-    case JOB_ACL_NOTED:
-        acl_noted(f, job->argv[0]);
-        break;
     case JOB_CATALOG:
     case JOB_CATALOG_HEARD:
     case JOB_CATALOG_JOIN:
@@ -315,33 +347,14 @@ void front_run(struct front *f, struct port *port, struct job *job, struct buf *
         session_pause(f, job->argv);
         reply_ok(&r);
         break;
-    case JOB_LISTEN:
-    case JOB_TOPICS:
-    case JOB_SETTLED:
-    case JOB_MESSAGE:
-    case JOB_ACROSS:
-        pubsub_job(f, port, job);
-        break;
-    case JOB_UNBLOCK:
-        blocked_end_job(f, port, job_shard(f, job), job);
-        break;
-    case JOB_UNBLOCKED:
-        blocked_served(f, job->session, job->argv[0]);
-        break;
-    case JOB_OBSERVE:
-        observe_begin(f, port, job);
-        break;
-    case JOB_UNOBSERVE:
-        observe_end(f, job->session);
-        break;
-    case JOB_OBSERVED:
-        observe_heard(f, port, job->session, job->argv[0]);
-        break;
     case JOB_CONTEXTS:
         contexts_put(f, job->argv[0], out);
         break;
     case JOB_CLIENT_UNBLOCK:
         reply_int(&r, blocked_unblock(f, port, job->argv));
+        break;
+    default:
+        hear(f, port, job);
         break;
     }
 }
