@@ -7,13 +7,13 @@ BUILD ?= release
 OUT := $(if $(filter release,$(BUILD)),build,build/$(BUILD))
 OBJ := $(OUT)/obj
 
-LIB_DIRS := base crdt rdb shard syncer proxy worker manager api sim
+LIB_DIRS := base crdt rdb shard script syncer proxy worker manager api sim
 IO_DIRS := io cli
 LLHTTP_DIR ?= /usr/share/llhttp
 LLHTTP_SRC := $(wildcard $(LLHTTP_DIR)/*.c)
 
 PKGS := libuv openssl libnghttp2 jansson msgpack libzstd
-PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS) lua5.1 2>/dev/null)
 PKG_LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef -Wformat=2 \
@@ -39,7 +39,8 @@ LDFLAGS := -fsanitize=address,undefined
 else
 $(error BUILD is release, debug, asan, tsan or fuzz)
 endif
-LDLIBS = $(PKG_LIBS) $(ALLOC_LIBS) -lpthread -lm
+LUA_LIBS := -l:liblua5.1-cjson.a -l:liblua5.1-bitop.a -l:liblua5.1.a
+LDLIBS = $(LUA_LIBS) $(PKG_LIBS) $(ALLOC_LIBS) -lpthread -lm -ldl
 
 
 lib_src := $(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c $(d)/*/*.c))

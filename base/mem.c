@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #ifdef MERIDIAN_JEMALLOC
 #include <jemalloc/jemalloc.h>
@@ -136,3 +137,16 @@ void *mem_dup(const void *p, size_t n)
         return NULL;
     return memcpy(mem_alloc(n), p, n);
 }
+
+#define GUARD (64u << 10)
+
+void *mem_stack(size_t n)
+{
+    void *p = mmap(NULL, n + GUARD, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    if (p == MAP_FAILED || mprotect(p, GUARD, PROT_NONE) != 0)
+        p = checked(NULL, n);
+    return (char *)p + GUARD;
+}
+
+void mem_stack_free(void *p, size_t n) { munmap((char *)p - GUARD, n + GUARD); }

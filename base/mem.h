@@ -24,5 +24,9 @@ mem_class_size(size_t n); /* what mem_alloc(n) would hold; where that cannot be 
 size_t mem_used(void);    /* bytes held by all live blocks of the process */
 char *mem_strdup(const char *s);
 void *mem_dup(const void *p, size_t n); /* NULL for n == 0 */
+/* A stack for base/fiber: whole pages, taken as they are touched and not counted; the one below
+ * faults. n: a multiple of 64 KiB. */
+void *mem_stack(size_t n);
+void mem_stack_free(void *p, size_t n);
 
 #endif

@@ -11,8 +11,8 @@ typedef void catalog_listener(struct front *f, struct port *port, struct bytes n
                               const struct bytes *value);
 static catalog_listener *const listeners[CATALOG_KINDS] = {
     [CATALOG_USERS] = acl_heard,
-    [CATALOG_LIBRARIES] = NULL,
-    [CATALOG_SCRIPTS] = NULL,
+    [CATALOG_LIBRARIES] = scripting_library,
+    [CATALOG_SCRIPTS] = scripting_body,
 };
 
 /* ------------------------------------------------------------ the copy */

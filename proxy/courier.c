@@ -164,30 +164,69 @@ static uint32_t ticket_take(struct courier *c, struct answer *a, uint32_t part)
     return t;
 }
 
-/* A part has arrived. The session goes on when its oldest answer is whole. */
-static void deliver(struct courier *c, struct port *port, const struct record *r,
-                    struct bytes reply, struct moment now)
+static struct ticket ticket_give_back(struct courier *c, uint32_t ticket)
 {
-    struct ticket t = c->tickets[r->ticket];
-    c->tickets[r->ticket] = (struct ticket){.part = c->tickets_free};
-    c->tickets_free = r->ticket;
-    struct answer *a = t.answer;
-    if (r->job.kind == JOB_BLOCK && a->session != NULL) {
-        buf_put_bytes(&a->out, reply);
-        session_part(a->session, a, reply.n);
-        blocked_returned(a->session, a, r->job.waits_ms, now);
-        return;
-    }
+    struct ticket t = c->tickets[ticket];
+    c->tickets[ticket] = (struct ticket){.part = c->tickets_free};
+    c->tickets_free = ticket;
+    return t;
+}
+
+/* A part has arrived. The session goes on when its oldest answer is whole. */
+static void arrive(struct courier *c, struct port *port, const struct ticket *t, struct bytes reply,
+                   struct moment now)
+{
+    struct answer *a = t->answer;
     a->missing--;
     if (a->session == NULL) {
         if (a->missing == 0)
             answer_free(c, a);
         return;
     }
-    buf_put_bytes(a->parts != NULL ? &a->parts[t.part] : &a->out, reply);
+    buf_put_bytes(a->parts != NULL ? &a->parts[t->part] : &a->out, reply);
     session_part(a->session, a, reply.n);
     if (a->missing == 0 && (a->session->head == a || a->session->head->missing == 0))
         session_resume(a->session, port, now);
+}
+
+void courier_complete(struct courier *c, struct port *port, struct answer *a, struct bytes reply,
+                      struct moment now)
+{
+    arrive(c, port, &(struct ticket){.answer = a}, reply, now);
+}
+
+/* The reply of a record whose batch has come back. */
+static void deliver(struct courier *c, struct port *port, const struct record *r,
+                    struct bytes reply, struct moment now)
+{
+    struct answer *a = c->tickets[r->ticket].answer;
+    if (r->job.later) { /* the ticket is kept for JOB_LATE */
+        if (a->session != NULL && !a->awaited) {
+            a->awaited = true;
+            a->session->awaited++;
+            session_hold(a->session, port, true);
+        }
+        return;
+    }
+    struct ticket t = ticket_give_back(c, r->ticket);
+    if (r->job.kind == JOB_BLOCK && a->session != NULL) {
+        buf_put_bytes(&a->out, reply);
+        session_part(a->session, a, reply.n);
+        blocked_returned(a->session, a, r->job.waits_ms, now);
+        return;
+    }
+    arrive(c, port, &t, reply, now);
+}
+
+/* JOB_LATE: what was promised. */
+static void deliver_late(struct courier *c, struct port *port, const struct job *job,
+                         struct moment now)
+{
+    uint32_t ticket;
+    memcpy(&ticket, job->argv[0].p, sizeof ticket);
+    assert(ticket < c->tickets_cap && c->tickets[ticket].answer != NULL);
+    struct ticket t = ticket_give_back(c, ticket);
+    arrive(c, port, &t, job->argv[1], now);
 }
 
 /* ------------------------------------------------------------ batches */
@@ -304,11 +343,15 @@ static void batch_run(struct courier *c, struct port *port, struct batch *b, str
         struct record *r = record_at(b, at);
         struct front *f = c->opts.front(c->opts.arg, r->job.db_uid);
         r->reply_at = buf_len(&b->replies);
-        if (f != NULL)
+        if (r->job.kind == JOB_LATE)
+            deliver_late(c, port, &r->job, now);
+        else if (f != NULL)
             front_run(f, port, &r->job, &b->replies, now);
         else
             buf_put_str(&b->replies, "-ERR the database has been deleted\r\n");
         r->reply_len = buf_len(&b->replies) - r->reply_at;
+        if (r->job.later)
+            scripting_wait_for(f, r->job.shard, b->msg.from, r->ticket);
     }
     if (c->urgent)
         courier_flush(c, port);

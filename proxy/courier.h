@@ -49,6 +49,9 @@ enum job_kind {
     JOB_UNOBSERVE,      /* no reply */
     JOB_OBSERVED,       /* argv: what a worker sees; no reply */
     JOB_CONTEXTS,       /* argv: a bit for each partition, or empty; records (cmd_crdt.c) */
+    JOB_SCRIPTS, /* argv[0]: what (scripting.c) */
+    JOB_BUSY,    /* argv: a shard's number, what keeps it busy; no reply */
+    JOB_LATE,    /* argv: the ticket of a job that was answered `later`, its reply; no reply */
 };
 
 struct job {
@@ -61,6 +64,7 @@ struct job {
     uint32_t argc;
     const struct bytes *argv; /* borrowed */
     bool hashed;              /* slot and hash of the only key are set */
+    bool later;       /* answer: the reply comes by JOB_LATE (a script takes its time) */
     int64_t waits_ms; /* answer of JOB_BLOCK: it waits so long, 0: for ever, -1: it has replied */
     uint32_t slot;
     uint64_t hash;
@@ -107,6 +111,9 @@ struct answer *answer_new(struct courier *c, uint32_t parts);
 /* The session is gone: frees it now, or when the last part arrives. */
 void answer_abandon(struct courier *c, struct answer *a);
 void answer_free(struct courier *c, struct answer *a);
+/* The only part of an answer that no job brings: the session goes on when it is its oldest. */
+void courier_complete(struct courier *c, struct port *port, struct answer *a, struct bytes reply,
+                      struct moment now);
 
 /* Sends a job; its reply becomes part `part` of the answer (a NULL: nobody waits). All of `job` is
  * copied. */

@@ -38,6 +38,7 @@ struct front *front_new(const struct front_opts *o)
     s.push_soft = PUSH_SOFT;
     s.push_soft_s = PUSH_SOFT_S;
     front_configure(f, &s);
+    scripting_init(f, rng_next(&f->rng));
     return f;
 }
 
@@ -71,12 +72,16 @@ void front_configure(struct front *f, const struct front_settings *s)
         shard_set_memory_max(f->shards[i].local, (size_t)f->settings.memory_max);
         shard_set_looks(f->shards[i].local, &looks);
     }
+    if (f->scripting.scripts != NULL)
+        scripts_set_busy_ms(f->scripting.scripts,
+                            (uint64_t)f->kept.number[CONFIG_BUSY_REPLY_THRESHOLD]);
 }
 
 void front_free(struct front *f, struct port *port)
 {
     while (f->first != NULL)
         session_close(f->first, port, true, f->born);
+    scripting_deinit(f, port);
     acl_deinit(f);
     catalog_deinit(f);
     blocked_deinit(&f->blocked);
@@ -247,9 +252,11 @@ static void run_command(struct front *f, struct shard *shard, struct job *job, s
                      .hashed = job->hashed,
                      .key_slot = job->slot,
                      .key_hash = job->hash,
-                     .block = job->kind == JOB_BLOCK ? &block : NULL};
+                     .block = job->kind == JOB_BLOCK ? &block : NULL,
+                     .may_later = true};
     f->commands++;
     shard_execute(shard, &c);
+    job->later = c.later;
     job->waits_ms = block.waits ? block.timeout_ms : -1;
 }
 
@@ -303,13 +310,15 @@ void front_run(struct front *f, struct port *port, struct job *job, struct buf *
                struct moment now)
 {
     struct reply r = {.out = out, .resp = job->resp};
+    f->scripting.port = port;
     switch (job->kind) {
     case JOB_COMMAND:
     case JOB_BLOCK:
         run_command(f, job_shard(f, job), job, &r, now);
         break;
     case JOB_EXEC:
-        multi_run(f, job_shard(f, job), job->session, job->argv[0], &r, now);
+        (void)job_shard(f, job);
+        scripting_exec(f, job, &r, now);
         break;
     case JOB_WATCH:
         multi_watch(job_shard(f, job), job->session, job->argc, job->argv, &r, now);
@@ -349,6 +358,12 @@ void front_run(struct front *f, struct port *port, struct job *job, struct buf *
         break;
     case JOB_CONTEXTS:
         contexts_put(f, job->argv[0], out);
+        break;
+    case JOB_SCRIPTS:
+    case JOB_BUSY:
+        scripting_job(f, port, job, &r);
+        break;
+    case JOB_LATE: /* the courier's own */
         break;
     case JOB_CLIENT_UNBLOCK:
         reply_int(&r, blocked_unblock(f, port, job->argv));

@@ -8,6 +8,7 @@
 #include "proxy/courier.h"
 #include "proxy/figures.h"
 #include "proxy/observe.h"
+#include "proxy/scripting.h"
 #include "proxy/settings.h"
 #include "proxy/topic.h"
 
@@ -97,6 +98,7 @@ struct front {
 
     struct catalog catalog; /* copy */
     struct acl acl;         /* its users */
+    struct scripting scripting;
 
     struct session *first; /* all sessions of this worker, newest first */
     uint32_t sessions;

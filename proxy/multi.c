@@ -180,6 +180,19 @@ static void unwatch(struct ask *a)
 
 /* ------------------------------------------------------------ running */
 
+bool multi_has_scripts(struct bytes queue)
+{
+    struct resp_args args = {0};
+    bool has = false;
+    while (queue.n > 0 && !has) {
+        uint32_t argc;
+        const struct command *c = next_entry(&queue, &args, &argc);
+        has = c != NULL && (c->flags & CMD_SCRIPT);
+    }
+    mem_free(args.at);
+    return has;
+}
+
 void multi_run(struct front *f, struct shard *shard, uint64_t session, struct bytes queue,
                struct reply *r, struct moment now)
 {
@@ -192,8 +205,12 @@ void multi_run(struct front *f, struct shard *shard, uint64_t session, struct by
     reply_array(r, count_entries(queue, &args));
     shard_atomic_begin(shard, now);
     while (queue.n > 0) {
-        struct call c = {
-            .shard = shard, .reply = r, .now = now, .session = session, .in_exec = true};
+        struct call c = {.shard = shard,
+                         .reply = r,
+                         .now = now,
+                         .session = session,
+                         .in_exec = true,
+                         .may_later = true};
         c.command = next_entry(&queue, &args, &c.argc);
         c.argv = args.at;
         if (c.command == NULL) {

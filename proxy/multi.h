@@ -29,6 +29,7 @@ void multi_dirty(struct session *s);
 void multi_discard(struct session *s);
 /* Forgets the session's watches. */
 void multi_unwatch(struct session *s, struct port *port, struct moment now);
+bool multi_has_scripts(struct bytes queue);
 /* Runs the queue on a local shard (NULL: no command needs one): the reply of EXEC. */
 void multi_run(struct front *f, struct shard *shard, uint64_t session, struct bytes queue,
                struct reply *r, struct moment now);

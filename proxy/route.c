@@ -65,13 +65,16 @@ void route_shard(struct ask *a, enum job_kind kind, uint32_t shard, uint32_t arg
     }
     if (f->shards[shard].local != NULL) {
         front_run(f, a->port, &job, a->reply.out, a->now);
+        if (job.later)
+            scripting_wait(a, shard);
         return;
     }
     uint32_t worker = f->shards[shard].worker;
-    struct answer *answer = session_shared(a->session, worker);
+    bool alone = kind == JOB_EXEC || (a->command->flags & CMD_SCRIPT); /* it may come later */
+    struct answer *answer = alone ? NULL : session_shared(a->session, worker);
     if (answer == NULL) {
         answer = answer_new(f->courier, 1);
-        answer->worker = worker;
+        answer->worker = alone ? ANSWER_NOBODY : worker;
         session_wait(a->session, answer);
     }
     session_part(a->session, answer, courier_send(f->courier, a->port, worker, &job, answer, 0));

@@ -190,6 +190,22 @@ static bool is_confined(const struct session *s, const struct command *command)
     return c == NULL || !(c->flags & SESSION_SUBSCRIBED);
 }
 
+/* All shards are busy with scripts that take too long: few commands are answered. */
+static bool refuse_busy(struct ask *a)
+{
+    const char *why = scripting_refusal(a->front, a->command);
+    if (why == NULL)
+        return false;
+    if (strcmp(a->command->name, "exec") != 0) {
+        reply_error(&a->reply, why);
+        return true;
+    }
+    multi_discard(a->session);
+    multi_unwatch(a->session, a->port, a->now);
+    reply_errorf(&a->reply, "EXECABORT Transaction discarded because of: %s", why);
+    return true;
+}
+
 /* True when the command may run; else the error is replied and a transaction made dirty. */
 static bool may_run(struct ask *a)
 {
@@ -216,7 +232,7 @@ static bool may_run(struct ask *a)
                      "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT "
                      "/ RESET are allowed in this context",
                      a->command->name);
-    else
+    else if (a->front->scripting.busy_count == 0 || !refuse_busy(a))
         may = acl_may_run(a);
     if (!may)
         multi_dirty(s);

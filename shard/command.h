@@ -43,6 +43,7 @@ enum command_flag {
     CMD_BLOCKING = 1024,
     CMD_ELEMENT = 2048,   /* argv[2] names an element of the collection at argv[1] */
     CMD_SCORED = 4096,    /* argv[3] does, behind a score */
+    CMD_SCRIPT = 16384,   /* runs a script: its reply may come later */
     CMD_CONTAINER = 8192, /* argv[1] names a subcommand, which has a row "name|sub" of its own */
 };
 

@@ -76,6 +76,8 @@ void frame_close_big(struct shard *s, int64_t wall_ms)
 
 void shard_close_frames(struct shard *s, struct moment now)
 {
+    if (s->busy != NULL && s->atomic)
+        return; /* the script's frames: it has stopped in the middle */
     while (s->open_count > 0)
         frame_close(s, &s->parts[s->open[s->open_count - 1]], now.wall_ms);
     s->open_big = false;
@@ -265,6 +267,7 @@ static void fetch_next(const struct shard *s, const struct part *p, size_t at, s
 enum take shard_take(struct shard *s, const struct frame *f, struct moment now)
 {
     size_t n;
+    assert(s->busy == NULL);
     shard_note_time(s, now);
     if (!frame_sound(s, f))
         return TAKE_BAD;

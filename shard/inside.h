@@ -113,6 +113,8 @@ struct shard {
     uint32_t *open; /* partitions (own index) with an open frame */
     uint32_t open_count;
     bool geo, stale, leaving, atomic, full;
+    const char *busy;            /* a script has stopped in the middle: the answer to all */
+    struct shard_engine *engine; /* kept; NULL none */
     bool closing_atomic; /* the frames being closed are a transaction's */
     bool reachable_changed;
     bool open_big; /* an open frame has passed FRAME_OPS_MAX */

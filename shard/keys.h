@@ -80,6 +80,7 @@ extern const struct command cmd_inspect_table[];
 extern const struct command cmd_keyspace_table[];
 extern const struct command cmd_list_table[];
 extern const struct command cmd_pubsub_table[];
+extern const struct command cmd_script_table[];
 extern const struct command cmd_server_table[];
 extern const struct command cmd_session_table[];
 extern const struct command cmd_set_table[];

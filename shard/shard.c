@@ -113,7 +113,7 @@ void shard_free(struct shard *s)
 
 /* ------------------------------------------------------------ commands */
 
-static bool is_full(struct shard *s)
+bool shard_is_full(struct shard *s)
 {
     if (s->memory_max == 0)
         return false;
@@ -142,6 +142,17 @@ const char *shard_write_refusal(const struct shard *s)
            "another region";
 }
 
+const char *shard_refusal(struct shard *s, uint32_t flags)
+{
+    if (!(flags & CMD_WRITE))
+        return NULL;
+    if (s->stale || s->leaving)
+        return shard_write_refusal(s);
+    if ((flags & CMD_DENYOOM) && shard_is_full(s))
+        return "OOM command not allowed when used memory > 'maxmemory'.";
+    return NULL;
+}
+
 /* What is due after a command, and seldom is. */
 static void finish(struct shard *s, struct moment now)
 {
@@ -153,17 +164,17 @@ static void finish(struct shard *s, struct moment now)
 
 void shard_execute(struct shard *s, struct call *c)
 {
-    uint32_t flags = c->command->flags;
     c->shard = s;
+    if (__builtin_expect(s->busy != NULL, 0) && !c->in_script) {
+        reply_error(c->reply, s->busy);
+        return;
+    }
     shard_note_time(s, c->now);
     s->stats.commands++;
-    if (flags & CMD_WRITE) {
-        if (s->stale || s->leaving) {
-            reply_error(c->reply, shard_write_refusal(s));
-            return;
-        }
-        if (flags & CMD_DENYOOM && is_full(s)) {
-            reply_error(c->reply, "OOM command not allowed when used memory > 'maxmemory'.");
+    if (c->command->flags & CMD_WRITE) {
+        const char *why = c->in_script ? NULL : shard_refusal(s, c->command->flags);
+        if (why != NULL) {
+            reply_error(c->reply, why);
             return;
         }
         s->stats.writes++;
@@ -177,6 +188,21 @@ void shard_set_events(struct shard *s, uint32_t classes)
 {
     s->events = s->event != NULL ? classes : 0;
 }
+
+bool shard_owns(const struct shard *s, struct bytes key)
+{
+    return slot_partition(hash_slot(key), s->partitions) - s->first < s->shown;
+}
+
+bool shard_is_whole(const struct shard *s) { return s->shown == s->partitions; }
+
+void shard_set_engine(struct shard *s, struct shard_engine *engine) { s->engine = engine; }
+
+struct shard_engine *shard_engine(const struct shard *s) { return s->engine; }
+
+void shard_set_busy(struct shard *s, const char *text) { s->busy = text; }
+
+const char *shard_busy(const struct shard *s) { return s->busy; }
 
 uint64_t shard_hash(const struct shard *s, struct bytes key) { return hash_sip(key, s->hash_key); }
 
@@ -276,6 +302,8 @@ bool shard_is_stale(const struct shard *s) { return s->stale; }
 
 bool shard_tick(struct shard *s, struct moment now)
 {
+    if (s->busy != NULL)
+        return false;
     shard_note_time(s, now);
     s->memory_asked = 0;
     bool more = expiry_tick(s, now);

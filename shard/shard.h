@@ -85,6 +85,9 @@ struct call {
     struct moment now;
     uint64_t session; /* who calls: names it for WATCH */
     bool in_exec;     /* inside EXEC */
+    bool in_script;   /* run by a script, which has checked what may be refused (shard_refusal) */
+    bool may_later;   /* the caller can do without the reply for now */
+    bool later;       /* set: no reply yet, the script engine will say when (script/engine.h) */
     bool hashed;      /* key_slot, key_hash of argv[first_key] are already known */
     uint32_t key_slot;
     uint64_t key_hash;
@@ -95,6 +98,22 @@ struct call {
 void shard_execute(struct shard *s, struct call *c);
 /* Which events (shard/events.h, enum event_class) opts.event wants to hear of; 0: none. */
 void shard_set_events(struct shard *s, uint32_t classes);
+/* Why a command with these flags is refused now (with the error's code), NULL: it may run. */
+const char *shard_refusal(struct shard *s, uint32_t flags);
+bool shard_is_full(struct shard *s);                      /* beyond memory_max */
+bool shard_owns(const struct shard *s, struct bytes key); /* is the key's partition here? */
+bool shard_is_whole(const struct shard *s);               /* are all keys of the database here? */
+
+/* What runs EVAL, EVALSHA, FCALL ... on this shard (script/). Kept; NULL: they answer an error. */
+struct shard_engine {
+    void (*run)(struct shard_engine *self, struct call *c);
+};
+void shard_set_engine(struct shard *s, struct shard_engine *engine);
+struct shard_engine *shard_engine(const struct shard *s);
+/* A script has stopped in the middle: until NULL is set again every command answers this text
+ * (with its code), no foreign frame and no state is taken, no frame closes, nothing expires. */
+void shard_set_busy(struct shard *s, const char *text);
+const char *shard_busy(const struct shard *s);
 uint64_t shard_hash(const struct shard *s, struct bytes key);
 /* Two steps to bring a key's cache lines near before shard_execute: call the first for a whole
  * pipeline, then the second. */

@@ -389,6 +389,11 @@ static bool take_message(struct feed *f, struct port *port, uint8_t kind, struct
 static void receive(struct feed *f, struct port *port, struct bytes data, struct moment now)
 {
     buf_put_bytes(&f->in, data);
+    if (syncer_rests(f->s)) {
+        f->s->rested = true;
+        port->ops->pause(port, f->conn, true);
+        return;
+    }
     while (f->conn != 0) {
         uint8_t kind;
         struct bytes body;
@@ -421,6 +426,15 @@ static void feed_step(struct conn_owner *self, struct port *port, const struct e
             port_log(port, 'W', "link to region %u is down: %s", f->puller.region,
                      ev->detail != NULL ? ev->detail : err_text(ev->err));
     }
+}
+
+void feed_rested(struct feed *f, struct port *port, struct moment now)
+{
+    if (f->conn == 0)
+        return;
+    f->heard_us = now.mono_us;
+    port->ops->pause(port, f->conn, false);
+    receive(f, port, bytes_of(NULL, 0), now);
 }
 
 void feed_tick(struct feed *f, struct port *port, struct moment now)

@@ -196,6 +196,7 @@ struct syncer {
     size_t waiting_bytes;
     uint64_t waiting_frames;
     bool caught_up;
+    bool rested;        /* it has been at rest: see syncer_rests */
     bool dirty;         /* the next tick is at a beat, not at a heartbeat */
     uint64_t removed;   /* bit set of regions that were members */
     uint64_t reachable; /* as told to the shard */
@@ -221,7 +222,13 @@ static inline bool syncer_owns(const struct syncer *s, uint32_t partition)
     return partition - s->first < s->count; /* wraps when below */
 }
 
-static inline bool pull_held(const struct pull *p) { return p->paused || p->quarantined; }
+/* A script has stopped in the middle: nothing may come in between. What peers send waits. */
+static inline bool syncer_rests(const struct syncer *s) { return shard_busy(s->shard) != NULL; }
+
+static inline bool pull_held(const struct pull *p)
+{
+    return p->paused || p->quarantined || syncer_rests(p->peer->s);
+}
 
 static inline bool pull_works(const struct pull *p)
 {
@@ -244,6 +251,9 @@ void pull_new(struct peer *peer, uint32_t want_first);
 void pull_free(struct pull *p, struct port *port);
 /* Ends the connection and dials again later. `why` is kept as the peer's error unless NULL. */
 void pull_fail(struct pull *p, struct port *port, struct moment now, const char *why);
+/* Both: the shard is no longer busy with a script. */
+void pull_rested(struct pull *p, struct port *port, struct moment now);
+void feed_rested(struct feed *f, struct port *port, struct moment now);
 void pull_pause(struct pull *p, struct port *port, bool paused, struct moment now);
 void pull_tick(struct pull *p, struct port *port, struct moment now);
 /* (Re)subscribes to the parts for which `chosen` says so. */

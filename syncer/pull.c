@@ -344,6 +344,11 @@ static void pull_step(struct conn_owner *self, struct port *port, const struct e
         pull_greet(p, port);
         break;
     case EV_DATA:
+        if (p->phase == PHASE_LIVE &&
+            syncer_rests(peer->s)) { /* up to the socket's buffers: then it waits there */
+            peer->s->rested = true;
+            port->ops->pause(port, p->conn, true);
+        }
         p->heard_us = ev->now.mono_us;
         peer->totals.bytes_in += ev->data.n;
         if (p->phase == PHASE_LIVE)
@@ -359,6 +364,16 @@ static void pull_step(struct conn_owner *self, struct port *port, const struct e
     default:
         break;
     }
+}
+
+void pull_rested(struct pull *p, struct port *port, struct moment now)
+{
+    p->heard_us = now.mono_us;
+    if (p->phase != PHASE_LIVE)
+        return;
+    port->ops->pause(port, p->conn, pull_held(p));
+    if (!pull_held(p))
+        pull_receive(p, port, bytes_of(NULL, 0), now);
 }
 
 void pull_pause(struct pull *p, struct port *port, bool paused, struct moment now)

@@ -252,9 +252,27 @@ uint64_t syncer_deadline(const struct syncer *s)
     return s->wake_us < s->turn_us ? s->wake_us : s->turn_us;
 }
 
+/* The script is done: what has come meanwhile is taken, and silence meant nothing. */
+static void end_rest(struct syncer *s, struct port *port, struct moment now)
+{
+    s->rested = false;
+    for (uint32_t r = 1; r <= REGION_MAX; r++)
+        for (struct pull *p = s->peers[r].pulls; p != NULL; p = p->next)
+            pull_rested(p, port, now);
+    for (struct feed *f = s->feeds; f != NULL; f = f->next)
+        feed_rested(f, port, now);
+    syncer_wake(s, now.mono_us);
+}
+
 void syncer_turn(struct syncer *s, struct port *port, struct moment now)
 {
     s->turn_us = UINT64_MAX;
+    if (syncer_rests(s)) {
+        s->rested = true;
+        return;
+    }
+    if (s->rested)
+        end_rest(s, port, now);
     shard_close_frames(s->shard, now);
     uint64_t end = log_end(shard_log(s->shard));
     if (end != s->log_seen) {
@@ -296,6 +314,11 @@ void syncer_tick(struct syncer *s, struct port *port, struct moment now)
 {
     if (now.mono_us < s->wake_us)
         return; /* woken for a turn's left-over */
+    if (syncer_rests(s) || s->rested) {
+        s->rested = true;
+        s->wake_us = now.mono_us + BEAT;
+        return;
+    }
     s->tick_us = now.mono_us;
     s->wake_us = UINT64_MAX;
     s->dirty = false;

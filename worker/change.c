@@ -77,6 +77,10 @@ void change_reply(struct worker *w, struct port *port, uint32_t ticket, const ch
 static bool set(struct worker *w, struct port *port, struct change_msg *m, struct moment now)
 {
     struct database *d = database_find(w, m->db->uid);
+    if (d != NULL && database_busy(d)) {
+        snprintf(m->error, sizeof m->error, "%s", BUSY_ERROR);
+        return true;
+    }
     if (d != NULL) {
         (void)database_configure(d, port, m->db, now, m->error, sizeof m->error);
         return true;
@@ -101,6 +105,8 @@ static void carry_out(struct worker *w, struct port *port, struct change_msg *m,
             snprintf(m->error, sizeof m->error, "there is no database %u here", m->uid);
     } else if (m->kind == CHANGE_DB_DROP) {
         database_drop(d, port);
+    } else if (m->kind == CHANGE_DB_FLUSH && database_busy(d)) {
+        snprintf(m->error, sizeof m->error, "%s", BUSY_ERROR);
     } else if (m->kind == CHANGE_DB_FLUSH) {
         database_flush(d, now);
     } else {

@@ -290,6 +290,8 @@ static void members_configure(struct database *d, struct port *port, struct mome
     mem_free(config);
 }
 
+bool database_busy(const struct database *d) { return d->front->scripting.stopped > 0; }
+
 bool database_configure(struct database *d, struct port *port, const struct plane_db *db,
                         struct moment now, char *error, size_t size)
 {

@@ -142,6 +142,11 @@ void database_flush(struct database *d, struct moment now);
 /* Closes clients and links and frees everything. */
 void database_drop(struct database *d, struct port *port);
 bool database_is_geo(const struct plane_db *db);
+/* Has a script stopped in the middle on one of its shards? */
+bool database_busy(const struct database *d);
+#define BUSY_ERROR                                                                                 \
+    "a script has been running for too long on this database: end it by SCRIPT KILL or FUNCTION "  \
+    "KILL, or wait, and try again"
 
 /* ------------------------------------------------------------ figures (stats.c) */
 

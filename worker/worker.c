@@ -119,6 +119,8 @@ static void tick_database(struct worker *w, struct port *port, struct database *
             syncer_tick(m->syncer, port, now);
     }
     blocked_expire(d->front, port, now);
+    if (d->front->scripting.stopped > 0)
+        scripting_run(d->front, port, now);
     if (due)
         front_tick(d->front, port, now);
     else
@@ -155,6 +157,8 @@ static uint64_t worker_deadline(void *self)
             at = then < at ? then : at;
         }
         if (d->front->held != NULL && front_ready(d->front, w->port))
+            return 0;
+        if (d->front->scripting.stopped > 0)
             return 0;
         uint64_t then = blocked_deadline(d->front);
         at = then < at ? then : at;

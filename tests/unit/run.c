@@ -21,6 +21,9 @@ void run_start_with(struct run *r, const struct shard_opts *given)
         o.hash_key = (struct hash_key){.k0 = 11 + o.region, .k1 = 12};
     *r = (struct run){
         .shard = shard_new(&o), .region = o.region, .now = {.wall_ms = START_MS}, .resp = 2};
+    r->scripts = scripts_new(&(struct scripts_opts){.seed = o.seed});
+    r->engine =
+        engine_new(&(struct engine_opts){.shard = r->shard, .scripts = r->scripts, .seed = o.seed});
 }
 
 void run_start(struct run *r, uint32_t region, bool geo)
@@ -30,6 +33,8 @@ void run_start(struct run *r, uint32_t region, bool geo)
 
 void run_stop(struct run *r)
 {
+    engine_free(r->engine);
+    scripts_free(r->scripts);
     shard_free(r->shard);
     for (unsigned i = 0; i <= RUN_REGIONS; i++)
         for (unsigned p = 0; p < RUN_PARTITIONS_ALL; p++)

@@ -2,6 +2,7 @@
 #ifndef MERIDIAN_TESTS_UNIT_RUN_H
 #define MERIDIAN_TESTS_UNIT_RUN_H
 
+#include "script/engine.h"
 #include "shard/shard.h"
 
 #include <criterion/criterion.h>
@@ -15,6 +16,8 @@
 #define RUN_REGIONS 4u
 struct run {
     struct shard *shard;
+    struct scripts *scripts;
+    struct engine *engine;
     struct moment now;
     uint32_t region;
     uint8_t resp;    /* 2 */
