@@ -127,7 +127,7 @@ struct cell *local_op(struct shard *s, struct part *p, uint64_t hash, struct cel
         if (now != NULL)
             now = value_drop_deadline(now, &s->around);
     }
-    if (s->geo)
+    if (s->logged)
         frame_write(s, p, op, seen.prev);
     change_end(s, &change, now);
     if (s->watches != NULL && !part_is_hidden(s, p))
@@ -150,7 +150,7 @@ void local_flush(struct shard *s, struct part *p, int64_t wall_ms)
     p->own = op.stamp;
     context_raise(&p->vv, op.stamp);
     change_clear(s, p);
-    if (s->geo)
+    if (s->logged)
         frame_write(s, p, &op, prev);
     s->stats.ops_own++;
 }

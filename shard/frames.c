@@ -57,7 +57,8 @@ void frame_close(struct shard *s, struct part *p, int64_t wall_ms)
                           .deps_count = f->deps_count,
                           .ops = buf_bytes(&f->ops)};
     log_append(s->log, &frame);
-    p->closed = f->last;
+    if (s->geo) /* else nobody but the disk reads it, in this order: segments may go on growing */
+        p->closed = f->last;
     f->count = 0;
     buf_reuse(&f->ops, OPEN_KEPT_MAX);
     uint32_t moved = s->open[--s->open_count];

@@ -138,6 +138,8 @@ bool shard_join(struct shard *s, uint32_t partition, struct bytes state,
     p->closed = p->own;
     join_all(&j);
     log_cut(s->log, partition, &j.raised);
+    if (s->durable)
+        log_append_state(s->log, partition, theirs, state);
     table_deinit(&j.states, NULL, NULL); /* its cells were taken */
     context_deinit(&j.mine);
     context_deinit(&j.raised);

@@ -12,6 +12,7 @@
  */
 #define CHUNK_MAX (256u << 10)
 #define CHUNK_MIN 1024u
+#define ENTRY_STATE 0x100u /* in entry.flags */
 #define RING_CHUNKS                                                                                \
     16u /* a small ring is cut at least so often, so that a full one forgets little at a time */
 
@@ -34,6 +35,7 @@ struct log {
     struct chunk **chunks; /* owned; [from, from + n) */
     size_t from, n, cap;
     struct chunk *spare; /* kept from the last one that went */
+    uint64_t hold;       /* entries from here on stay */
     struct context *floor;
 };
 
@@ -42,6 +44,7 @@ struct log *log_new(uint32_t first_partition, uint32_t partitions, size_t bytes_
     struct log *l = mem_zalloc(sizeof *l);
     size_t chunk = bytes_max / RING_CHUNKS;
     chunk = chunk < CHUNK_MIN ? CHUNK_MIN : chunk > CHUNK_MAX ? CHUNK_MAX : chunk;
+    l->hold = UINT64_MAX;
     l->first = first_partition;
     l->count = partitions;
     l->bytes_max = bytes_max;
@@ -88,7 +91,8 @@ static void drop_oldest(struct log *l)
         for (; fetched < c->used && fetched < at + FETCH_BYTES; fetched += FETCH_LINE)
             prefetch(bytes + fetched);
         const struct entry *e = entry_at(c, at);
-        context_raise(&l->floor[e->partition - l->first], e->last);
+        if (!(e->flags & ENTRY_STATE))
+            context_raise(&l->floor[e->partition - l->first], e->last);
         at += entry_size(e);
     }
     l->from++;
@@ -100,10 +104,15 @@ static void drop_oldest(struct log *l)
         mem_free(c);
 }
 
+static bool held(const struct log *l, const struct chunk *c)
+{
+    return l->hold != UINT64_MAX && c->begin + c->used > l->hold;
+}
+
 static struct chunk *add_chunk(struct log *l, size_t room)
 {
     size_t cap = room > l->chunk_bytes ? room : l->chunk_bytes;
-    while (l->n > 0 && l->bytes + cap > l->bytes_max)
+    while (l->n > 0 && l->bytes + cap > l->bytes_max && !held(l, l->chunks[l->from]))
         drop_oldest(l);
     if (l->from + l->n == l->cap) {
         if (l->from > l->cap / 2) {
@@ -125,6 +134,31 @@ static struct chunk *add_chunk(struct log *l, size_t room)
     return c;
 }
 
+/* Room for an entry, its head in place; what stands behind the head is to be filled in. */
+static uint8_t *add_entry(struct log *l, const struct entry *e)
+{
+    size_t size = entry_size(e);
+    struct chunk *c = l->n ? l->chunks[l->from + l->n - 1] : NULL;
+    if (c == NULL || c->cap - c->used < size) {
+        uint64_t begin = log_end(l);
+        c = add_chunk(l, size);
+        c->begin = begin;
+        l->chunks[l->from + l->n++] = c;
+    }
+    uint8_t *at = (uint8_t *)c->bytes + c->used;
+    memcpy(at, e, sizeof *e);
+    c->used += size;
+    return at + sizeof *e;
+}
+
+static void fill_entry(uint8_t *at, const stamp_t *deps, uint32_t n, struct bytes ops)
+{
+    if (n > 0)
+        memcpy(at, deps, n * sizeof *deps);
+    if (ops.n > 0)
+        memcpy(at + n * sizeof *deps, ops.p, ops.n);
+}
+
 void log_append(struct log *l, const struct frame *f)
 {
     struct entry e = {.partition = f->partition,
@@ -136,22 +170,24 @@ void log_append(struct log *l, const struct frame *f)
                       .first = f->first,
                       .last = f->last,
                       .wall_ms = f->wall_ms};
-    size_t size = entry_size(&e);
-    struct chunk *c = l->n ? l->chunks[l->from + l->n - 1] : NULL;
-    if (c == NULL || c->cap - c->used < size) {
-        uint64_t begin = log_end(l);
-        c = add_chunk(l, size);
-        c->begin = begin;
-        l->chunks[l->from + l->n++] = c;
-    }
-    uint8_t *at = (uint8_t *)c->bytes + c->used;
-    memcpy(at, &e, sizeof e);
-    at += sizeof e;
-    if (f->deps_count > 0)
-        memcpy(at, f->deps, f->deps_count * sizeof(stamp_t));
-    if (f->ops.n > 0)
-        memcpy(at + f->deps_count * sizeof(stamp_t), f->ops.p, f->ops.n);
-    c->used += size;
+    fill_entry(add_entry(l, &e), f->deps, f->deps_count, f->ops);
+}
+
+void log_append_state(struct log *l, uint32_t partition, const struct context *theirs,
+                      struct bytes state)
+{
+    struct entry e = {.partition = partition,
+                      .deps_count = theirs->n,
+                      .flags = ENTRY_STATE,
+                      .ops_n = state.n};
+    fill_entry(add_entry(l, &e), theirs->at, theirs->n, state);
+}
+
+void log_hold(struct log *l, uint64_t pos) { l->hold = pos; }
+
+size_t log_overdue(const struct log *l)
+{
+    return l->bytes > l->bytes_max ? l->bytes - l->bytes_max : 0;
 }
 
 uint64_t log_begin(const struct log *l) { return l->n ? l->chunks[l->from]->begin : 0; }
@@ -181,26 +217,38 @@ static const struct chunk *chunk_of(const struct log *l, uint64_t pos)
     return at[low];
 }
 
-bool log_read(const struct log *l, uint64_t *pos, struct frame *out)
+bool log_read_entry(const struct log *l, uint64_t *pos, struct log_entry *out)
 {
-    if (*pos < log_begin(l))
-        *pos = log_begin(l);
-    if (*pos >= log_end(l))
+    if (*pos < log_begin(l) || *pos >= log_end(l))
         return false;
     const struct chunk *c = chunk_of(l, *pos);
     const struct entry *e = entry_at(c, (size_t)(*pos - c->begin));
     const stamp_t *deps = (const stamp_t *)(const void *)(e + 1);
-    *out = (struct frame){.partition = e->partition,
-                          .ops_count = e->ops_count,
-                          .flags = (uint8_t)e->flags,
-                          .prev = e->prev,
-                          .first = e->first,
-                          .last = e->last,
-                          .wall_ms = e->wall_ms,
-                          .deps = deps,
-                          .deps_count = e->deps_count,
-                          .ops = bytes_of(deps + e->deps_count, (size_t)e->ops_n)};
+    out->is_state = (e->flags & ENTRY_STATE) != 0;
+    out->frame = (struct frame){.partition = e->partition,
+                                .ops_count = e->ops_count,
+                                .flags = (uint8_t)e->flags,
+                                .prev = e->prev,
+                                .first = e->first,
+                                .last = e->last,
+                                .wall_ms = e->wall_ms,
+                                .deps = deps,
+                                .deps_count = e->deps_count,
+                                .ops = bytes_of(deps + e->deps_count, (size_t)e->ops_n)};
     *pos += entry_size(e);
+    return true;
+}
+
+bool log_read(const struct log *l, uint64_t *pos, struct frame *out)
+{
+    struct log_entry e;
+    if (*pos < log_begin(l))
+        *pos = log_begin(l);
+    do {
+        if (!log_read_entry(l, pos, &e))
+            return false;
+    } while (e.is_state);
+    *out = e.frame;
     return true;
 }
 

@@ -47,4 +47,21 @@ const struct context *log_floor(const struct log *l, uint32_t partition);
 void log_cut(struct log *l, uint32_t partition, const struct context *vv);
 size_t log_bytes(const struct log *l);
 
+/*
+ * For the disk, which must get everything: what it has not yet made durable is held, beyond the
+ * ring's size if need be; and partitions' states that were joined stand in the log as entries of
+ * their own, which other readers do not see.
+ */
+void log_hold(struct log *l, uint64_t pos); /* UINT64_MAX: nothing is held */
+/* Bytes held beyond the ring's size: the disk does not keep up. */
+size_t log_overdue(const struct log *l);
+void log_append_state(struct log *l, uint32_t partition, const struct context *theirs,
+                      struct bytes state); /* copies */
+struct log_entry {
+    bool is_state;
+    struct frame frame; /* of a state: partition, deps (the context that came with it), ops (it) */
+};
+/* As log_read, with states. False also when *pos is no longer in the ring: nothing is skipped. */
+bool log_read_entry(const struct log *l, uint64_t *pos, struct log_entry *out);
+
 #endif

@@ -49,7 +49,7 @@ struct shard *shard_new(const struct shard_opts *o)
     s->arg = o->arg;
     s->catalog = o->catalog;
     s->catalog_arg = o->catalog_arg;
-    s->geo = o->geo;
+    s->geo = s->logged = o->geo;
     s->xadd_ids = o->xadd_ids;
     s->reachable = UINT64_MAX;
     s->parts = mem_lines(o->count * sizeof *s->parts / LINE);
@@ -248,14 +248,17 @@ void shard_set_geo(struct shard *s, bool geo)
     if (geo == s->geo)
         return;
     shard_close_frames(s, (struct moment){.wall_ms = s->wall_ms, .mono_us = s->mono_us});
+    bool was_logged = s->logged;
     s->geo = geo;
+    s->logged = geo || s->durable;
     s->around.digest_off = !geo;
     for (uint32_t i = 0; i < s->count; i++) {
         struct part *p = &s->parts[i];
         p->closed = p->own;
         p->digest = (struct hash128){0};
         if (geo) { /* nothing written so far is in the log */
-            log_cut(s->log, p->number, &p->vv);
+            if (!was_logged)
+                log_cut(s->log, p->number, &p->vv);
             for (uint64_t at = 0;
                  (at = table_scan(&p->keys, at, SIZE_MAX, add_digest, &p->digest));)
                 continue;
@@ -264,6 +267,16 @@ void shard_set_geo(struct shard *s, bool geo)
             shelf_clear(&p->shelf);
         }
     }
+}
+
+void shard_set_durable(struct shard *s, bool durable)
+{
+    shard_close_frames(s, (struct moment){.wall_ms = s->wall_ms, .mono_us = s->mono_us});
+    if (durable && !s->logged)
+        for (uint32_t i = 0; i < s->count; i++)
+            log_cut(s->log, s->parts[i].number, &s->parts[i].vv);
+    s->durable = durable;
+    s->logged = s->geo || durable;
 }
 
 void shard_set_actor(struct shard *s, uint32_t actor)

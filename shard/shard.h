@@ -180,6 +180,8 @@ void shard_stable(struct shard *s, uint32_t partition, const struct context *sta
 size_t shard_unsettled(const struct shard *s);
 /* Single-region database becomes geo-distributed or back; digests are made then. */
 void shard_set_geo(struct shard *s, bool geo);
+/* The log is written to disk: it is kept also in a single region, with the states that are joined. */
+void shard_set_durable(struct shard *s, bool durable);
 /* A new life after lost memory or a changed number. */
 void shard_set_actor(struct shard *s, uint32_t actor);
 void shard_set_xadd_ids(struct shard *s, enum xadd_ids ids);

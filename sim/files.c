@@ -306,10 +306,12 @@ void files_power_loss(struct world *w, struct host *h)
             settle_write(w, f, &f->writes[i]);
         f->writes_n = 0;
         set(&f->data, buf_bytes(&f->synced));
-        if (!f->named && rng_below(&w->rng, 2) == 0)
+        if (!f->named && rng_below(&w->rng, 2) == 0) {
             drop(at);
-        else
+        } else {
+            f->named = true;
             at = &f->next;
+        }
     }
 }
 

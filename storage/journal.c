@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "storage/journal.h"
+
+#include "base/mem.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define APPEND_BYTES (1u << 20) /* an append takes no further frame beyond */
+#define SEGMENT_BYTES (UINT64_C(64) << 20)
+#define SYNC_US UINT64_C(1000000)
+#define RETRY_US UINT64_C(500000)
+
+/* A dot that becomes durable with the log's position `pos`. */
+struct raise {
+    uint64_t pos;
+    uint32_t partition;
+    stamp_t dot;
+};
+
+enum doing {
+    DOING_NOTHING,
+    DOING_APPEND, /* of `asked_end` bytes and up to `asked_pos` */
+    DOING_SYNC,
+    DOING_CUT, /* after a failed sync: the segment ends where it was durable */
+};
+
+struct journal {
+    struct shard *shard;
+    char *folder; /* owned */
+    struct file_header id;
+    void *owner;
+    enum sync_policy policy;
+    uint64_t segment_bytes;
+
+    enum doing doing;
+    uint64_t asked_pos, asked_end;
+    bool asked_sync;
+    uint64_t asked_us;
+
+    uint64_t written_pos, durable_pos; /* in the log */
+    uint64_t number, end, durable_end; /* of the segment: where it ends, where it is durable */
+    uint64_t told_end;                 /* the last SYNCED record says so */
+    struct buf raises;                 /* struct raise; not yet durable, oldest first */
+    struct context *durable;           /* by partition */
+    uint64_t sync_at, retry_at;        /* mono_us; UINT64_MAX none */
+    bool must_cut;
+    bool closing, closed; /* closed: the last record is in the file, durably */
+    char error[256];
+    struct journal_stats stats;
+};
+
+struct journal *journal_new(const struct journal_opts *o, uint64_t pos)
+{
+    struct journal *j = mem_zalloc(sizeof *j);
+    j->shard = o->shard;
+    j->folder = mem_strdup(o->folder);
+    j->id = o->id;
+    j->id.kind = FILE_KIND_SEGMENT;
+    j->owner = o->owner;
+    j->policy = o->policy;
+    j->segment_bytes = o->segment_bytes ? o->segment_bytes : SEGMENT_BYTES;
+    j->number = o->id.number;
+    j->written_pos = j->durable_pos = pos;
+    j->durable = mem_zalloc(o->id.count * sizeof *j->durable);
+    for (uint32_t i = 0; i < o->id.count; i++)
+        context_copy(&j->durable[i], shard_context(o->shard, o->id.first + i));
+    j->sync_at = j->retry_at = UINT64_MAX;
+    log_hold(shard_log(j->shard), pos);
+    return j;
+}
+
+void journal_free(struct journal *j)
+{
+    if (j == NULL)
+        return;
+    log_hold(shard_log(j->shard), UINT64_MAX);
+    for (uint32_t i = 0; i < j->id.count; i++)
+        context_deinit(&j->durable[i]);
+    buf_deinit(&j->raises);
+    mem_free(j->durable);
+    mem_free(j->folder);
+    mem_free(j);
+}
+
+void journal_set_policy(struct journal *j, enum sync_policy policy) { j->policy = policy; }
+
+/* ------------------------------------------------------------ requests */
+
+static struct file_req *request(const struct journal *j, enum file_op op)
+{
+    char name[FILE_NAME_MAX], path[1024];
+    file_name(name, FILE_KIND_SEGMENT, j->number);
+    snprintf(path, sizeof path, "%s/%s", j->folder, name);
+    struct file_req *r = file_req_new(op, path);
+    r->owner = j->owner;
+    r->tag = STORAGE_JOURNAL;
+    return r;
+}
+
+static void ask(struct journal *j, struct port *port, struct file_req *r, enum doing doing,
+                struct moment now)
+{
+    j->doing = doing;
+    j->asked_sync = r->sync || doing == DOING_SYNC;
+    j->asked_us = now.mono_us;
+    port->ops->file(port, r);
+}
+
+static void note_raise(struct journal *j, uint32_t partition, stamp_t dot)
+{
+    struct raise r = {.pos = j->asked_pos, .partition = partition, .dot = dot};
+    buf_put(&j->raises, &r, sizeof r);
+}
+
+static void put_entry(struct journal *j, struct buf *out, const struct log_entry *e)
+{
+    const struct frame *f = &e->frame;
+    size_t at = record_begin(out, e->is_state ? RECORD_STATE : RECORD_FRAME);
+    if (!e->is_state) {
+        frame_put(out, f);
+        note_raise(j, f->partition, f->last);
+    } else {
+        struct context theirs = {.n = (uint16_t)f->deps_count};
+        union {
+            const stamp_t *in;
+            stamp_t *out;
+        } borrowed = {.in = f->deps};
+        theirs.at = borrowed.out;
+        context_put(out, f->partition, &theirs);
+        buf_put_bytes(out, f->ops);
+        for (uint32_t i = 0; i < f->deps_count; i++)
+            note_raise(j, f->partition, f->deps[i]);
+    }
+    record_end(out, at, j->number, j->end + at);
+}
+
+/* Everything before what is written next is durable: whoever opens the file knows that damage there
+ * is damage, and behind it may be the end. */
+static void put_synced(struct journal *j, struct buf *out)
+{
+    if (j->durable_end <= j->told_end)
+        return;
+    size_t at = record_begin(out, RECORD_SYNCED);
+    buf_put(out, &j->durable_end, sizeof j->durable_end);
+    record_end(out, at, j->number, j->end + at);
+    j->told_end = j->durable_end;
+}
+
+static void append(struct journal *j, struct port *port, struct moment now)
+{
+    struct log_entry e;
+    struct file_req *r = request(j, FILE_APPEND);
+    struct log *log = shard_log(j->shard);
+    r->offset = j->end;
+    r->sync = j->policy == SYNC_ALWAYS || j->closing;
+    j->asked_pos = j->written_pos;
+    if (j->end == 0) {
+        j->id.number = j->number;
+        header_put(&r->data, &j->id);
+    }
+    put_synced(j, &r->data);
+    while (buf_len(&r->data) < APPEND_BYTES && log_read_entry(log, &j->asked_pos, &e))
+        put_entry(j, &r->data, &e);
+    if (j->closing && j->asked_pos == log_end(log)) {
+        size_t at = record_begin(&r->data, RECORD_CLOSED);
+        record_end(&r->data, at, j->number, j->end + at);
+        j->closed = true; /* once the answer is good */
+    }
+    j->asked_end = j->end + buf_len(&r->data);
+    ask(j, port, r, DOING_APPEND, now);
+}
+
+/* A full segment is durable before the next begins: so only the last one may end torn. */
+static void turn_over(struct journal *j)
+{
+    if (j->end < j->segment_bytes || j->durable_end < j->end)
+        return;
+    j->id.before = j->number++;
+    j->end = j->durable_end = j->told_end = 0;
+}
+
+static bool wants_sync(const struct journal *j, struct moment now)
+{
+    return j->durable_end < j->end &&
+           (j->sync_at <= now.mono_us || j->end >= j->segment_bytes || j->policy == SYNC_ALWAYS);
+}
+
+void journal_step(struct journal *j, struct port *port, struct moment now)
+{
+    if (j->doing != DOING_NOTHING || j->closed)
+        return;
+    if (j->retry_at != UINT64_MAX && j->retry_at > now.mono_us)
+        return;
+    j->retry_at = UINT64_MAX;
+    if (j->must_cut) {
+        struct file_req *r = request(j, FILE_CUT);
+        r->offset = j->durable_end;
+        ask(j, port, r, DOING_CUT, now);
+    } else if (wants_sync(j, now)) {
+        ask(j, port, request(j, FILE_SYNC), DOING_SYNC, now);
+    } else if (j->written_pos < log_end(shard_log(j->shard)) || j->closing) {
+        turn_over(j);
+        append(j, port, now);
+    }
+}
+
+uint64_t journal_deadline(const struct journal *j)
+{
+    if (j->doing != DOING_NOTHING || j->closed)
+        return UINT64_MAX;
+    return j->retry_at != UINT64_MAX ? j->retry_at : j->sync_at;
+}
+
+/* ------------------------------------------------------------ answers */
+
+static void raise_durable(struct journal *j)
+{
+    struct raise r;
+    while (buf_len(&j->raises) > 0) {
+        memcpy(&r, j->raises.p + j->raises.head, sizeof r);
+        if (r.pos > j->durable_pos)
+            break;
+        context_raise(&j->durable[r.partition - j->id.first], r.dot);
+        buf_consume(&j->raises, sizeof r);
+    }
+}
+
+static void is_durable(struct journal *j)
+{
+    j->durable_pos = j->written_pos;
+    j->durable_end = j->end;
+    j->sync_at = UINT64_MAX;
+    raise_durable(j);
+}
+
+/* What is written again is noted again. */
+static void forget_raises(struct journal *j)
+{
+    struct raise r;
+    while (buf_len(&j->raises) > 0) {
+        memcpy(&r, j->raises.p + j->raises.tail - sizeof r, sizeof r);
+        if (r.pos <= j->written_pos)
+            break;
+        j->raises.tail -= sizeof r;
+    }
+}
+
+/* After a failed sync the system may have dropped what it could not write and calls the file clean:
+ * all that was not durable is written anew. A failed append begins again where it began. */
+static void failed(struct journal *j, struct port *port, enum err err, struct moment now)
+{
+    static const char *const deeds[] = {"", "appending to", "syncing", "cutting"};
+    if (j->error[0] == 0) {
+        snprintf(j->error, sizeof j->error, "%s log segment %016" PRIx64 " in %s: %s",
+                 deeds[j->doing], j->number, j->folder, err_text(err));
+        port_log(port, 'E', "%s; trying again twice a second", j->error);
+    }
+    if (j->asked_sync && j->durable_end < j->end)
+        j->must_cut = true;
+    if (j->must_cut) {
+        j->end = j->durable_end;
+        j->written_pos = j->durable_pos;
+    }
+    forget_raises(j);
+    j->told_end = 0;
+    j->closed = false;
+    j->retry_at = now.mono_us + RETRY_US;
+    j->stats.failures++;
+}
+
+static void recovered(struct journal *j, struct port *port)
+{
+    if (j->error[0] == 0)
+        return;
+    port_log(port, 'I', "the log in %s is written again", j->folder);
+    j->error[0] = 0;
+}
+
+static void appended(struct journal *j, struct moment now)
+{
+    j->stats.appends++;
+    j->stats.bytes_written += j->asked_end - j->end;
+    j->written_pos = j->asked_pos;
+    j->end = j->asked_end;
+    if (j->asked_sync)
+        is_durable(j);
+    else if (j->policy == SYNC_SECOND && j->sync_at == UINT64_MAX)
+        j->sync_at = now.mono_us + SYNC_US;
+}
+
+void journal_answer(struct journal *j, struct port *port, struct file_req *taken, struct moment now)
+{
+    enum err err = taken->err;
+    bool none_to_cut = j->doing == DOING_CUT && err == ERR_NOT_FOUND && j->durable_end == 0;
+    file_req_free(taken);
+    if (j->asked_sync && now.mono_us - j->asked_us > j->stats.sync_us_max)
+        j->stats.sync_us_max = now.mono_us - j->asked_us;
+    if (err != ERR_OK && !none_to_cut) {
+        failed(j, port, err, now);
+    } else {
+        j->stats.syncs += j->asked_sync;
+        if (j->doing == DOING_APPEND)
+            appended(j, now);
+        else if (j->doing == DOING_SYNC)
+            is_durable(j);
+        else
+            j->must_cut = false;
+        if (!j->must_cut && j->doing != DOING_CUT)
+            recovered(j, port);
+    }
+    j->doing = DOING_NOTHING;
+    log_hold(shard_log(j->shard), journal_durable(j));
+    journal_step(j, port, now);
+}
+
+/* ------------------------------------------------------------ state */
+
+uint64_t journal_durable(const struct journal *j)
+{
+    return j->policy == SYNC_NONE ? j->written_pos : j->durable_pos;
+}
+
+const struct context *journal_context(const struct journal *j, uint32_t partition)
+{
+    return &j->durable[partition - j->id.first];
+}
+
+void journal_place(const struct journal *j, uint64_t *number, uint64_t *offset)
+{
+    *number = j->number;
+    *offset = j->policy == SYNC_NONE ? j->end : j->durable_end;
+}
+
+const char *journal_error(const struct journal *j) { return j->error; }
+
+void journal_close(struct journal *j, struct port *port, struct moment now)
+{
+    j->closing = true;
+    journal_step(j, port, now);
+}
+
+bool journal_closed(const struct journal *j) { return j->closed && j->doing == DOING_NOTHING; }
+
+bool journal_busy(const struct journal *j) { return j->doing != DOING_NOTHING; }
+
+void journal_stats(const struct journal *j, struct journal_stats *out)
+{
+    *out = j->stats;
+    out->segment = j->number;
+    out->behind = log_end(shard_log(j->shard)) - journal_durable(j);
+}

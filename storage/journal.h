@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#ifndef MERIDIAN_STORAGE_JOURNAL_H
+#define MERIDIAN_STORAGE_JOURNAL_H
+
+#include "base/port.h"
+#include "shard/shard.h"
+#include "storage/format.h"
+
+/*
+ * Writes a shard's log to segment files: one more reader of the log
+ * (../shared/design/replication.md). One request to the disk is under way at a time, so bytes reach
+ * the file in order. What is not yet durable is held in the log's memory; when the disk fails, it
+ * is written again from there.
+ */
+enum sync_policy {
+    SYNC_ALWAYS, /* every append is synced; replies wait for it */
+    SYNC_SECOND, /* once a second */
+    SYNC_NONE,   /* when the system likes */
+};
+
+struct journal_opts {
+    struct shard *shard;   /* kept */
+    const char *folder;    /* copied; exists */
+    struct file_header id; /* db_uid, shard, partitions, first, count */
+    void *owner;           /* of its requests: their file_req.owner */
+    enum sync_policy policy;
+    uint64_t segment_bytes; /* a segment is closed beyond; 0: 64 MiB */
+};
+
+struct journal;
+
+/* Goes on with segment id.number, a new file after id.before, from the log's position `pos`. What
+ * the shard holds by then is durable already: it was read from disk, or there is nothing. */
+struct journal *journal_new(const struct journal_opts *o, uint64_t pos);
+void journal_free(struct journal *j); /* no request may be under way, or its answer is dropped */
+void journal_set_policy(struct journal *j, enum sync_policy policy);
+/* Takes what is new in the log and asks for what is due. Frames must have been closed. Call it at
+ * the end of each turn, and at the deadline. */
+void journal_step(struct journal *j, struct port *port, struct moment now);
+uint64_t journal_deadline(const struct journal *j); /* mono_us; UINT64_MAX: none */
+/* An answer to one of its requests (file_req.tag is STORAGE_JOURNAL). Taken. */
+void journal_answer(struct journal *j, struct port *port, struct file_req *taken,
+                    struct moment now);
+
+/* Up to here the log is durable; with SYNC_NONE: written. */
+uint64_t journal_durable(const struct journal *j);
+/* What of a partition is durable: claims of having seen may say no more. With SYNC_NONE nothing is
+ * promised: empty. */
+const struct context *journal_context(const struct journal *j, uint32_t partition);
+/* Where in the files everything up to journal_durable ends: a snapshot that is begun now goes on
+ * there. */
+void journal_place(const struct journal *j, uint64_t *number, uint64_t *offset);
+/* "" when all is well; else what is wrong and since when nothing gets to the disk. */
+const char *journal_error(const struct journal *j);
+/* Writes and syncs what is left, then that it was an orderly end. */
+void journal_close(struct journal *j, struct port *port, struct moment now);
+bool journal_closed(const struct journal *j);
+bool journal_busy(const struct journal *j); /* a request is under way */
+
+struct journal_stats {
+    uint64_t segment, bytes_written, appends, syncs, failures;
+    uint64_t behind; /* bytes of the log that are not durable */
+    uint64_t sync_us_max;
+};
+void journal_stats(const struct journal *j, struct journal_stats *out);
+
+#endif

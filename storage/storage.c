@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "storage/storage.h"
+
+#include "base/mem.h"
+
+#include <stdio.h>
+
+#define SNAPSHOT_BYTES (UINT64_C(256) << 20)
+#define SNAPSHOT_RETRY_US UINT64_C(30000000)
+
+struct storage {
+    struct storage_opts opts;
+    char *folder; /* owned; opts.folder points to it */
+    enum storage_state state;
+    struct opening *opening;
+    struct journal *journal;
+    struct snapshot *snapshot;
+    struct opening_result opened;
+    uint64_t snapshot_from; /* bytes the journal had written when the last snapshot began */
+    uint64_t snapshot_next_from;
+    uint64_t snapshot_at; /* mono_us: not before */
+    uint64_t keep;
+    uint64_t trim_below; /* files of lower numbers go; 0: nothing to do */
+    struct buf trim;     /* names to remove, each with its 0 byte */
+    bool trims;          /* a request is under way */
+    struct storage_stats stats;
+};
+
+struct storage *storage_new(const struct storage_opts *o)
+{
+    struct storage *s = mem_zalloc(sizeof *s);
+    s->opts = *o;
+    s->folder = mem_strdup(o->folder);
+    s->opts.folder = s->folder;
+    if (s->opts.snapshot_bytes == 0)
+        s->opts.snapshot_bytes = SNAPSHOT_BYTES;
+    s->keep = UINT64_MAX;
+    return s;
+}
+
+void storage_free(struct storage *s)
+{
+    if (s == NULL)
+        return;
+    opening_free(s->opening);
+    snapshot_free(s->snapshot);
+    journal_free(s->journal);
+    buf_deinit(&s->trim);
+    mem_free(s->folder);
+    mem_free(s);
+}
+
+void storage_start(struct storage *s, struct port *port, struct moment now)
+{
+    s->opening = opening_new(&(struct opening_opts){
+        .shard = s->opts.shard, .folder = s->folder, .id = s->opts.id, .owner = s});
+    opening_start(s->opening, port, now);
+}
+
+static void opened(struct storage *s)
+{
+    opening_result(s->opening, &s->opened);
+    if (opening_state(s->opening) == OPENING_FAILED)
+        s->state = STORAGE_BROKEN;
+    if (opening_state(s->opening) != OPENING_DONE)
+        return;
+    struct journal_opts o = {.shard = s->opts.shard,
+                             .folder = s->folder,
+                             .id = s->opts.id,
+                             .owner = s,
+                             .policy = s->opts.policy,
+                             .segment_bytes = s->opts.segment_bytes};
+    o.id.number = s->opened.next;
+    o.id.before = s->opened.last;
+    s->journal = journal_new(&o, log_end(shard_log(s->opts.shard)));
+    shard_set_durable(s->opts.shard, true);
+    s->state = STORAGE_RUNS;
+}
+
+/* ------------------------------------------------------------ removing files */
+
+static void trim_ask(struct storage *s, struct port *port, enum file_op op, const char *name)
+{
+    char path[1280];
+    snprintf(path, sizeof path, name != NULL ? "%s/%s" : "%s", s->folder, name);
+    struct file_req *r = file_req_new(op, path);
+    r->owner = s;
+    r->tag = STORAGE_TRIM;
+    s->trims = true;
+    port->ops->file(port, r);
+}
+
+static void trim_next(struct storage *s, struct port *port)
+{
+    if (buf_len(&s->trim) == 0)
+        return;
+    const char *name = (const char *)s->trim.p + s->trim.head;
+    trim_ask(s, port, FILE_REMOVE, name);
+    buf_consume(&s->trim, strlen(name) + 1);
+}
+
+/* What a listing names that is older than the newest snapshot, segments also than any reader. */
+static void trim_choose(struct storage *s, struct bytes list)
+{
+    while (list.n > sizeof(uint64_t)) {
+        const char *name = (const char *)list.p + sizeof(uint64_t);
+        size_t used = sizeof(uint64_t) + strlen(name) + 1;
+        enum file_kind kind;
+        uint64_t number;
+        if (file_name_read(name, &kind, &number) && number < s->trim_below &&
+            (kind == FILE_KIND_SNAPSHOT || number < s->keep))
+            buf_put(&s->trim, name, strlen(name) + 1);
+        list = bytes_of(list.p + used, list.n - used);
+    }
+    s->trim_below = 0;
+}
+
+/* A file that cannot be removed only takes room: the next snapshot tries again. */
+static void trim_answer(struct storage *s, struct port *port, struct file_req *taken)
+{
+    s->trims = false;
+    if (taken->op == FILE_LIST && taken->err == ERR_OK)
+        trim_choose(s, buf_bytes(&taken->data));
+    else if (taken->err != ERR_OK && taken->err != ERR_NOT_FOUND)
+        port_log(port, 'W', "%s: %s", taken->path, err_text(taken->err));
+    file_req_free(taken);
+    trim_next(s, port);
+}
+
+/* ------------------------------------------------------------ snapshots */
+
+bool storage_snapshot(struct storage *s, struct port *port, struct moment now)
+{
+    struct snapshot_opts o = {.shard = s->opts.shard,
+                              .folder = s->folder,
+                              .id = s->opts.id,
+                              .owner = s,
+                              .slice_bytes = s->opts.slice_bytes};
+    struct journal_stats written;
+    if (s->state != STORAGE_RUNS || s->snapshot != NULL)
+        return false;
+    journal_place(s->journal, &o.id.number, &o.id.from);
+    journal_stats(s->journal, &written);
+    s->snapshot_next_from = written.bytes_written;
+    s->snapshot = snapshot_new(&o);
+    snapshot_step(s->snapshot, port, now);
+    return true;
+}
+
+static void snapshot_ended(struct storage *s, struct port *port, struct moment now)
+{
+    bool done = snapshot_state(s->snapshot) == SNAPSHOT_DONE;
+    if (!done && snapshot_state(s->snapshot) != SNAPSHOT_FAILED)
+        return;
+    if (done) {
+        s->stats.snapshots++;
+        s->stats.snapshot_wall_ms = now.wall_ms;
+        s->snapshot_from = s->snapshot_next_from;
+        s->trim_below = snapshot_number(s->snapshot);
+        if (!s->trims && buf_len(&s->trim) == 0)
+            trim_ask(s, port, FILE_LIST, NULL);
+    } else {
+        s->stats.snapshot_failures++;
+        s->snapshot_at = now.mono_us + SNAPSHOT_RETRY_US;
+    }
+    snapshot_free(s->snapshot);
+    s->snapshot = NULL;
+}
+
+static uint64_t log_since(const struct storage *s)
+{
+    struct journal_stats written;
+    journal_stats(s->journal, &written);
+    return written.bytes_written - s->snapshot_from;
+}
+
+/* ------------------------------------------------------------ steps */
+
+void storage_answer(struct storage *s, struct port *port, struct file_req *taken, struct moment now)
+{
+    switch (taken->tag) {
+    case STORAGE_OPENING:
+        opening_answer(s->opening, port, taken, now);
+        opened(s);
+        break;
+    case STORAGE_JOURNAL:
+        journal_answer(s->journal, port, taken, now);
+        break;
+    case STORAGE_SNAPSHOT:
+        snapshot_answer(s->snapshot, port, taken, now);
+        snapshot_ended(s, port, now);
+        break;
+    default:
+        trim_answer(s, port, taken);
+        break;
+    }
+    if (s->state == STORAGE_CLOSES && journal_closed(s->journal))
+        s->state = STORAGE_CLOSED;
+}
+
+void storage_step(struct storage *s, struct port *port, struct moment now)
+{
+    if (s->state != STORAGE_RUNS && s->state != STORAGE_CLOSES)
+        return;
+    journal_step(s->journal, port, now);
+    if (s->state == STORAGE_RUNS && s->snapshot == NULL && now.mono_us >= s->snapshot_at &&
+        log_since(s) >= s->opts.snapshot_bytes)
+        storage_snapshot(s, port, now);
+}
+
+uint64_t storage_deadline(const struct storage *s)
+{
+    return s->journal != NULL ? journal_deadline(s->journal) : UINT64_MAX;
+}
+
+void storage_close(struct storage *s, struct port *port, struct moment now)
+{
+    if (s->state != STORAGE_RUNS) {
+        s->state = s->state == STORAGE_CLOSES ? STORAGE_CLOSES : STORAGE_CLOSED;
+        return;
+    }
+    s->state = STORAGE_CLOSES;
+    journal_close(s->journal, port, now);
+}
+
+bool storage_busy(const struct storage *s)
+{
+    return s->state == STORAGE_OPENS || s->state == STORAGE_CLOSES || s->trims ||
+           s->snapshot != NULL || (s->journal != NULL && journal_busy(s->journal));
+}
+
+/* ------------------------------------------------------------ state */
+
+enum storage_state storage_state(const struct storage *s) { return s->state; }
+
+const char *storage_error(const struct storage *s)
+{
+    if (s->state == STORAGE_BROKEN)
+        return opening_error(s->opening);
+    return s->journal != NULL ? journal_error(s->journal) : "";
+}
+
+void storage_set_policy(struct storage *s, enum sync_policy policy)
+{
+    s->opts.policy = policy;
+    if (s->journal != NULL)
+        journal_set_policy(s->journal, policy);
+}
+
+uint64_t storage_durable(const struct storage *s) { return journal_durable(s->journal); }
+
+const struct context *storage_context(const struct storage *s, uint32_t partition)
+{
+    return journal_context(s->journal, partition);
+}
+
+void storage_keep(struct storage *s, uint64_t number) { s->keep = number; }
+
+void storage_stats(const struct storage *s, struct storage_stats *out)
+{
+    *out = s->stats;
+    if (s->opening != NULL)
+        opening_result(s->opening, &out->opening);
+    if (s->journal != NULL) {
+        journal_stats(s->journal, &out->journal);
+        out->log_bytes = log_since(s);
+    }
+    out->snapshot_runs = s->snapshot != NULL;
+    out->snapshot_progress = s->snapshot != NULL ? snapshot_progress(s->snapshot) : 0;
+}

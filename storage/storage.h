@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#ifndef MERIDIAN_STORAGE_STORAGE_H
+#define MERIDIAN_STORAGE_STORAGE_H
+
+#include "storage/journal.h"
+#include "storage/opening.h"
+#include "storage/snapshot.h"
+
+/*
+ * A shard's folder on disk as a whole: opens it, then writes the log, takes snapshots when the log
+ * has grown (or when asked), and removes what no snapshot and no reader needs any more.
+ */
+struct storage_opts {
+    struct shard *shard;   /* empty; kept */
+    const char *folder;    /* copied; its parent exists */
+    struct file_header id; /* db_uid, shard, partitions, first, count */
+    enum sync_policy policy;
+    uint64_t segment_bytes;  /* 0: 64 MiB */
+    uint64_t snapshot_bytes; /* of log since the last snapshot that make the next; 0: 256 MiB */
+    size_t slice_bytes;      /* of a snapshot; 0: 256 KiB */
+};
+
+struct storage;
+enum storage_state {
+    STORAGE_OPENS, /* the shard is being brought back: nobody else may use it */
+    STORAGE_RUNS,
+    STORAGE_BROKEN, /* it could not be opened: storage_error says why and what to do */
+    STORAGE_CLOSES,
+    STORAGE_CLOSED,
+};
+
+struct storage *storage_new(const struct storage_opts *o);
+/* Requests under way are answered to nobody: their file_req.owner must not be used then. */
+void storage_free(struct storage *s);
+void storage_start(struct storage *s, struct port *port, struct moment now);
+/* EV_FILE with this storage as the request's owner. Taken. */
+void storage_answer(struct storage *s, struct port *port, struct file_req *taken,
+                    struct moment now);
+/* At the end of each turn, when frames are closed, and at the deadline. */
+void storage_step(struct storage *s, struct port *port, struct moment now);
+uint64_t storage_deadline(const struct storage *s); /* mono_us */
+/* The orderly end: writes what is left; STORAGE_CLOSED when it is done. */
+void storage_close(struct storage *s, struct port *port, struct moment now);
+bool storage_busy(const struct storage *s); /* requests are under way */
+
+enum storage_state storage_state(const struct storage *s);
+const char *
+storage_error(const struct storage *s); /* also while it runs: the disk fails; "" well */
+void storage_set_policy(struct storage *s, enum sync_policy policy);
+/* Position in the shard's log up to which all is durable (SYNC_NONE: written). */
+uint64_t storage_durable(const struct storage *s);
+const struct context *storage_context(const struct storage *s, uint32_t partition);
+/* Asks for a snapshot now. False: one is being taken, or the state is another. */
+bool storage_snapshot(struct storage *s, struct port *port, struct moment now);
+/* Segments from this number on stay, whatever snapshots there are: a reader is there. */
+void storage_keep(struct storage *s, uint64_t number);
+
+struct storage_stats {
+    struct opening_result opening;
+    struct journal_stats journal;
+    uint64_t snapshots, snapshot_failures;
+    int64_t snapshot_wall_ms; /* when the last one was done; 0 never */
+    bool snapshot_runs;
+    double snapshot_progress;
+    uint64_t log_bytes; /* since the last snapshot */
+};
+void storage_stats(const struct storage *s, struct storage_stats *out);
+
+#endif

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "base/mem.h"
+#include "sim/world.h"
+#include "storage/storage.h"
+
+#include <criterion/criterion.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+/*
+ * A process with one shard and its folder on a virtual disk. It writes at random; it is killed, or
+ * the power fails; another one opens what is left. An oracle outside keeps every frame and joined
+ * state that any life wrote, and says what a shard that has seen a context must show.
+ */
+#define PARTITIONS 4u
+#define FOLDER "/data/shard"
+
+struct oracle {
+    struct log *log; /* entries of all lives, in order */
+    uint64_t lives;
+};
+
+struct process {
+    struct shard *shard;
+    struct storage *storage;
+    struct rng rng;
+    struct oracle *oracle;
+    uint64_t recorded; /* of the shard's log, into the oracle */
+    unsigned writes;   /* a turn; 0: only opens */
+    uint64_t tick_us;
+    bool ready, closing;
+    struct shard *foreign; /* kept: another region, whose partitions are joined now and then */
+};
+
+static void record(struct process *p)
+{
+    struct log_entry e;
+    while (log_read_entry(shard_log(p->shard), &p->recorded, &e)) {
+        if (!e.is_state) {
+            log_append(p->oracle->log, &e.frame);
+            continue;
+        }
+        struct context theirs = {0};
+        for (uint32_t i = 0; i < e.frame.deps_count; i++)
+            context_raise(&theirs, e.frame.deps[i]);
+        log_append_state(p->oracle->log, e.frame.partition, &theirs, e.frame.ops);
+        context_deinit(&theirs);
+    }
+}
+
+static void run_command(struct process *p, struct moment now, unsigned argc,
+                        const char *const *argv)
+{
+    struct bytes args[8];
+    struct buf out = {0};
+    struct reply r = {.out = &out, .resp = 2};
+    for (unsigned i = 0; i < argc; i++)
+        args[i] = bytes_str(argv[i]);
+    struct call c = {.shard = p->shard,
+                     .command = command_find(args[0]),
+                     .argc = argc,
+                     .argv = args,
+                     .reply = &r,
+                     .now = now};
+    shard_execute(p->shard, &c);
+    buf_deinit(&out);
+}
+
+/* Another region has gone on, and sends a partition's whole state. */
+static void join_something(struct process *p, struct moment now)
+{
+    struct process other = {.shard = p->foreign};
+    char key[16];
+    for (unsigned i = 0; i < 5; i++) {
+        snprintf(key, sizeof key, "k%" PRIu64, rng_below(&p->rng, 40));
+        run_command(&other, now, 4, (const char *[]){"HSET", key, "theirs", key});
+    }
+    uint32_t partition = (uint32_t)rng_below(&p->rng, PARTITIONS);
+    struct transfer *t = transfer_begin(p->foreign, partition, now);
+    struct buf state = {0};
+    while (transfer_next(t, &state, 1000))
+        continue;
+    cr_assert(shard_join(p->shard, partition, buf_bytes(&state), transfer_context(t), now));
+    transfer_end(t);
+    buf_deinit(&state);
+}
+
+static void write_something(struct process *p, struct moment now)
+{
+    char key[16], field[16], value[600];
+    uint64_t what = rng_below(&p->rng, 100);
+    size_t n = rng_below(&p->rng, 40) == 0 ? 599 : (size_t)rng_below(&p->rng, 20);
+    snprintf(key, sizeof key, "k%" PRIu64, rng_below(&p->rng, 40));
+    snprintf(field, sizeof field, "f%" PRIu64, rng_below(&p->rng, 300));
+    memset(value, 'a' + (int)rng_below(&p->rng, 26), n);
+    value[n] = 0;
+    if (what < 20)
+        run_command(p, now, 3, (const char *[]){"SET", key, value});
+    else if (what < 40)
+        run_command(p, now, 2, (const char *[]){"INCR", field});
+    else if (what < 60)
+        run_command(p, now, 4, (const char *[]){"HSET", key, field, value});
+    else if (what < 75)
+        run_command(p, now, 3, (const char *[]){"RPUSH", key, value});
+    else if (what < 85)
+        run_command(p, now, 3, (const char *[]){"SADD", key, field});
+    else if (what < 97)
+        run_command(p, now, 2, (const char *[]){"DEL", key});
+    else if (what < 99)
+        join_something(p, now);
+    else
+        run_command(p, now, 1, (const char *[]){"FLUSHALL"});
+}
+
+static void step(void *self, struct port *port, const struct event *ev)
+{
+    struct process *p = self;
+    if (ev->kind == EV_START)
+        storage_start(p->storage, port, ev->now);
+    else if (ev->kind == EV_FILE)
+        storage_answer(p->storage, port, ev->file, ev->now);
+    else if (ev->kind == EV_TIMER)
+        p->tick_us = ev->now.mono_us + 300;
+    if (!p->ready && storage_state(p->storage) == STORAGE_RUNS) {
+        p->ready = true;
+        p->recorded = log_end(shard_log(p->shard));
+        p->tick_us = ev->now.mono_us;
+    }
+    if (p->ready && !p->closing && ev->kind == EV_TIMER)
+        for (unsigned i = 0; i < p->writes; i++)
+            write_something(p, ev->now);
+    shard_close_frames(p->shard, ev->now);
+    if (p->ready)
+        record(p);
+    storage_step(p->storage, port, ev->now);
+}
+
+static uint64_t deadline(void *self)
+{
+    struct process *p = self;
+    uint64_t at = p->ready ? p->tick_us : UINT64_MAX, disk = storage_deadline(p->storage);
+    return at < disk ? at : disk;
+}
+
+static void drop(void *self, struct port *port)
+{
+    struct process *p = self;
+    (void)port;
+    storage_free(p->storage);
+    shard_free(p->shard);
+    p->storage = NULL;
+    p->shard = NULL;
+}
+
+static struct shard *shard_make(uint32_t actor)
+{
+    return shard_new(&(struct shard_opts){.region = actor_region(actor),
+                                          .actor = actor,
+                                          .partitions = PARTITIONS,
+                                          .count = PARTITIONS,
+                                          .hash_key = {1, 2},
+                                          .seed = 9,
+                                          .geo = true,
+                                          .log_bytes_max = 64 << 10});
+}
+
+struct test {
+    struct world *world;
+    uint32_t host;
+    struct oracle oracle;
+    struct process now;
+    struct shard *foreign;
+    struct port *port;
+    enum sync_policy policy;
+    struct rng rng;
+    unsigned torn, snapshots, failures;
+};
+
+static void start(struct test *t, unsigned writes)
+{
+    struct process *p = &t->now;
+    char name[16];
+    *p = (struct process){.oracle = &t->oracle, .writes = writes, .foreign = t->foreign};
+    snprintf(name, sizeof name, "h%" PRIu64, t->oracle.lives);
+    rng_init(&p->rng, rng_next(&t->rng));
+    p->shard = shard_make(actor_make(1, (uint32_t)t->oracle.lives++));
+    p->storage = storage_new(
+        &(struct storage_opts){.shard = p->shard,
+                               .folder = FOLDER,
+                               .id = {.db_uid = 7, .partitions = PARTITIONS, .count = PARTITIONS},
+                               .policy = t->policy,
+                               .segment_bytes = 8 << 10,
+                               .snapshot_bytes = 24 << 10,
+                               .slice_bytes = 512});
+    t->port = world_machine(t->world, t->host, 1,
+                            (struct machine){.self = p, .step = step, .deadline = deadline}, drop);
+}
+
+static void run_for(struct test *t, uint64_t us)
+{
+    world_run(t->world, world_now_us(t->world) + us);
+}
+
+/* What a shard shows that has taken from the oracle what `seen` covers. */
+static struct shard *replay(const struct test *t, const struct shard *seen)
+{
+    struct shard *s = shard_make(actor_make(2, 0));
+    struct log_entry e;
+    struct moment then = {.wall_ms = 1, .mono_us = 1};
+    for (uint64_t pos = log_begin(t->oracle.log); log_read_entry(t->oracle.log, &pos, &e);) {
+        const struct context *vv = shard_context(seen, e.frame.partition);
+        struct context theirs = {0};
+        for (uint32_t i = 0; i < e.frame.deps_count; i++)
+            context_raise(&theirs, e.frame.deps[i]);
+        if (e.is_state && context_le(&theirs, vv))
+            cr_assert(shard_join(s, e.frame.partition, e.frame.ops, &theirs, then));
+        if (!e.is_state && context_covers(vv, e.frame.last))
+            cr_assert_leq(shard_take(s, &e.frame, then), TAKE_COVERED);
+        context_deinit(&theirs);
+    }
+    return s;
+}
+
+/* The shard that was opened has everything that had been promised, and shows what it must. */
+static void check(struct test *t, const struct context *promised)
+{
+    for (unsigned i = 0; i < 100 && !t->now.ready; i++) {
+        run_for(t, 20000);
+        if (storage_state(t->now.storage) != STORAGE_BROKEN)
+            continue;
+        const char *error = storage_error(t->now.storage); /* a disk that fails: once more */
+        cr_assert(strstr(error, "syncing") != NULL, "%s", error);
+        unsigned writes = t->now.writes;
+        world_kill(t->world, t->host, false);
+        start(t, writes);
+    }
+    cr_assert(t->now.ready);
+    struct shard *want = replay(t, t->now.shard);
+    for (uint32_t i = 0; i < PARTITIONS; i++) {
+        cr_assert(context_le(&promised[i], shard_context(t->now.shard, i)),
+                  "partition %u, life %" PRIu64 ", policy %d", i, t->oracle.lives, (int)t->policy);
+        cr_assert(context_eq(shard_context(want, i), shard_context(t->now.shard, i)));
+        cr_assert(hash128_eq(shard_digest(want, i), shard_digest(t->now.shard, i)), "partition %u",
+                  i);
+    }
+    shard_free(want);
+}
+
+static void promise(const struct test *t, bool all, struct context *out)
+{
+    for (uint32_t i = 0; i < PARTITIONS; i++) {
+        context_deinit(&out[i]);
+        context_copy(&out[i],
+                     all ? shard_context(t->now.shard, i) : storage_context(t->now.storage, i));
+    }
+}
+
+static void note_stats(struct test *t)
+{
+    struct storage_stats s;
+    storage_stats(t->now.storage, &s);
+    t->torn += s.opening.cut > 0;
+    t->snapshots += (unsigned)s.snapshots;
+    t->failures += (unsigned)s.journal.failures;
+}
+
+static struct test *test_new(uint64_t seed, enum sync_policy policy, struct world_disk disk)
+{
+    struct test *t = mem_zalloc(sizeof *t);
+    rng_init(&t->rng, seed);
+    t->world = world_new(&(struct world_opts){.seed = seed});
+    t->host = world_host(t->world, "host");
+    t->policy = policy;
+    t->oracle.log = log_new(0, PARTITIONS + 1, 1u << 30);
+    t->foreign = shard_make(actor_make(3, 0));
+    world_disk(t->world, t->host, disk);
+    return t;
+}
+
+static void test_free(struct test *t)
+{
+    world_free(t->world);
+    shard_free(t->foreign);
+    log_free(t->oracle.log);
+    mem_free(t);
+}
+
+/* Lives, each ended by a failure of the power or of the process at any moment. */
+static void lives(struct test *t, unsigned n, bool power)
+{
+    struct context promised[PARTITIONS] = {{0}};
+    for (unsigned i = 0; i < n; i++) {
+        start(t, 1 + (unsigned)rng_below(&t->rng, 6));
+        check(t, promised);
+        run_for(t, 1000 + rng_below(&t->rng, 120000));
+        if (storage_state(t->now.storage) == STORAGE_RUNS)
+            promise(t, false, promised);
+        note_stats(t);
+        if (power)
+            world_power_loss(t->world, t->host);
+        else
+            world_kill(t->world, t->host, false);
+    }
+    start(t, 0);
+    check(t, promised);
+    for (uint32_t i = 0; i < PARTITIONS; i++)
+        context_deinit(&promised[i]);
+}
+
+static unsigned torn, snapshots, failures;
+
+static void many(uint64_t seeds, enum sync_policy policy, bool power, struct world_disk disk)
+{
+    torn = snapshots = failures = 0;
+    for (uint64_t seed = 1; seed <= seeds; seed++) {
+        struct test *t = test_new(seed, policy, disk);
+        lives(t, 4, power);
+        torn += t->torn;
+        snapshots += t->snapshots;
+        failures += t->failures;
+        test_free(t);
+    }
+}
+
+Test(storage, survives_power_loss_synced_always)
+{
+    many(60, SYNC_ALWAYS, true, (struct world_disk){0});
+    cr_assert_gt(torn, 3);
+    cr_assert_gt(snapshots, 60);
+}
+
+Test(storage, survives_power_loss_synced_every_second)
+{
+    many(60, SYNC_SECOND, true, (struct world_disk){0});
+    cr_assert_gt(torn, 20);
+}
+
+Test(storage, survives_the_death_of_the_process)
+{
+    many(40, SYNC_SECOND, false, (struct world_disk){0});
+    many(40, SYNC_NONE, false, (struct world_disk){0});
+    many(40, SYNC_ALWAYS, false, (struct world_disk){0});
+}
+
+Test(storage, survives_disks_that_fail)
+{
+    struct world_disk bad = {.fail_append_per_64k = 4000, .fail_sync_per_64k = 4000};
+    many(40, SYNC_ALWAYS, true, bad);
+    cr_assert_gt(failures, 100);
+    many(40, SYNC_SECOND, true, bad);
+    cr_assert_gt(failures, 20);
+}
+
+Test(storage, a_full_disk_says_so_and_recovers)
+{
+    struct context promised[PARTITIONS] = {{0}};
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct test *t = test_new(seed, SYNC_ALWAYS, (struct world_disk){.bytes_max = 20000});
+        start(t, 20);
+        check(t, promised);
+        run_for(t, 400000);
+        cr_assert_str_not_empty(storage_error(t->now.storage));
+        cr_assert(strstr(storage_error(t->now.storage), "no space left") != NULL);
+        t->now.writes = 0;
+        world_disk(t->world, t->host, (struct world_disk){0});
+        run_for(t, 2000000);
+        cr_assert_str_empty(storage_error(t->now.storage));
+        cr_assert_eq(storage_durable(t->now.storage), log_end(shard_log(t->now.shard)));
+        promise(t, true, promised);
+        world_power_loss(t->world, t->host);
+        start(t, 0);
+        check(t, promised);
+        for (uint32_t i = 0; i < PARTITIONS; i++) {
+            context_deinit(&promised[i]);
+            promised[i] = (struct context){0};
+        }
+        test_free(t);
+    }
+}
+
+Test(storage, an_orderly_end_keeps_everything)
+{
+    struct context promised[PARTITIONS] = {{0}};
+    struct storage_stats stats;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct test *t = test_new(seed, seed % 2 ? SYNC_SECOND : SYNC_NONE, (struct world_disk){0});
+        start(t, 5);
+        run_for(t, 100000);
+        t->now.closing = true;
+        promise(t, true, promised);
+        storage_close(t->now.storage, t->port,
+                      (struct moment){.wall_ms = 1, .mono_us = world_now_us(t->world)});
+        run_for(t, 100000);
+        cr_assert_eq(storage_state(t->now.storage), STORAGE_CLOSED);
+        world_power_loss(t->world, t->host);
+        start(t, 0);
+        check(t, promised);
+        storage_stats(t->now.storage, &stats);
+        cr_assert(stats.opening.orderly);
+        cr_assert_eq(stats.opening.cut, 0);
+        for (uint32_t i = 0; i < PARTITIONS; i++) {
+            context_deinit(&promised[i]);
+            promised[i] = (struct context){0};
+        }
+        test_free(t);
+    }
+}
+
+/* A bit that flips is found; what is opened all the same shows what it must. */
+Test(storage, rot_is_found)
+{
+    unsigned found = 0, opened = 0;
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct test *t = test_new(seed, SYNC_ALWAYS, (struct world_disk){0});
+        struct context nothing[PARTITIONS] = {{0}};
+        struct storage_stats stats;
+        char name[64], digits[FILE_NAME_MAX];
+        start(t, 5);
+        run_for(t, 150000);
+        storage_stats(t->now.storage, &stats);
+        world_kill(t->world, t->host, false);
+        file_name(digits, FILE_KIND_SEGMENT, stats.journal.segment - seed % 2);
+        snprintf(name, sizeof name, "%s", digits);
+        bool flipped = world_disk_rot(t->world, t->host, name, 0);
+        start(t, 0);
+        for (unsigned i = 0; i < 100 && !t->now.ready; i++)
+            run_for(t, 20000);
+        if (t->now.ready) {
+            check(t, nothing);
+            opened++;
+        } else {
+            const char *error = storage_error(t->now.storage);
+            cr_assert_eq(storage_state(t->now.storage), STORAGE_BROKEN);
+            cr_assert(strstr(error, name) != NULL && strstr(error, "offset") != NULL, "%s", error);
+            found++;
+        }
+        uint64_t number = stats.journal.segment - seed % 2;
+        storage_stats(t->now.storage, &stats);
+        if (flipped && stats.opening.snapshot < number && number + 1 < stats.opening.next)
+            cr_assert_not(t->now.ready, "another segment follows: every bit counts");
+        test_free(t);
+    }
+    cr_assert_gt(found, 30);
+    cr_assert_gt(opened, 0);
+}
