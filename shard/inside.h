@@ -115,9 +115,9 @@ struct shard {
     bool geo, stale, leaving, atomic, full;
     const char *busy;            /* a script has stopped in the middle: the answer to all */
     struct shard_engine *engine; /* kept; NULL none */
-    bool durable; /* the log goes to disk */
-    bool logged;  /* geo or durable: operations are written into frames */
-    bool closing_atomic; /* the frames being closed are a transaction's */
+    bool durable;                /* the log goes to disk */
+    bool logged;                 /* geo or durable: operations are written into frames */
+    bool closing_atomic;         /* the frames being closed are a transaction's */
     bool reachable_changed;
     bool open_big; /* an open frame has passed FRAME_OPS_MAX */
     bool woken;    /* a key that a command waits for has changed */
