@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "shard/cmd_dump.h"
 
-#include "rdb/rdb.h"
+#include "crdt/stream.h"
 #include "shard/args.h"
 #include "shard/cmd_list.h"
 #include "shard/events.h"
@@ -70,7 +70,9 @@ void dump_value(struct call *c, const struct key *k, struct buf *out)
                                 .set_max_intset_entries = (size_t)l->set_ints};
     buf_put_u8(out, 0);
     rdb_write_begin(&w, out, as, coll_len(k->cell, type), &limits);
-    if (as != RDB_STRING)
+    if (as == RDB_STREAM)
+        dump_stream(k->cell, &w);
+    else if (as != RDB_STRING)
         give_elements(&w, k->cell, type);
     else if (text_show(c, k, &shown))
         rdb_write_item(&w, &(struct rdb_item){.kind = RDB_ITEM_VALUE, .name = shown.text});
@@ -104,6 +106,7 @@ struct restore {
     bool replace, absolute;
     int64_t ttl;
     bool idle, freq; /* given: nothing is kept of either */
+    struct restore_stream stream;
 };
 
 static bool option(struct call *c, struct restore *r, uint32_t *i)
@@ -162,6 +165,13 @@ static const char *fault_text(enum rdb_result fault)
     return "ERR Bad data format";
 }
 
+static void look(void *arg, const struct rdb_item *item)
+{
+    struct restore *r = arg;
+    if (item->kind == RDB_ITEM_STREAM)
+        r->stream.info = *item; /* it holds no texts */
+}
+
 /* Everything is checked here, so that taking the items cannot fail. */
 static bool payload_arg(struct call *c, struct restore *r)
 {
@@ -173,9 +183,7 @@ static bool payload_arg(struct call *c, struct restore *r)
     r->code = body.p[0];
     r->value = rdb_in(bytes_of(body.p + 1, body.n - 1));
     struct rdb_in in = r->value;
-    enum rdb_result fault = rdb_read(&in, r->code, &r->type, NULL, NULL);
-    if (fault == RDB_OK && r->type == RDB_STREAM)
-        fault = RDB_UNKNOWN;
+    enum rdb_result fault = rdb_read(&in, r->code, &r->type, look, r);
     if (fault != RDB_OK)
         reply_error(c->reply, fault_text(fault));
     return fault == RDB_OK;
@@ -206,6 +214,7 @@ static void take(void *arg, const struct rdb_item *item)
     case RDB_ITEM_GROUP:
     case RDB_ITEM_CONSUMER:
     case RDB_ITEM_PENDING:
+        restore_stream_item(&r->stream, r->c, &r->k, item);
         break;
     }
 }
@@ -232,7 +241,10 @@ static void restore_run(struct call *c, struct restore *r)
             key_event(c, EVENT_GENERIC, "del", r->k.name);
         return;
     }
+    if (r->type == RDB_STREAM)
+        restore_stream_begin(&r->stream, c, &r->k);
     rdb_read(&r->value, r->code, &r->type, take, r);
+    restore_stream_end(&r->stream);
     if (deadline != DEADLINE_NEVER)
         key_expire(c, &r->k, deadline);
     key_event(c, EVENT_GENERIC, "restore", r->k.name);

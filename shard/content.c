@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "shard/content.h"
 
+#include "crdt/stream.h"
 #include "shard/text.h"
 
 #include <stdio.h>
@@ -35,6 +36,45 @@ static struct hash128 element(enum type type, const struct cell *e, uint64_t ran
     }
 }
 
+static uint64_t id_bits(struct stream_id id) { return id.ms * 0x9e3779b97f4a7c15u + id.seq; }
+
+/* A group with who has what; when consumers were seen does not count. */
+static struct hash128 group(const struct cell *key, const struct stream_group *g)
+{
+    struct hash128 sum = term(TYPE_STREAM, g->name, bytes_str("group"), id_bits(g->last));
+    struct stream_walk walk;
+    struct stream_consumer c;
+    struct stream_pending p;
+    struct buf prefix = {0};
+    stream_group_prefix(&prefix, g->name);
+    stream_consumers(&walk, key, buf_bytes(&prefix));
+    while (stream_consumer_next(&walk, &c))
+        sum = hash128_add(sum, term(TYPE_STREAM, g->name, c.name, 1));
+    stream_pendings(&walk, key, buf_bytes(&prefix), (struct stream_id){0});
+    while (stream_pending_next(&walk, &p))
+        sum = hash128_add(sum, term(TYPE_STREAM, g->name, p.consumer, id_bits(p.id) + p.count));
+    buf_deinit(&prefix);
+    return sum;
+}
+
+static struct hash128 stream(const struct cell *key)
+{
+    struct stream_info info;
+    struct stream_iter it;
+    struct stream_entry e;
+    struct stream_group g;
+    struct bytes none = bytes_of(NULL, 0);
+    size_t rank = 0;
+    stream_info(key, &info);
+    struct hash128 sum = term(TYPE_STREAM, none, none, id_bits(info.last));
+    stream_range(&it, key, (struct stream_id){0}, STREAM_ID_MAX, false);
+    while (stream_next(&it, &e))
+        sum = hash128_add(sum, term(TYPE_STREAM, e.fields, none, id_bits(e.id)));
+    while (stream_group_next(key, &rank, &g))
+        sum = hash128_add(sum, group(key, &g));
+    return sum;
+}
+
 struct hash128 content_hash(struct call *c, const struct key *k)
 {
     struct hash128 sum = {0};
@@ -48,6 +88,8 @@ struct hash128 content_hash(struct call *c, const struct key *k)
         text_show(c, k, &s);
         return term(TYPE_STRING, s.text, bytes_of(NULL, 0), 0);
     }
+    if (type == TYPE_STREAM)
+        return stream(k->cell);
     coll_iter(&it, k->cell, type);
     for (const struct cell *e; (e = coll_next(&it)) != NULL;)
         sum = hash128_add(sum, element(type, e, rank++));

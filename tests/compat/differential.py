@@ -273,6 +273,9 @@ GROUPS = {
         COPY %k:t %k:t [REPLACE]
         COPY %k:p %k:p [REPLACE]
         COPY %k:t %k:t [DB 0] [REPLACE]
+        RESTORE %k:t %i garbage [REPLACE] [ABSTTL] [IDLETIME %i] [FREQ %i]
+        DUMP none
+        OBJECT REFCOUNT none
         KEYS %p
         RANDOMKEY
         DBSIZE

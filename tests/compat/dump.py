@@ -187,7 +187,7 @@ class Run:
         if kind == "zset":
             return [["ZADD", "k"] + [x for m in v.texts() for x in (v.score(), m)]]
         if kind == "hash":
-            return [["HSET", "k"] + [x for m in v.texts() for x in (m, v.text())]]
+            return [["HSET", "k"] + [x for m in v.distinct() for x in (m, v.text())]]
         if kind == "hyperloglog":
             return [["PFADD", "k"] + v.texts() for _ in range(r.choice([1, 1, 5]))]
         return self.stream()

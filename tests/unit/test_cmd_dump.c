@@ -88,6 +88,28 @@ Test(cmd_dump, large_values_come_back)
     expect(&r, "ZRANK z2 member-999", "0");
 }
 
+Test(cmd_dump, streams_come_back_with_their_groups)
+{
+    run(&r, "XADD s * a 1 b 2");
+    run(&r, "XADD s * c 3");
+    run(&r, "XGROUP CREATE s g 0");
+    run(&r, "XREADGROUP GROUP g joe COUNT 1 STREAMS s >");
+    run(&r, "XGROUP CREATECONSUMER s g idle");
+    moves("s", "RESTORE t 0", "", "OK");
+    char want[256];
+    snprintf(want, sizeof want, "%s", run(&r, "XRANGE s - +"));
+    expect(&r, "XRANGE t - +", want);
+    snprintf(want, sizeof want, "%s", run(&r, "XPENDING s g"));
+    expect(&r, "XPENDING t g", want);
+    cr_expect(strstr(want, "[1 ") == want, "%s", want);
+    snprintf(want, sizeof want, "%s", run(&r, "DEBUG DIGEST-VALUE s"));
+    expect(&r, "DEBUG DIGEST-VALUE t", want);
+    run(&r, "XGROUP CREATE empty g $ MKSTREAM");
+    moves("empty", "RESTORE empty2 0", "", "OK");
+    expect(&r, "XLEN empty2", "0");
+    expect(&r, "TYPE empty2", "stream");
+}
+
 Test(cmd_dump, restore_keeps_what_is_there_unless_told)
 {
     run(&r, "SET a 1");
