@@ -3,6 +3,7 @@
 #include "base/num.h"
 #include "base/version.h"
 #include "proxy/multi.h"
+#include "proxy/tracking.h"
 
 /* Redis commands of the group "connection" and what else has nothing to do with data:
  * https://redis.io/docs/latest/commands/?group=connection */
@@ -12,7 +13,8 @@ const struct session_command *session_command_find(const char *name)
     const struct session_command *const tables[] = {
         cmd_connection_commands, cmd_multi_commands,   cmd_client_commands, cmd_config_commands,
         cmd_info_commands,       cmd_command_commands, cmd_pubsub_commands, cmd_acl_commands,
-        cmd_crdt_commands,       cmd_debug_commands,   cmd_memory_commands, cmd_script_commands};
+        cmd_crdt_commands,       cmd_debug_commands,   cmd_memory_commands, cmd_script_commands,
+        cmd_tracking_commands};
     for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++)
         for (const struct session_command *c = tables[t]; c->name != NULL; c++)
             if (strcmp(c->name, name) == 0)
@@ -167,6 +169,7 @@ static void reset(struct ask *a)
     struct session *s = a->session;
     multi_discard(s);
     multi_unwatch(s, a->port, a->now);
+    tracking_off(s, a->port);
     topic_leave_all(a->front, a->port, s);
     client_set_text(&s->name, bytes_of(NULL, 0));
     acl_begin(s);

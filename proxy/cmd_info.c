@@ -53,9 +53,10 @@ static void put_clients(struct buf *out, const struct front *f, const struct fig
     buf_putf(out,
              "# Clients\r\nconnected_clients:%llu\r\ncluster_connections:0\r\nmaxclients:%llu\r\n"
              "client_recent_max_input_buffer:%llu\r\nclient_recent_max_output_buffer:%llu\r\n"
-             "blocked_clients:%llu\r\ntracking_clients:0\r\nclients_in_timeout_table:0\r\n",
+             "blocked_clients:%llu\r\ntracking_clients:%llu\r\nclients_in_timeout_table:0\r\n",
              (ull)n->clients, (ull)f->settings.clients_max, (ull)n->input_bytes,
-             (ull)n->output_bytes, (ull)n->blocked);
+             (ull)n->output_bytes, (ull)n->blocked,
+             (ull)topic_count(f->topics.first[TOPIC_TRACKERS]));
 }
 
 static void put_memory(struct buf *out, const struct front *f, const struct figures *n)
@@ -88,10 +89,13 @@ static void put_stats(struct buf *out, const struct front *f, const struct figur
              "total_net_input_bytes:%llu\r\nrejected_connections:%llu\r\nsync_full:0\r\n"
              "sync_partial_ok:0\r\nsync_partial_err:0\r\nexpired_keys:%llu\r\nevicted_keys:0\r\n"
              "keyspace_hits:%llu\r\nkeyspace_misses:%llu\r\npubsub_channels:%u\r\n"
-             "pubsub_patterns:%u\r\npubsubshard_channels:%u\r\ntotal_writes:%llu\r\n",
+             "pubsub_patterns:%u\r\npubsubshard_channels:%u\r\n"
+             "tracking_total_keys:%llu\r\ntracking_total_items:%llu\r\n"
+             "tracking_total_prefixes:%u\r\ntotal_writes:%llu\r\n",
              (ull)n->connections, (ull)n->commands, (ull)n->net_in, (ull)n->refused,
              (ull)n->shard.expired, (ull)n->shard.hits, (ull)n->shard.misses,
              f->topics.n[TOPIC_CHANNEL], f->topics.n[TOPIC_PATTERN], f->topics.n[TOPIC_SHARD],
+             (ull)n->tracking_keys, (ull)n->tracking_items, f->topics.n[TOPIC_PREFIX],
              (ull)n->shard.writes);
 }
 

@@ -40,7 +40,8 @@ enum job_kind {
     JOB_TOPICS,        /* argv[0]: the asking worker, which wants to hear of all topics; no reply */
     JOB_SETTLED,       /* nothing: its reply says that all that was sent before has been heard */
     JOB_MESSAGE, /* pubsub.c: argv: channel, text, "s" when sharded; to that worker's subscribers */
-    JOB_ACROSS,  /* likewise; to the other regions, from that worker's links */
+    JOB_TRACKING, /* tracking.h: argv[0]: struct tracking_word */
+    JOB_ACROSS,   /* likewise; to the other regions, from that worker's links */
     JOB_BLOCK, /* as JOB_COMMAND, but it may wait: then `waits_ms` is the reply (proxy/blocked.h) */
     JOB_UNBLOCK,   /* argv: "timeout", "error" or "gone": ends the session's command; no reply */
     JOB_UNBLOCKED, /* argv: the reply of the session's command that waited; no reply */
@@ -63,6 +64,7 @@ struct job {
     catalog_decide *decide; /* JOB_CATALOG */
     uint32_t argc;
     const struct bytes *argv; /* borrowed */
+    bool track;               /* the session tracks what it reads */
     bool hashed;              /* slot and hash of the only key are set */
     bool later;       /* answer: the reply comes by JOB_LATE (a script takes its time) */
     int64_t waits_ms; /* answer of JOB_BLOCK: it waits so long, 0: for ever, -1: it has replied */

@@ -59,6 +59,8 @@ void figures_add(struct figures *sum, const struct figures *one)
     sum->blocked += one->blocked;
     sum->input_bytes += one->input_bytes;
     sum->output_bytes += one->output_bytes;
+    sum->tracking_keys += one->tracking_keys;
+    sum->tracking_items += one->tracking_items;
     sum->connections += one->connections;
     sum->refused += one->refused;
     sum->commands += one->commands;

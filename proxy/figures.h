@@ -21,6 +21,7 @@ struct figures_link {
 struct figures {
     uint64_t clients, input_bytes, output_bytes; /* sessions, and what is buffered for them */
     uint64_t blocked; /* sessions that wait in a command, or for CLIENT PAUSE to end */
+    uint64_t tracking_keys, tracking_items; /* CLIENT TRACKING */
     uint64_t connections, refused, commands, net_in;
     uint64_t shards;
     struct shard_stats shard; /* sums */

@@ -5,6 +5,7 @@
 #include "proxy/multi.h"
 #include "proxy/pubsub.h"
 #include "proxy/route.h"
+#include "proxy/tracking.h"
 
 #include <assert.h>
 
@@ -31,6 +32,7 @@ struct front *front_new(const struct front_opts *o)
     rng_init(&f->rng, o->seed);
     blocked_init(&f->blocked, o->seed);
     struct hash_key key = {.k0 = rng_next(&f->rng), .k1 = rng_next(&f->rng)};
+    tracking_init(f);
     topics_init(&f->topics, courier_workers(o->courier), courier_self(o->courier), key);
     settings_init(&f->kept);
     struct front_settings s = o->settings;
@@ -42,7 +44,11 @@ struct front *front_new(const struct front_opts *o)
     return f;
 }
 
-void front_start(struct front *f, struct port *port) { topics_ask(f, port); }
+void front_start(struct front *f, struct port *port)
+{
+    f->port = port;
+    topics_ask(f, port);
+}
 
 void front_configure(struct front *f, const struct front_settings *s)
 {
@@ -93,6 +99,7 @@ void front_free(struct front *f, struct port *port)
     buf_deinit(&f->event_name);
     topics_deinit(&f->topics);
     settings_deinit(&f->kept);
+    tracking_deinit(f);
     mem_free(f->at);
     mem_free(f->shards);
     mem_free(f->others);
@@ -249,6 +256,7 @@ static void run_command(struct front *f, struct shard *shard, struct job *job, s
                      .reply = r,
                      .now = now,
                      .session = job->session,
+                     .track = job->track,
                      .hashed = job->hashed,
                      .key_slot = job->slot,
                      .key_hash = job->hash,
@@ -268,8 +276,8 @@ static struct shard *job_shard(const struct front *f, const struct job *job)
     return f->shards[job->shard].local;
 }
 
-/* What another worker tells: nobody waits for a reply. */
-static void hear(struct front *f, struct port *port, const struct job *job)
+/* What another worker tells, or asks of what concerns clients. */
+static void hear(struct front *f, struct port *port, const struct job *job, struct reply *r)
 {
     switch (job->kind) {
     case JOB_COUNT:
@@ -283,7 +291,8 @@ static void hear(struct front *f, struct port *port, const struct job *job)
     case JOB_SETTLED:
     case JOB_MESSAGE:
     case JOB_ACROSS:
-        pubsub_job(f, port, job);
+    case JOB_TRACKING:
+        pubsub_job(f, port, job, r);
         break;
     case JOB_UNBLOCK:
         blocked_end_job(f, port, job_shard(f, job), job);
@@ -369,7 +378,7 @@ void front_run(struct front *f, struct port *port, struct job *job, struct buf *
         reply_int(&r, blocked_unblock(f, port, job->argv));
         break;
     default:
-        hear(f, port, job);
+        hear(f, port, job, &r);
         break;
     }
 }
@@ -384,6 +393,8 @@ void front_figures(struct front *f, struct figures *out, struct moment now)
         out->input_bytes += buf_len(&s->in);
         out->output_bytes += s->owed;
     }
+    out->tracking_keys += f->tracking.keys.count;
+    out->tracking_items += f->tracking.items;
     out->connections += f->connections;
     out->refused += f->refused;
     out->commands += f->commands;

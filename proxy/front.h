@@ -11,6 +11,7 @@
 #include "proxy/scripting.h"
 #include "proxy/settings.h"
 #include "proxy/topic.h"
+#include "proxy/tracking_table.h"
 
 /*
  * The client side of one database on one worker: its sessions, its settings, and where its shards
@@ -113,7 +114,9 @@ struct front {
     struct observers observers;
     uint64_t connections, refused, commands, net_in; /* INFO stats */
 
-    struct topics topics;    /* who listens to what */
+    struct port *port;    /* kept */
+    struct topics topics; /* who listens to what */
+    struct tracking tracking;
     struct session *running; /* runs a command just now: what is pushed to it goes into `after` */
     struct buf after;
     uint64_t tick_us;      /* when the last tick was */

@@ -193,10 +193,12 @@ bool multi_has_scripts(struct bytes queue)
     return has;
 }
 
-void multi_run(struct front *f, struct shard *shard, uint64_t session, struct bytes queue,
-               struct reply *r, struct moment now)
+void multi_run(struct front *f, struct shard *shard, const struct multi_exec *exec, struct reply *r,
+               struct moment now)
 {
     struct resp_args args = {0};
+    struct bytes queue = exec->queue;
+    uint64_t session = exec->session;
     /* Also forgets the watches: they last until EXEC. */
     if (shard_unwatch(shard, session, now)) {
         reply_nil_array(r);
@@ -209,6 +211,7 @@ void multi_run(struct front *f, struct shard *shard, uint64_t session, struct by
                          .reply = r,
                          .now = now,
                          .session = session,
+                         .track = exec->track,
                          .in_exec = true,
                          .may_later = true};
         c.command = next_entry(&queue, &args, &c.argc);

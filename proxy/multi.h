@@ -30,9 +30,14 @@ void multi_discard(struct session *s);
 /* Forgets the session's watches. */
 void multi_unwatch(struct session *s, struct port *port, struct moment now);
 bool multi_has_scripts(struct bytes queue);
+struct multi_exec {
+    struct bytes queue;
+    uint64_t session;
+    bool track; /* it tracks what it reads */
+};
 /* Runs the queue on a local shard (NULL: no command needs one): the reply of EXEC. */
-void multi_run(struct front *f, struct shard *shard, uint64_t session, struct bytes queue,
-               struct reply *r, struct moment now);
+void multi_run(struct front *f, struct shard *shard, const struct multi_exec *exec, struct reply *r,
+               struct moment now);
 void multi_watch(struct shard *shard, uint64_t session, uint32_t argc, const struct bytes *argv,
                  struct reply *r, struct moment now);
 

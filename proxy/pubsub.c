@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "proxy/pubsub.h"
 
-#include "base/mem.h"
+#include "proxy/tracking.h"
 #include "shard/events.h"
 #include "shard/glob.h"
 
@@ -110,7 +110,7 @@ uint64_t pubsub_publish(struct front *f, struct port *port, const struct message
     return pubsub_deliver(f, port, m);
 }
 
-void pubsub_job(struct front *f, struct port *port, const struct job *job)
+void pubsub_job(struct front *f, struct port *port, const struct job *job, struct reply *r)
 {
     struct message m;
     switch (job->kind) {
@@ -127,6 +127,9 @@ void pubsub_job(struct front *f, struct port *port, const struct job *job)
     case JOB_ACROSS:
         m = message_of(job->argv);
         across(f, port, &m);
+        break;
+    case JOB_TRACKING:
+        tracking_job(f, port, job, r);
         break;
     default: /* JOB_SETTLED: that it is answered says that all before has been heard */
         break;

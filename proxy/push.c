@@ -7,7 +7,12 @@ struct buf *push_begin(struct session *s, struct port *port)
 {
     if (s->dead || s->closing)
         return NULL;
-    return s == s->front->running ? &s->front->after : session_out(s, port);
+    if (s == s->front->running)
+        return &s->front->after;
+    /* Only a blocking command waits, perhaps for ever: pushes need not. */
+    if (s->blocked != NULL && s->head == s->tail && s->head != NULL && s->head->missing > 0)
+        return port->ops->out(port, s->conn);
+    return session_out(s, port);
 }
 
 size_t session_unsent(const struct session *s, struct port *port)

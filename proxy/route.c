@@ -2,6 +2,7 @@
 #include "proxy/route.h"
 
 #include "base/mem.h"
+#include "proxy/tracking.h"
 
 #include <assert.h>
 
@@ -49,6 +50,7 @@ static struct job job_of(const struct ask *a, enum job_kind kind, uint32_t shard
                         .shard = shard,
                         .resp = a->session->resp,
                         .session = a->session->id,
+                        .track = session_tracks(a->session),
                         .command = a->command,
                         .argc = argc,
                         .argv = argv};

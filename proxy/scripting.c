@@ -51,6 +51,7 @@ struct late_exec {
     struct shard *shard;
     struct buf queue, out;
     uint64_t session;
+    bool track;
     struct moment now;
     uint8_t resp;
 };
@@ -66,7 +67,10 @@ static void run_late_exec(void *arg)
 {
     struct late_exec *x = arg;
     struct reply r = {.out = &x->out, .resp = x->resp};
-    multi_run(x->front, x->shard, x->session, buf_bytes(&x->queue), &r, x->now);
+    multi_run(x->front, x->shard,
+              &(struct multi_exec){
+                  .queue = buf_bytes(&x->queue), .session = x->session, .track = x->track},
+              &r, x->now);
 }
 
 void scripting_exec(struct front *f, struct job *job, struct reply *r, struct moment now)
@@ -79,12 +83,19 @@ void scripting_exec(struct front *f, struct job *job, struct reply *r, struct mo
         return;
     }
     if (!multi_has_scripts(job->argv[0])) {
-        multi_run(f, shard, job->session, job->argv[0], r, now);
+        multi_run(f, shard,
+                  &(struct multi_exec){
+                      .queue = job->argv[0], .session = job->session, .track = job->track},
+                  r, now);
         return;
     }
     struct late_exec *x = mem_zalloc(sizeof *x);
-    *x = (struct late_exec){
-        .front = f, .shard = shard, .session = job->session, .now = now, .resp = r->resp};
+    *x = (struct late_exec){.front = f,
+                            .shard = shard,
+                            .session = job->session,
+                            .track = job->track,
+                            .now = now,
+                            .resp = r->resp};
     buf_put_bytes(&x->queue, job->argv[0]);
     if (engine_on_stack(at->engine, run_late_exec, x)) {
         buf_put_bytes(r->out, buf_bytes(&x->out));

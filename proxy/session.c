@@ -5,6 +5,7 @@
 #include "proxy/multi.h"
 #include "proxy/push.h"
 #include "proxy/route.h"
+#include "proxy/tracking.h"
 
 #include <stdio.h>
 
@@ -55,6 +56,7 @@ void session_free(struct session *s, struct port *port, struct moment now)
     blocked_forget(s, port);
     multi_discard(s);
     multi_unwatch(s, port, now);
+    tracking_forget(s, port);
     topic_leave_all(f, port, s);
     f->late -= s->late_us != 0;
     while (s->head != NULL) {
@@ -287,6 +289,8 @@ static void run_slowly(struct session *s, struct port *port, const struct reques
         out->tail = out->head + before;
     if (s->reply_mode == REPLY_SKIP)
         s->reply_mode = REPLY_ON;
+    if (s->tracker != NULL)
+        tracking_after(s, q->command);
     if (buf_len(&s->front->after) > 0)
         push_after(s, port);
 }

@@ -58,6 +58,8 @@ struct session {
     const struct command *last_command;
     char *name, *lib_name, *lib_version; /* owned; NULL none */
     struct listening *listening;         /* owned; NULL: to nothing */
+    struct tracker *tracker;             /* owned; NULL: CLIENT TRACKING is off */
+    bool reached;                        /* stands in front.tracking.sessions */
     uint64_t late_us;                    /* since when above the soft output limit; 0: it is not */
 };
 
@@ -126,7 +128,7 @@ const struct session_command *session_command_find(const char *name);
 extern const struct session_command cmd_connection_commands[], cmd_client_commands[],
     cmd_acl_commands[], cmd_command_commands[], cmd_config_commands[], cmd_info_commands[],
     cmd_multi_commands[], cmd_pubsub_commands[], cmd_crdt_commands[], cmd_debug_commands[],
-    cmd_memory_commands[], cmd_script_commands[];
+    cmd_memory_commands[], cmd_script_commands[], cmd_tracking_commands[];
 
 /* JOB_CONTEXTS (cmd_crdt.c). */
 void contexts_put(struct front *f, struct bytes chosen, struct buf *out);

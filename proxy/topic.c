@@ -2,7 +2,7 @@
 #include "proxy/topic.h"
 
 #include "base/mem.h"
-#include "proxy/session.h"
+#include "proxy/tracking.h"
 
 static struct bytes name_of_topic(const void *item) { return topic_name(item); }
 
@@ -26,7 +26,6 @@ void topics_init(struct topics *t, uint32_t workers, uint32_t self, struct hash_
 
 static void topic_free(struct topic *t)
 {
-    mem_free(t->aux);
     mem_free(t->others);
     mem_free(t);
 }
@@ -70,6 +69,13 @@ static struct topic *topic_get(struct topics *t, enum topic_kind kind, struct by
     t->n[kind]++;
     table_put(&t->by_name[kind], table_hash(&t->by_name[kind], name), one);
     return one;
+}
+
+/* After any change: what the topics of some kinds mean for the whole front. */
+static void heed(struct front *f, enum topic_kind kind)
+{
+    if (kind == TOPIC_TRACKERS)
+        tracking_heed(f);
 }
 
 /* Forgets a topic that nobody listens to any more. */
@@ -121,6 +127,7 @@ void topic_heard(struct front *f, const struct bytes *argv)
     one->elsewhere += word.count - one->others[word.worker];
     one->others[word.worker] = word.count;
     topic_check(&f->topics, one);
+    heed(f, (enum topic_kind)word.kind);
 }
 
 void topics_ask(struct front *f, struct port *port)
@@ -211,6 +218,7 @@ bool topic_join(struct front *f, struct port *port, struct session *s, enum topi
     table_put(&of->by_name[kind], table_hash(&of->by_name[kind], name), l);
     t->here++;
     tell_all(f, port, t);
+    heed(f, kind);
     f->topics.untold = true;
     return true;
 }
@@ -238,10 +246,12 @@ static void leave(struct front *f, struct port *port, struct listener *l)
     of->n[t->kind]--;
     struct table *table = &of->by_name[t->kind];
     table_remove(table, table_hash(table, topic_name(t)), l);
+    enum topic_kind kind = t->kind;
     mem_free(l);
     t->here--;
     tell_all(f, port, t);
     topic_check(&f->topics, t);
+    heed(f, kind);
 }
 
 static void listening_check(struct session *s)

@@ -41,7 +41,6 @@ struct topic {
     enum topic_kind kind;
     uint32_t here, elsewhere; /* listeners of this worker, of all others */
     uint32_t *others;         /* of each worker; lies behind the name */
-    void *aux;                /* the kind's business; freed with mem_free */
     size_t name_n;
     uint8_t name[];
 };

@@ -173,6 +173,7 @@ static bool call_command(lua_State *L, struct engine *e, uint32_t argc)
                      .reply = &reply,
                      .now = r->now,
                      .session = r->session,
+                     .track = r->track,
                      .in_exec = true,
                      .in_script = true};
     const char *why = check(e, &c);

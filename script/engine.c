@@ -555,6 +555,7 @@ static void start_run(struct call *c, bool nested)
                     .call = c,
                     .now = c->now,
                     .session = c->session,
+                    .track = c->track,
                     .resp = c->reply->resp,
                     .script_resp = 2,
                     .in_exec = c->in_exec,

@@ -49,6 +49,7 @@ struct run {
     struct call *call; /* NULL once it has stopped in the middle and the caller is gone */
     struct moment now;
     uint64_t session;
+    bool track;          /* the session tracks what it reads */
     uint8_t resp;        /* the client's */
     uint8_t script_resp; /* redis.setresp */
     bool in_exec, eval, readonly, allow_oom;

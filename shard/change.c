@@ -134,6 +134,8 @@ struct cell *local_op(struct shard *s, struct part *p, uint64_t hash, struct cel
         watches_changed(s, hash, op->key);
     if (s->blocked != NULL)
         blocked_changed(s, hash, op->key, now);
+    if (s->tracked && !part_is_hidden(s, p))
+        s->changed(s->arg, op->key, s->caller);
     if (!change.was_shown && s->events != 0 && value_type(now) != TYPE_NONE &&
         !part_is_hidden(s, p))
         events_created(s, op->key);
@@ -143,6 +145,9 @@ struct cell *local_op(struct shard *s, struct part *p, uint64_t hash, struct cel
 
 void local_flush(struct shard *s, struct part *p, int64_t wall_ms)
 {
+    if (s->tracked &&
+        !part_is_hidden(s, p)) /* also when nothing is there: absence is cached, too */
+        s->changed(s->arg, bytes_of(NULL, 0), s->caller);
     if (p->keys.count == 0)
         return;
     struct op op = {.stamp = clock_tick(&s->clock, wall_ms), .kind = OP_FLUSH};

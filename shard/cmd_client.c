@@ -5,6 +5,17 @@
 const struct command cmd_client_table[] = {
     {"client", -2, CMD_CONTAINER, 0, 0, 0, AT_SESSION, MERGE_NONE, NULL, NULL, "connection",
      "2.4.0", "that of the subcommand", "Names, lists and ends connections", ""},
+    {"client|caching", 3, CMD_NOSCRIPT | CMD_LOADING, 0, 0, 0, AT_SESSION, MERGE_NONE, NULL, NULL,
+     "connection", "6.0.0", "O(1)", "Says whether the next command's keys are tracked", "<YES|NO>"},
+    {"client|getredir", 2, CMD_NOSCRIPT | CMD_LOADING, 0, 0, 0, AT_SESSION, MERGE_NONE, NULL, NULL,
+     "connection", "6.0.0", "O(1)", "Returns where invalidations are redirected to", ""},
+    {"client|tracking", -3, CMD_NOSCRIPT | CMD_LOADING, 0, 0, 0, AT_SESSION, MERGE_NONE, NULL, NULL,
+     "connection", "6.0.0", "O(1)",
+     "Has changes of keys that the client may have cached told to it",
+     "<ON|OFF> [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] "
+     "[NOLOOP]"},
+    {"client|trackinginfo", 2, CMD_NOSCRIPT | CMD_LOADING, 0, 0, 0, AT_SESSION, MERGE_NONE, NULL,
+     NULL, "connection", "6.2.0", "O(1)", "Describes what is tracked for the connection", ""},
     {"client|getname", 2, CMD_NOSCRIPT | CMD_LOADING, 0, 0, 0, AT_SESSION, MERGE_NONE, NULL, NULL,
      "connection", "2.6.9", "O(1)", "Returns the connection's name", ""},
     {"client|help", 2, CMD_LOADING, 0, 0, 0, AT_SESSION, MERGE_NONE, NULL, NULL, "connection",

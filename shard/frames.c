@@ -153,6 +153,8 @@ static void collect(void *item, void *arg)
 /* OP_FLUSH from elsewhere: what it had not seen stays. */
 static void take_flush(struct shard *s, struct part *p, const struct seen *seen)
 {
+    if (s->tracked && !part_is_hidden(s, p))
+        s->changed(s->arg, bytes_of(NULL, 0), 0);
     bool all = true;
     for (unsigned i = 0; i < p->vv.n && all; i++)
         all = stamp_actor(p->vv.at[i]) == stamp_actor(seen->prev) || seen_covers(seen, p->vv.at[i]);
@@ -202,6 +204,8 @@ static void take_op(struct shard *s, struct part *p, const struct op *op, uint64
         watches_changed(s, hash, op->key);
     if (s->blocked != NULL)
         blocked_changed(s, hash, op->key, now);
+    if (s->tracked && applied.changed && !part_is_hidden(s, p))
+        s->changed(s->arg, op->key, 0);
     if (s->events != 0 && applied.changed && !part_is_hidden(s, p))
         events_of_op(s, op, &before, now, &applied);
 }

@@ -146,6 +146,8 @@ struct shard {
     struct context scratch;
     int64_t wall_ms;  /* of the last call that brought a moment */
     uint64_t mono_us; /* likewise */
+    uint64_t caller;  /* whose command is being executed; 0: nobody's */
+    bool tracked;     /* `changed` is wanted */
     uint64_t reachable;
     uint64_t unreachable_since[REGION_MAX + 1]; /* mono_us, where the bit is not set */
     uint32_t tick_part;                         /* where compaction goes on */
@@ -155,6 +157,8 @@ struct shard {
     void (*unblocked)(void *arg, uint64_t session, struct bytes reply);
     void (*event)(void *arg, uint32_t class, const char *name, struct bytes key);
     uint64_t (*publish)(void *arg, struct bytes channel, struct bytes text, bool sharded);
+    void (*read)(void *arg, const struct call *c);
+    void (*changed)(void *arg, struct bytes key, uint64_t session);
     uint32_t events; /* classes that `event` wants */
     void *arg;
     void (*catalog)(void *arg, enum catalog_kind kind, struct bytes name,
@@ -166,6 +170,7 @@ static inline void shard_note_time(struct shard *s, struct moment now)
 {
     s->wall_ms = now.wall_ms;
     s->mono_us = now.mono_us;
+    s->caller = 0;
 }
 
 static inline bool part_is_hidden(const struct shard *s, const struct part *p)

@@ -46,6 +46,8 @@ struct shard *shard_new(const struct shard_opts *o)
     s->unblocked = o->unblocked;
     s->event = o->event;
     s->publish = o->publish;
+    s->read = o->read;
+    s->changed = o->changed;
     s->arg = o->arg;
     s->catalog = o->catalog;
     s->catalog_arg = o->catalog_arg;
@@ -179,7 +181,10 @@ void shard_execute(struct shard *s, struct call *c)
         }
         s->stats.writes++;
     }
+    s->caller = c->session;
     c->command->run(c);
+    if (c->track && (c->command->flags & CMD_READONLY) && s->read != NULL)
+        s->read(s->arg, c);
     if ((s->open_big | s->woken) && !s->atomic)
         finish(s, c->now);
 }
@@ -203,6 +208,11 @@ struct shard_engine *shard_engine(const struct shard *s) { return s->engine; }
 void shard_set_busy(struct shard *s, const char *text) { s->busy = text; }
 
 const char *shard_busy(const struct shard *s) { return s->busy; }
+
+void shard_set_tracked(struct shard *s, bool tracked)
+{
+    s->tracked = tracked && s->changed != NULL;
+}
 
 uint64_t shard_hash(const struct shard *s, struct bytes key) { return hash_sip(key, s->hash_key); }
 

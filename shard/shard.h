@@ -49,6 +49,10 @@ struct shard_opts {
     /* A message for all who listen to the channel (`sharded`: a shard channel): how many heard it
      * in this region. May be NULL. */
     uint64_t (*publish)(void *arg, struct bytes channel, struct bytes text, bool sharded);
+    /* After a read-only command of a call that tracks; and, while shard_set_tracked: a key has
+     * changed, by a command of that session or (0) by nobody's. `key.p` NULL: all keys. */
+    void (*read)(void *arg, const struct call *c);
+    void (*changed)(void *arg, struct bytes key, uint64_t session);
     void *arg;
     /* An entry of the catalog was set or (NULL) removed, here, elsewhere or by a join, or may have
      * been: the same may come twice. `name` and `value` are borrowed. CATALOG_KINDS: the shard has
@@ -84,6 +88,7 @@ struct call {
     struct reply *reply;
     struct moment now;
     uint64_t session; /* who calls: names it for WATCH */
+    bool track;       /* the session wants to hear of changes to what it reads */
     bool in_exec;     /* inside EXEC */
     bool in_script;   /* run by a script, which has checked what may be refused (shard_refusal) */
     bool may_later;   /* the caller can do without the reply for now */
@@ -96,6 +101,7 @@ struct call {
 
 /* Runs it: checks OOM and staleness, then the command's function. Keys must all belong here. */
 void shard_execute(struct shard *s, struct call *c);
+void shard_set_tracked(struct shard *s, bool tracked); /* is opts.changed wanted? */
 /* Which events (shard/events.h, enum event_class) opts.event wants to hear of; 0: none. */
 void shard_set_events(struct shard *s, uint32_t classes);
 /* Why a command with these flags is refused now (with the error's code), NULL: it may run. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "proxy/pubsub.h"
+#include "proxy/tracking.h"
 #include "worker/inside.h"
 
 /* Between a shard and the clients of its database: messages, events of keys, ends of waits. */
@@ -49,4 +50,17 @@ void publish_across(void *worker, struct front *f, uint32_t partition, struct by
         syncer_publish(
             m->syncer, partition,
             &(struct syncer_message){.channel = channel, .text = text, .sharded = sharded});
+}
+
+void member_read(void *arg, const struct call *c)
+{
+    const struct member *m = arg;
+    tracking_read(m->database->front, c);
+}
+
+void member_changed(void *arg, struct bytes key, uint64_t session)
+{
+    const struct member *m = arg;
+    if (m->database->front != NULL)
+        tracking_changed(m->database->front, key, session);
 }

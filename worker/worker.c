@@ -2,6 +2,7 @@
 #include "worker/worker.h"
 
 #include "base/mem.h"
+#include "proxy/tracking.h"
 #include "worker/inside.h"
 
 #include <signal.h>
@@ -172,6 +173,7 @@ static void turn(struct worker *w, struct port *port, struct moment now)
     for (struct database *d = w->databases; d != NULL; d = d->next) {
         observe_turn(d->front, port);
         blocked_wake(d->front, port, now);
+        tracking_turn(d->front, port);
         for (uint32_t i = 0; i < d->members_count; i++)
             if (d->members[i].syncer != NULL)
                 syncer_turn(d->members[i].syncer, port, now);
