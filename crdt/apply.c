@@ -110,13 +110,15 @@ static void change_register(struct multi *m, enum type type, const struct cell *
     if (remove && old == NULL)
         return;
     struct hash128 minus = {0}, plus = {0};
-    if (!ch->s->digest_off)
-        minus = digest_register(ch->key, type, old);
     reg_open(&r, (uint8_t)type, old, 0);
     if (remove || op->kind == OP_SET)
         keep_seen(ch, &r);
+    ch->out->changed = true;
     if (remove) {
-        reg_remove(&r, ch->seen);
+        if (!reg_remove(&r, ch->seen)) {
+            reg_close(&r);
+            return;
+        }
     } else if (op->kind == OP_SET) {
         reg_assign(&r, op->stamp, ch->seen, op->val);
         if (r.nsib > 1 && ch->s->conflicts)
@@ -128,11 +130,12 @@ static void change_register(struct multi *m, enum type type, const struct cell *
     change_queue(ch, &r, bytes_of(NULL, 0));
     struct cell *now = register_cell(&r);
     reg_close(&r);
+    if (!ch->s->digest_off)
+        minus = digest_register(ch->key, type, old);
     multi_set_register(m, type, now, key);
     if (!ch->s->digest_off)
         plus = digest_register(ch->key, type, now);
     change_digest(ch->s, minus, plus);
-    ch->out->changed = true;
 }
 
 static void remove_types(struct multi *m, const struct cell *key, const struct change *ch)
@@ -347,6 +350,30 @@ static bool fits(const struct cell *key, enum type type, const struct op *op)
 
 static struct cell *apply(struct cell *key, const struct change *ch);
 
+/* An assignment to a string of which not everything is seen, or to an absent key; the deadline
+ * stays. */
+static struct cell *assign_beside(struct cell *key, const struct change *ch)
+{
+    struct reg r;
+    struct image im;
+    struct heading h = {.name = ch->key, .low = TYPE_STRING};
+    struct hash128 minus = contents_digest(key, ch->s, ch->key);
+    if (key != NULL)
+        h.deadline = cell_view(key).deadline;
+    reg_open(&r, TYPE_STRING, key, 0);
+    keep_seen(ch, &r);
+    reg_assign(&r, ch->op->stamp, ch->seen, ch->op->val);
+    if (r.nsib > 1 && ch->s->conflicts)
+        ch->s->conflicts->register_lost++;
+    change_queue(ch, &r, bytes_of(NULL, 0));
+    image_of_reg(&im, &r);
+    key = cell_renew(key, &h, &im);
+    reg_close(&r);
+    change_digest(ch->s, minus, contents_digest(key, ch->s, ch->key));
+    ch->out->changed = true;
+    return key;
+}
+
 /* As the assignment that it is, with a copy of the whole value, where it cannot be done in place.
  */
 static struct cell *apply_patch(struct cell *key, const struct change *ch)
@@ -364,7 +391,10 @@ static struct cell *apply_patch(struct cell *key, const struct change *ch)
     struct change as_set = *ch;
     as_set.op = &set;
     as_set.patched = patch_get(op->elem).base;
-    key = apply(key, &as_set);
+    if (is_simple(key) && (key == NULL || cell_low(key) == TYPE_STRING))
+        key = assign_beside(key, &as_set);
+    else
+        key = apply(key, &as_set);
     buf_deinit(&whole);
     return key;
 }
