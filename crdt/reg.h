@@ -12,7 +12,7 @@
  * that was opened, and from the operation or register that was merged in.
  *
  * A CELL_WIDE payload, in the machine's order:
- *   flags u8 (WIDE_QUEUED: awaits compaction)
+ *   flags u8 (WIDE_QUEUED: awaits compaction; WIDE_COUNTED: see hll_set_counted)
  *   varint number of segments, varint number of siblings, type u8 (enum type)
  *   segments by (actor, to):   to, tag, distance to `from`, amount (see segment_write)
  *   siblings by dot:           dot, varint, bytes
@@ -50,6 +50,7 @@ struct reg {
 };
 
 #define WIDE_QUEUED 1u
+#define WIDE_COUNTED 2u /* lost whenever the payload is written anew */
 
 void reg_init(struct reg *r, uint8_t type);
 void reg_open(struct reg *r, uint8_t type, const struct cell *c, stamp_t base); /* c NULL: empty */

@@ -378,3 +378,21 @@ bool hll_is_dense(const struct cell *key)
     reg_close(&r);
     return dense;
 }
+
+bool hll_is_counted(const struct cell *key)
+{
+    struct view v = cell_view(key_register(key, TYPE_HLL));
+    return v.form == CELL_WIDE && (*v.payload.p & WIDE_COUNTED) != 0;
+}
+
+void hll_set_counted(struct cell *key)
+{
+    struct view k = cell_view(key);
+    if (k.form == CELL_MULTI) {
+        const struct multi *m = view_pointer(&k);
+        key = m->part[TYPE_HLL].reg;
+        k = cell_view(key);
+    }
+    if (k.form == CELL_WIDE)
+        (&key->b0)[k.payload.p - &key->b0] |= WIDE_COUNTED;
+}

@@ -102,5 +102,9 @@ size_t zset_rank_lex(const struct cell *key, struct bytes member,
 bool hll_show(const struct cell *key, uint8_t ranks[HLL_REGISTERS]);
 /* A contribution is stored dense: for showing the form that Redis would have. */
 bool hll_is_dense(const struct cell *key);
+/* That PFCOUNT was asked since it last changed, which shows in the string that Redis has for it. Of
+ * this region only, and of no other consequence; the key shows a HyperLogLog. */
+bool hll_is_counted(const struct cell *key);
+void hll_set_counted(struct cell *key);
 
 #endif

@@ -173,6 +173,8 @@ static void pfcount(struct call *c)
         if (!join(c, &k, &all))
             return;
     }
+    if (c->argc == 2 && value_type(k.cell) == TYPE_HLL)
+        hll_set_counted(k.cell);
     reply_int(c->reply, (int64_t)hll_estimate(all.ranks));
 }
 

@@ -33,7 +33,7 @@ void pfdebug(struct call *c)
     }
     if (!hll_of_key(c, &k, &h))
         return;
-    hll_text_put(&text, h.ranks, h.is_dense);
+    hll_text_put(&text, h.ranks, h.is_dense, false);
     bool is_dense = hll_text_is_dense(buf_bytes(&text));
     if (bytes_is_nocase(word, "getreg")) {
         show_registers(c, &h);
@@ -66,7 +66,7 @@ static bool survives(const struct hll *h)
     struct hll back;
     for (unsigned dense = 0; dense < 2; dense++) {
         struct buf text = {0};
-        hll_text_put(&text, h->ranks, dense);
+        hll_text_put(&text, h->ranks, dense, false);
         good &= hll_text_read(buf_bytes(&text), back.ranks) == HLL_READ &&
                 memcmp(back.ranks, h->ranks, sizeof back.ranks) == 0;
         buf_deinit(&text);

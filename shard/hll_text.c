@@ -1,21 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "shard/hll_text.h"
 
+#include "shard/hll_estimate.h"
+
 #define HEAD_BYTES 16u
 #define ENCODING_AT 4u
-#define CACHE_TOP_AT 15u
-#define OUT_OF_DATE 0x80u
+#define CACHE_AT 8u
+#define OUT_OF_DATE (UINT64_C(1) << 63)
 #define RANK_BITS 6u
 #define DENSE_BYTES (HLL_REGISTERS * RANK_BITS / 8)
 #define SPARSE_RANK_MAX 32u
 #define SPARSE_RUN_MAX 4u
 #define SHORT_ZEROS_MAX 64u
 
-static void put_head(struct buf *out, bool dense)
+static void put_head(struct buf *out, bool dense, const uint8_t *counted)
 {
     uint8_t head[HEAD_BYTES] = "HYLL";
     head[ENCODING_AT] = dense ? 0 : 1;
-    head[CACHE_TOP_AT] = OUT_OF_DATE;
+    uint64_t n = counted ? hll_estimate(counted) : OUT_OF_DATE;
+    for (unsigned i = 0; i < 8; i++)
+        head[CACHE_AT + i] = (uint8_t)(n >> 8 * i);
     buf_put(out, head, sizeof head);
 }
 
@@ -61,11 +65,11 @@ static bool put_sparse(struct buf *out, const uint8_t ranks[HLL_REGISTERS])
     return buf_len(out) <= HLL_SPARSE_MAX;
 }
 
-void hll_text_put(struct buf *out, const uint8_t ranks[HLL_REGISTERS], bool dense)
+void hll_text_put(struct buf *out, const uint8_t ranks[HLL_REGISTERS], bool dense, bool counted)
 {
     struct buf sparse = {0};
     dense = dense || !put_sparse(&sparse, ranks);
-    put_head(out, dense);
+    put_head(out, dense, counted ? ranks : NULL);
     if (dense)
         put_dense(out, ranks);
     else

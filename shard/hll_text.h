@@ -10,7 +10,7 @@
  * PFADD and PFCOUNT accept in a string key.
  *
  *   "HYLL"  encoding u8 (0 dense, 1 sparse)  3 bytes of zeros  cached cardinality u64, little
- *   endian: its top bit says that it is out of date, which ours always is  registers
+ *   endian: its top bit says that it is out of date  registers
  *
  *   dense   16384 ranks of 6 bits, the lowest bits of a byte first: 12288 bytes
  *   sparse  runs: 00nnnnnn: n + 1 zeros   01nnnnnn nnnnnnnn: n + 1 zeros   1vvvvvnn: n + 1 times
@@ -20,8 +20,9 @@
 
 enum hll_read { HLL_READ, HLL_NO_TEXT /* something else */, HLL_CORRUPT };
 
-/* Appends it: sparse where that can be and `dense` is not asked for. */
-void hll_text_put(struct buf *out, const uint8_t ranks[HLL_REGISTERS], bool dense);
+/* Appends it: sparse where that can be and `dense` is not asked for. `counted`: with the cached
+ * cardinality. */
+void hll_text_put(struct buf *out, const uint8_t ranks[HLL_REGISTERS], bool dense, bool counted);
 /* ranks := what the text says, but for HLL_READ undefined. */
 enum hll_read hll_text_read(struct bytes text, uint8_t ranks[HLL_REGISTERS]);
 /* Of a text that hll_text_read has read. */

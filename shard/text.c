@@ -31,7 +31,7 @@ bool text_show_hll(struct call *c, const struct key *k, struct shown *out)
         return false;
     struct buf *text = &c->shard->text;
     buf_clear(text);
-    hll_text_put(text, ranks, hll_is_dense(k->cell));
+    hll_text_put(text, ranks, hll_is_dense(k->cell), hll_is_counted(k->cell));
     out->text = buf_bytes(text);
     return true;
 }

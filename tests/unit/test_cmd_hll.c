@@ -175,6 +175,21 @@ Test(cmd_hll, shows_as_the_string_that_redis_holds)
     expect(&r, "PFSELFTEST", "OK");
 }
 
+Test(cmd_hll, the_cached_cardinality_is_that_of_the_last_count)
+{
+    struct run one;
+    run_start(&one, 1, false);
+    run(&one, "PFADD p a b c");
+    expect(&one, "GETRANGE p 15 15", "\"\\x80\"");
+    expect(&one, "PFCOUNT p", "3");
+    expect(&one, "GETRANGE p 8 15", "\"\\x03\\x00\\x00\\x00\\x00\\x00\\x00\\x00\"");
+    run(&one, "PFADD p a b");
+    expect(&one, "GETRANGE p 15 15", "\"\\x00\"");
+    run(&one, "PFADD p d");
+    expect(&one, "GETRANGE p 15 15", "\"\\x80\"");
+    run_stop(&one);
+}
+
 Test(cmd_hll, many_elements_make_it_dense)
 {
     char line[64];
