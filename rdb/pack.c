@@ -257,6 +257,8 @@ bool pack_step_zipmap(struct pack *p, struct pack_item *out)
             return false;
         n = pack_unsigned(p->at, 4);
         p->at += 4;
+        if (n < 254) /* no writer does that: what walks by the short form would go astray */
+            return false;
     } else if (n == 255) {
         return false;
     }
