@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "base/mem.h"
+#include "crdt/conflict.h"
 #include "crdt/elem.h"
 #include "crdt/hll.h"
 #include "crdt/patch.h"
@@ -121,8 +122,7 @@ static void change_register(struct multi *m, enum type type, const struct cell *
         }
     } else if (op->kind == OP_SET) {
         reg_assign(&r, op->stamp, ch->seen, op->val);
-        if (r.nsib > 1 && ch->s->conflicts)
-            ch->s->conflicts->register_lost++;
+        conflict_register(ch, &r, bytes_of(NULL, 0), op->stamp);
     } else {
         op_amount(op, &amount);
         reg_add(&r, op->stamp, &amount, op->flags);
@@ -153,8 +153,7 @@ static void change_deadline(struct multi *m, const struct change *ch)
     const struct op *op = ch->op;
     deadlines_assign(m, op->stamp, ch->seen, op->num);
     ch->out->changed = true;
-    if (m->ndeadlines > 1 && ch->s->conflicts)
-        ch->s->conflicts->deadline_lost++;
+    conflict_deadline(ch, m, op->stamp);
 }
 
 static void change_parts(struct multi *m, const struct cell *key, const struct change *ch)
@@ -196,8 +195,8 @@ static struct cell *apply_long(struct cell *key, const struct change *ch)
     minus = multi_deadline_term(&m, ch);
     change_parts(&m, key, ch);
     unsigned now = multi_types(&m);
-    if (now > 1 && now > types && ch->s->conflicts)
-        ch->s->conflicts->type_hidden++;
+    if (now > 1 && now > types)
+        conflict_type(ch, &m, op_type(ch->op->kind), ch->op->stamp);
     /* A local operation that empties the key is FRESH: it is just being found out (key_op flags it
      * for the others). */
     if (now == 0 && ch->seen->deps == NULL && ch->op->kind != OP_EXPIRE)

@@ -14,6 +14,8 @@
  * every shown element. H(key, type, element, shown value) for each element of every type present,
  * and H(key, deadline) where one is shown. Never of dots that compaction may drop, so compaction
  * leaves it alone. */
+struct conflict;
+struct conflict;
 struct conflicts;
 struct shelf;
 struct surroundings {
@@ -21,6 +23,8 @@ struct surroundings {
     struct hash_key hash_key;    /* for large collections' tables */
     bool digest_off;             /* do not maintain it (one-region database) */
     struct conflicts *conflicts; /* counters, or NULL */
+    /* Tells each conflict; what it points to is borrowed. May be NULL. */
+    void (*conflict)(void *arg, const struct conflict *c);
     /* Called when a datum stops being settled: compaction must look at (key, elem) once `newest` is
      * stable. elem is empty for the key itself (its registers and deadline; type is TYPE_STRING
      * then). May be NULL. */
@@ -44,6 +48,15 @@ struct conflicts {
     uint64_t register_lost; /* a sibling that lost */
     uint64_t type_hidden;   /* a type that hides another */
     uint64_t deadline_lost;
+};
+
+enum conflict_kind { CONFLICT_REGISTER, CONFLICT_TYPE, CONFLICT_DEADLINE };
+struct conflict {
+    enum conflict_kind kind;
+    enum type type;         /* of the register; else the one that the key shows */
+    struct bytes key, elem; /* elem: a field, member or position; else empty */
+    stamp_t won, lost;
+    struct bytes won_value, lost_value; /* a deadline: Unix ms or "never"; a type: its name */
 };
 
 /* What an application found and left, for the caller (FRESH flag, statistics, expiry index). */

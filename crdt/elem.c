@@ -2,6 +2,7 @@
 #include "crdt/elem.h"
 
 #include "base/mem.h"
+#include "crdt/conflict.h"
 
 void change_digest(const struct surroundings *s, struct hash128 minus, struct hash128 plus)
 {
@@ -159,8 +160,8 @@ static struct coll *apply_open(struct coll *c, enum type type, struct place *at,
         reg_remove(&r, ch->seen);
     } else if (deed == DEED_ASSIGN) {
         reg_assign(&r, op->stamp, ch->seen, op_value(op, room));
-        if (r.nsib > 1 && type != TYPE_SET && !(r.type & REG_MAX) && ch->s->conflicts)
-            ch->s->conflicts->register_lost++;
+        if (type != TYPE_SET)
+            conflict_register(ch, &r, op->elem, op->stamp);
     } else {
         op_amount(op, &amount);
         reg_add(&r, op->stamp, &amount, op->flags);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
-#include "crdt/elem.h"
+#include "crdt/conflict.h"
 
 #include "base/mem.h"
 
@@ -22,8 +22,8 @@ static stamp_t coll_base(const struct coll *c) { return c && !c->is_large ? c->b
 static void join_register(struct join *j, struct reg *r, const struct reg *o, struct bytes elem)
 {
     unsigned met = reg_join(r, j->mine, o, j->theirs);
-    if (met && r->type != TYPE_SET && !(r->type & REG_MAX) && j->ch.s->conflicts)
-        j->ch.s->conflicts->register_lost += met;
+    if (met && r->type != TYPE_SET)
+        conflict_register(&j->ch, r, elem, 0);
     change_queue(&j->ch, r, elem);
 }
 
@@ -149,8 +149,7 @@ static void join_deadlines(struct join *j, struct multi *m, const struct multi *
         if (has_deadline(m->deadlines, m->ndeadlines, d.dot) || context_covers(j->mine, d.dot))
             continue;
         deadlines_insert(m, d);
-        if (m->ndeadlines > 1 && j->ch.s->conflicts)
-            j->ch.s->conflicts->deadline_lost++;
+        conflict_deadline(&j->ch, m, d.dot);
     }
 }
 
@@ -170,8 +169,8 @@ static void join_parts(struct join *j, struct multi *m, const struct multi *o,
     join_deadlines(j, m, o);
     change_digest(j->ch.s, minus, multi_deadline_term(m, &j->ch));
     unsigned now = multi_types(m);
-    if (now > 1 && now > types && j->ch.s->conflicts)
-        j->ch.s->conflicts->type_hidden++;
+    if (now > 1 && now > types)
+        conflict_type(&j->ch, m, TYPE_NONE, 0);
     j->ch.out->is_empty = now == 0;
 }
 

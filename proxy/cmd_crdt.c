@@ -127,7 +127,7 @@ static void finish_context(struct front *f, struct answer *a, struct reply *r)
             reply_bulk_str(r, "actor");
             reply_int(r, stamp_actor(s));
             reply_bulk_str(r, "stamp");
-            reply_int(r, (int64_t)s);
+            reply_bulk_i64(r, (int64_t)s); /* beyond what doubles hold */
             reply_bulk_str(r, "time-ms");
             reply_int(r, stamp_wall_ms(s));
         }
@@ -303,6 +303,7 @@ static void wait_replicas(struct ask *a)
 
 const struct session_command cmd_crdt_commands[] = {
     {"crdt.after", crdt_after, 0},
+    {"crdt.conflicts", crdt_conflicts, SESSION_ALONE},
     {"crdt.context", crdt_context, SESSION_ALONE},
     {"crdt.digest", crdt_digest, SESSION_ALONE},
     {"crdt.token", crdt_token, SESSION_ALONE},

@@ -49,10 +49,11 @@ enum job_kind {
     JOB_OBSERVE,        /* observe.c: argv: what, groups of slots, entries; no reply */
     JOB_UNOBSERVE,      /* no reply */
     JOB_OBSERVED,       /* argv: what a worker sees; no reply */
+    JOB_CONFLICTS,      /* cmd_conflicts.c */
     JOB_CONTEXTS,       /* argv: a bit for each partition, or empty; records (cmd_crdt.c) */
-    JOB_SCRIPTS, /* argv[0]: what (scripting.c) */
-    JOB_BUSY,    /* argv: a shard's number, what keeps it busy; no reply */
-    JOB_LATE,    /* argv: the ticket of a job that was answered `later`, its reply; no reply */
+    JOB_SCRIPTS,        /* argv[0]: what (scripting.c) */
+    JOB_BUSY,           /* argv: a shard's number, what keeps it busy; no reply */
+    JOB_LATE, /* argv: the ticket of a job that was answered `later`, its reply; no reply */
 };
 
 struct job {
@@ -66,7 +67,7 @@ struct job {
     const struct bytes *argv; /* borrowed */
     bool track;               /* the session tracks what it reads */
     bool hashed;              /* slot and hash of the only key are set */
-    bool later;       /* answer: the reply comes by JOB_LATE (a script takes its time) */
+    bool later;               /* answer: the reply comes by JOB_LATE (a script takes its time) */
     int64_t waits_ms; /* answer of JOB_BLOCK: it waits so long, 0: for ever, -1: it has replied */
     uint32_t slot;
     uint64_t hash;

@@ -365,6 +365,9 @@ void front_run(struct front *f, struct port *port, struct job *job, struct buf *
         session_pause(f, job->argv);
         reply_ok(&r);
         break;
+    case JOB_CONFLICTS:
+        conflicts_put(f, job->argv, out);
+        break;
     case JOB_CONTEXTS:
         contexts_put(f, job->argv[0], out);
         break;

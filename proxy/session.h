@@ -130,6 +130,9 @@ extern const struct session_command cmd_connection_commands[], cmd_client_comman
     cmd_multi_commands[], cmd_pubsub_commands[], cmd_crdt_commands[], cmd_debug_commands[],
     cmd_memory_commands[], cmd_script_commands[], cmd_tracking_commands[];
 
+/* CRDT.CONFLICTS and JOB_CONFLICTS (cmd_conflicts.c). */
+void crdt_conflicts(struct ask *a);
+void conflicts_put(struct front *f, const struct bytes *argv, struct buf *out);
 /* JOB_CONTEXTS (cmd_crdt.c). */
 void contexts_put(struct front *f, struct bytes chosen, struct buf *out);
 

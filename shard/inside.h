@@ -97,6 +97,13 @@ struct garbage {
 struct watches;
 struct blocked;
 
+/* The newest conflicts (conflicts.c), oldest first. */
+struct conflict_feed {
+    struct buf records;
+    size_t count;
+    uint64_t id; /* of the newest */
+};
+
 #define UNREACHABLE_US UINT64_C(30000000)
 #define FRAME_OPS_MAX (256u << 10)
 
@@ -153,8 +160,10 @@ struct shard {
     uint32_t tick_part;                         /* where compaction goes on */
     struct shard_stats stats;
     struct conflicts conflicts;
+    struct conflict_feed feed;
     void (*touched)(void *arg, uint64_t session);
     void (*unblocked)(void *arg, uint64_t session, struct bytes reply);
+    uint64_t (*lacking)(void *arg, uint32_t partition, stamp_t stamp);
     void (*event)(void *arg, uint32_t class, const char *name, struct bytes key);
     uint64_t (*publish)(void *arg, struct bytes channel, struct bytes text, bool sharded);
     void (*read)(void *arg, const struct call *c);
@@ -245,6 +254,9 @@ unsigned transfers_move(struct shard *s, const struct part *p, struct garbage *g
 void watches_free(struct watches *w);
 void watches_changed(struct shard *s, uint64_t hash, struct bytes name); /* after the change */
 void watches_cleared(struct shard *s, const struct part *p);
+
+/* A surroundings.conflict; `arg` is the shard. */
+void conflicts_note(void *arg, const struct conflict *c);
 
 void blocked_free(struct blocked *b);
 /* After the change; `now`: the key's cell. */

@@ -68,6 +68,12 @@ uint64_t call_publish(struct call *c, struct bytes channel, struct bytes text, b
     return s->publish == NULL ? 0 : s->publish(s->arg, channel, text, sharded);
 }
 
+uint64_t call_lacking(const struct call *c, uint32_t partition, stamp_t stamp)
+{
+    const struct shard *s = c->shard;
+    return s->lacking != NULL ? s->lacking(s->arg, partition, stamp) : 0;
+}
+
 bool call_is_shared(const struct call *c) { return c->shard->geo; }
 
 const struct shard_looks *call_looks(const struct call *c) { return &c->shard->looks; }

@@ -49,6 +49,8 @@ bool key_position(struct call *c, const struct key *k, struct bytes left, struct
 /* PUBLISH, SPUBLISH: how many heard the message here; 0 where nobody can (shard_opts.publish). */
 uint64_t call_publish(struct call *c, struct bytes channel, struct bytes text, bool sharded);
 struct rng *call_rng(struct call *c);
+/* The other regions (bit r) that are not known to have seen the stamp. */
+uint64_t call_lacking(const struct call *c, uint32_t partition, stamp_t stamp);
 bool call_is_shared(const struct call *c); /* other regions hold this database too */
 uint32_t call_region(const struct call *c);
 uint32_t call_actor(const struct call *c);

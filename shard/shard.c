@@ -44,6 +44,7 @@ struct shard *shard_new(const struct shard_opts *o)
                                     .list_size = -2};
     s->touched = o->touched;
     s->unblocked = o->unblocked;
+    s->lacking = o->lacking;
     s->event = o->event;
     s->publish = o->publish;
     s->read = o->read;
@@ -64,6 +65,7 @@ struct shard *shard_new(const struct shard_opts *o)
     s->around = (struct surroundings){.hash_key = o->hash_key,
                                       .digest_off = !o->geo,
                                       .conflicts = &s->conflicts,
+                                      .conflict = conflicts_note,
                                       .unsettled = compact_note,
                                       .discard = garbage_cell,
                                       .arg = s};
@@ -102,6 +104,7 @@ void shard_free(struct shard *s)
     expiry_deinit(&s->expiry);
     position_runs_free(s->runs);
     log_free(s->log);
+    buf_deinit(&s->feed.records);
     buf_deinit(&s->name);
     buf_deinit(&s->ranks);
     buf_deinit(&s->text);

@@ -44,6 +44,8 @@ struct shard_opts {
     /* The session's waiting command has come to its end, with that reply (borrowed). Called within
      * other calls: it must not call the shard. May be NULL. */
     void (*unblocked)(void *arg, uint64_t session, struct bytes reply);
+    /* The other regions (bit r) that are not known to have seen the stamp. May be NULL. */
+    uint64_t (*lacking)(void *arg, uint32_t partition, stamp_t stamp);
     /* Something happened to a key, of a class that shard_set_events asked for; may be NULL. */
     void (*event)(void *arg, uint32_t class, const char *name, struct bytes key);
     /* A message for all who listen to the channel (`sharded`: a shard channel): how many heard it
@@ -235,6 +237,28 @@ bool shard_join(struct shard *s, uint32_t partition, struct bytes state,
  * Returns true when more is waiting. Call it on a timer (10 times a second) and again while it says
  * so. */
 bool shard_tick(struct shard *s, struct moment now);
+
+/*
+ * The feed of conflicts: a record for each, kept until there are CONFLICTS_MAX or they take
+ * CONFLICTS_BYTES. Ids grow, also from shard to shard as their clocks do: ms since 2020 << 22 |
+ * shard:10 | number:12.
+ */
+#define CONFLICTS_MAX 4096u
+#define CONFLICTS_BYTES ((size_t)2 << 20)
+#define CONFLICT_TEXT_MAX 128u /* of key, field and values that is kept */
+struct conflict_record {
+    uint64_t id;
+    int64_t wall_ms; /* when it was found here */
+    stamp_t won, lost;
+    uint8_t kind, type;
+    uint8_t cut;    /* bit i: text i was longer */
+    uint8_t len[4]; /* of key, field, won value, lost value, which follow */
+};
+enum { CONFLICT_KEY, CONFLICT_FIELD, CONFLICT_WON, CONFLICT_LOST };
+/* Appends the records of ids above `since` whose keys begin with `prefix`: the oldest `max`, or
+ * with `newest` the newest. */
+void shard_conflicts(const struct shard *s, uint64_t since, struct bytes prefix, size_t max,
+                     bool newest, struct buf *out);
 
 struct shard_stats {
     uint64_t keys, expires, commands, writes, expired, hits, misses;
