@@ -149,26 +149,42 @@ static size_t put_text(char *out, size_t size, const char *text)
     return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size ? size - 1 : 0;
 }
 
-static size_t op_peer_name(struct port *p, conn_id id, char *out, size_t size)
+static size_t put_address(const struct sockaddr_storage *a, char *out, size_t size)
 {
-    const struct conn *c = conn_get(of(p), id);
-    struct sockaddr_storage a;
-    int n = sizeof a;
     char host[INET6_ADDRSTRLEN], text[INET6_ADDRSTRLEN + 16] = "";
-    if (c != NULL && c->local)
-        return put_text(out, size, "unix");
-    if (c == NULL || !c->handle || uv_tcp_getpeername(&c->u.tcp, (struct sockaddr *)&a, &n) != 0)
-        return put_text(out, size, "");
-    if (a.ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)&a;
+    if (a->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)a;
         uv_ip4_name(in, host, sizeof host);
         snprintf(text, sizeof text, "%s:%u", host, ntohs(in->sin_port));
     } else {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&a;
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)a;
         uv_ip6_name(in6, host, sizeof host);
         snprintf(text, sizeof text, "[%s]:%u", host, ntohs(in6->sin6_port));
     }
     return put_text(out, size, text);
+}
+
+static size_t op_name(struct port *p, conn_id id, char *out, size_t size,
+                      int (*ask)(const uv_tcp_t *, struct sockaddr *, int *))
+{
+    const struct conn *c = conn_get(of(p), id);
+    struct sockaddr_storage a;
+    int n = sizeof a;
+    if (c != NULL && c->local)
+        return put_text(out, size, "unix");
+    if (c == NULL || !c->handle || ask(&c->u.tcp, (struct sockaddr *)&a, &n) != 0)
+        return put_text(out, size, "");
+    return put_address(&a, out, size);
+}
+
+static size_t op_peer_name(struct port *p, conn_id id, char *out, size_t size)
+{
+    return op_name(p, id, out, size, uv_tcp_getpeername);
+}
+
+static size_t op_local_name(struct port *p, conn_id id, char *out, size_t size)
+{
+    return op_name(p, id, out, size, uv_tcp_getsockname);
 }
 
 static bool op_is_tls(struct port *p, conn_id id)
@@ -217,6 +233,7 @@ const struct port_ops io_ops = {
     .log = op_log,
     .stop = op_stop,
     .peer_name = op_peer_name,
+    .local_name = op_local_name,
     .is_tls = op_is_tls,
     .alpn = op_alpn,
     .clock_us = op_clock_us,

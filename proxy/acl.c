@@ -2,6 +2,7 @@
 #include "proxy/acl.h"
 
 #include "base/mem.h"
+#include "proxy/clients.h"
 #include "proxy/multi.h"
 #include "proxy/topic.h"
 

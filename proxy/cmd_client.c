@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "base/mem.h"
 #include "base/num.h"
-#include "proxy/multi.h"
+#include "proxy/acl.h"
+#include "proxy/clients.h"
 #include "proxy/route.h"
-
-#include <stdio.h>
 
 /* CLIENT: https://redis.io/docs/latest/commands/client/ */
 
@@ -25,168 +24,6 @@ void client_set_text(char **text, struct bytes value)
     *text = mem_alloc(value.n + 1);
     memcpy(*text, value.p, value.n);
     (*text)[value.n] = 0;
-}
-
-/* ------------------------------------------------------------ describing and choosing clients */
-
-void session_describe(struct session *s, struct port *port, struct buf *out, struct moment now)
-{
-    char addr[64] = "";
-    port->ops->peer_name(port, s->conn, addr, sizeof addr);
-    uint64_t queued = s->multi != NULL ? buf_len(&s->multi->queue) : 0;
-    size_t pending = port->ops->pending(port, s->conn);
-    buf_putf(out,
-             "id=%llu addr=%s laddr=:%u fd=-1 name=%s age=%llu idle=%llu flags=%s db=0 sub=0 "
-             "psub=0 ssub=0 multi=%d qbuf=%zu qbuf-free=0 argv-mem=0 multi-mem=%llu rbs=0 rbp=0 "
-             "obl=%zu oll=%u omem=%zu tot-mem=%zu events=r cmd=%s user=%.*s redir=-1 resp=%u "
-             "lib-name=%s lib-ver=%s\n",
-             (unsigned long long)s->id, addr, s->front->settings.port, s->name ? s->name : "",
-             (unsigned long long)((now.mono_us - s->born_us) / 1000000),
-             (unsigned long long)((now.mono_us - s->active_us) / 1000000),
-             s->multi     ? "x"
-             : s->blocked ? "b"
-                          : "N",
-             s->multi ? (int)s->multi->count : -1, buf_len(&s->in), (unsigned long long)queued,
-             pending, s->answers, pending + s->owed, sizeof *s + s->in.cap + (size_t)queued,
-             s->last_command ? s->last_command->name : "NULL", (int)s->user->name.n,
-             (const char *)s->user->name.p, s->resp, s->lib_name ? s->lib_name : "",
-             s->lib_version ? s->lib_version : "");
-}
-
-/* Filters of CLIENT KILL and LIST, as written by the client. */
-struct filter {
-    const struct bytes *ids; /* any of them */
-    uint32_t ids_count;
-    struct bytes addr, user;
-    int64_t age_min;
-    bool others_type; /* a TYPE or USER that no client of ours has */
-    bool skip_me;
-};
-
-static bool type_ok(struct bytes type, bool *none)
-{
-    if (bytes_is_nocase(type, "normal"))
-        return true;
-    *none = true;
-    return bytes_is_nocase(type, "master") || bytes_is_nocase(type, "replica") ||
-           bytes_is_nocase(type, "slave") || bytes_is_nocase(type, "pubsub");
-}
-
-/* Reads "NAME value" pairs; on error tells why. */
-static bool filter_read(struct filter *f, uint32_t argc, const struct bytes *argv, const char **why)
-{
-    int64_t number = 0;
-    *why = ERR_SYNTAX;
-    if (argc % 2 != 0)
-        return false;
-    for (uint32_t i = 0; i < argc; i += 2) {
-        struct bytes name = argv[i], value = argv[i + 1];
-        if (bytes_is_nocase(name, "id")) {
-            *why = "ERR client-id should be greater than 0";
-            if (!num_parse_i64(value, &number) || number <= 0)
-                return false;
-            f->ids = &argv[i + 1];
-            f->ids_count = 1;
-        } else if (bytes_is_nocase(name, "addr")) {
-            f->addr = value;
-        } else if (bytes_is_nocase(name, "laddr")) {
-            f->others_type |= value.n == 0;
-        } else if (bytes_is_nocase(name, "type")) {
-            *why = "ERR Unknown client type";
-            if (!type_ok(value, &f->others_type))
-                return false;
-        } else if (bytes_is_nocase(name, "user")) {
-            f->user = value;
-        } else if (bytes_is_nocase(name, "maxage")) {
-            *why = "ERR maxage should be a positive integer";
-            if (!num_parse_i64(value, &f->age_min) || f->age_min <= 0)
-                return false;
-        } else if (bytes_is_nocase(name, "skipme")) {
-            f->skip_me = bytes_is_nocase(value, "yes");
-            if (!f->skip_me && !bytes_is_nocase(value, "no"))
-                return false;
-        } else {
-            return false;
-        }
-        *why = ERR_SYNTAX;
-    }
-    return true;
-}
-
-static bool filter_has(const struct filter *f, struct session *s, struct port *port,
-                       struct moment now)
-{
-    if (f->others_type || s->dead || (f->user.p != NULL && !bytes_eq(f->user, s->user->name)))
-        return false;
-    if (f->age_min > 0 && (now.mono_us - s->born_us) / 1000000 < (uint64_t)f->age_min)
-        return false;
-    if (f->addr.p != NULL) {
-        char addr[64] = "";
-        port->ops->peer_name(port, s->conn, addr, sizeof addr);
-        if (!bytes_is(f->addr, addr))
-            return false;
-    }
-    bool found = f->ids_count == 0;
-    for (uint32_t i = 0; i < f->ids_count && !found; i++) {
-        int64_t id = 0;
-        found = num_parse_i64(f->ids[i], &id) && (uint64_t)id == s->id;
-    }
-    return found;
-}
-
-/* argv: [ID id id ...] or [TYPE type] or nothing. */
-static bool list_filter(struct filter *f, uint32_t argc, const struct bytes *argv, const char **why)
-{
-    *why = ERR_SYNTAX;
-    if (argc >= 2 && bytes_is_nocase(argv[0], "id")) {
-        for (uint32_t i = 1; i < argc; i++) {
-            int64_t id = 0;
-            *why = "ERR Invalid client ID";
-            if (!num_parse_i64(argv[i], &id))
-                return false;
-        }
-        f->ids = argv + 1;
-        f->ids_count = argc - 1;
-        return true;
-    }
-    if (argc != 0 && !bytes_is_nocase(argv[0], "type"))
-        return false;
-    return filter_read(f, argc, argv, why);
-}
-
-void session_lines(struct front *f, struct port *port, uint32_t argc, const struct bytes *argv,
-                   struct buf *out, struct moment now)
-{
-    struct filter filter = {0};
-    const char *why;
-    if (!list_filter(&filter, argc, argv, &why))
-        return;
-    for (struct session *s = f->first; s != NULL; s = s->next)
-        if (filter_has(&filter, s, port, now))
-            session_describe(s, port, out, now);
-}
-
-int64_t session_kill(struct front *f, struct port *port, uint32_t argc, const struct bytes *argv,
-                     uint64_t asker, struct moment now)
-{
-    struct filter filter = {.skip_me = true};
-    const char *why;
-    int64_t n = 0;
-    if (!filter_read(&filter, argc, argv, &why))
-        return 0;
-    for (struct session *s = f->first; s != NULL; s = s->next) {
-        if ((s->id == asker && filter.skip_me) || !filter_has(&filter, s, port, now))
-            continue;
-        n++;
-        s->closing = true;
-        if (s->id == asker)
-            continue;            /* it gets its reply first */
-        blocked_forget(s, port); /* nothing must be popped for it any more */
-        s->dead = true;
-        f->dead++;
-        port->ops->close(port, s->conn, false);
-    }
-    return n;
 }
 
 /* ------------------------------------------------------------ subcommands */
@@ -249,10 +86,9 @@ static void finish_list(struct front *f, struct answer *a, struct reply *r)
 
 static void client_list(struct ask *a)
 {
-    struct filter filter = {0};
-    const char *why;
-    if (!list_filter(&filter, a->argc - 2, a->argv + 2, &why))
-        reply_error(&a->reply, why);
+    struct client_filter filter = {0};
+    if (!client_filter_list(&filter, a->argc - 2, a->argv + 2))
+        reply_error(&a->reply, filter.why);
     else
         route_workers(a, JOB_CLIENTS, a->argc - 2, a->argv + 2, finish_list, 0);
 }
@@ -291,10 +127,9 @@ static void client_kill(struct ask *a)
         route_workers(a, JOB_KILL, 4, argv, finish_kill_one, 0);
         return;
     }
-    struct filter filter = {0};
-    const char *why;
-    if (!filter_read(&filter, a->argc - 2, a->argv + 2, &why))
-        reply_error(&a->reply, why);
+    struct client_filter filter = {0};
+    if (!client_filter_kill(&filter, a->argc - 2, a->argv + 2))
+        reply_error(&a->reply, filter.why);
     else if (filter.user.p != NULL && acl_find(a->front, filter.user) == NULL)
         reply_errorf(&a->reply, "ERR No such user '%.*s'",
                      (int)(filter.user.n < 128 ? filter.user.n : 128), (const char *)filter.user.p);

@@ -5,6 +5,8 @@
 #include "proxy/multi.h"
 #include "proxy/tracking.h"
 
+#include <math.h>
+
 /* Redis commands of the group "connection" and what else has nothing to do with data:
  * https://redis.io/docs/latest/commands/?group=connection */
 
@@ -181,6 +183,10 @@ static void reset(struct ask *a)
 
 /* ------------------------------------------------------------ databases by number: there is one */
 
+#define ONE_DATABASE                                                                               \
+    "ERR DB index is out of range: there is only database 0 here; create another database (REST "  \
+    "API, POST /v1/bdbs, or meridian ctl) for what another index would hold"
+
 static bool db_index(struct ask *a, struct bytes arg, const char *bad, int64_t *out)
 {
     if (num_parse_i64(arg, out) && *out >= INT32_MIN && *out <= INT32_MAX)
@@ -195,7 +201,7 @@ static void select_db(struct ask *a)
     if (!db_index(a, a->argv[1], ERR_NOT_INT, &db))
         return;
     if (db != 0)
-        reply_error(&a->reply, "ERR DB index is out of range");
+        reply_error(&a->reply, ONE_DATABASE);
     else
         reply_ok(&a->reply);
 }
@@ -207,7 +213,7 @@ static void swapdb(struct ask *a)
         !db_index(a, a->argv[2], "ERR invalid second DB index", &other))
         return;
     if (one != 0 || other != 0)
-        reply_error(&a->reply, "ERR DB index is out of range");
+        reply_error(&a->reply, ONE_DATABASE);
     else
         reply_ok(&a->reply);
 }
@@ -217,8 +223,8 @@ static void move(struct ask *a)
     int64_t db = 0;
     if (!db_index(a, a->argv[2], ERR_NOT_INT, &db))
         return;
-    reply_error(&a->reply, db == 0 ? "ERR source and destination objects are the same"
-                                   : "ERR DB index is out of range");
+    reply_error(&a->reply,
+                db == 0 ? "ERR source and destination objects are the same" : ONE_DATABASE);
 }
 
 /* ------------------------------------------------------------ replication, as a lone master */
@@ -232,17 +238,57 @@ static void role(struct ask *a)
 }
 
 /* There are no local replicas: none has acknowledged, and none ever will within the timeout. */
+/* A globe of 2 * rows + 1 lines with its meridians and circles of latitude, turned as the clock
+ * says.
+ */
+static void draw_globe(struct buf *out, int rows, int64_t turn)
+{
+    const double step = 15, pi = 3.14159265358979323846;
+    for (int y = -rows; y <= rows; y++) {
+        for (int x = -2 * rows; x <= 2 * rows; x++) {
+            double u = (double)x / (2 * rows), v = (double)y / rows, r = u * u + v * v;
+            if (r > 1.02) {
+                buf_put_str(out, " ");
+                continue;
+            }
+            double depth = r < 1 ? sqrt(1 - r) : 0;
+            double east = (atan2(u, depth) * 180 / pi + (double)(turn % 360) + 360) / (2 * step);
+            double north = asin(v < -1 ? -1 : v > 1 ? 1 : v) * 180 / pi / (2 * step);
+            bool on_meridian = fabs(east - round(east)) * rows < 1.2;
+            bool on_circle = fabs(north - round(north)) * rows < 1;
+            buf_put_str(out, r > 0.9                    ? "o"
+                             : on_meridian && on_circle ? "+"
+                             : on_meridian              ? "|"
+                             : on_circle                ? "-"
+                                                        : " ");
+        }
+        while (buf_len(out) > 0 && out->p[out->tail - 1] == ' ')
+            out->tail--;
+        buf_put_str(out, "\n");
+    }
+}
+
+/* LOLWUT [VERSION version] [rows]: our own art, of one version only. */
 static void lolwut(struct ask *a)
 {
-    reply_verbatim(&a->reply,
-                   bytes_str("        |        \n"
-                             "     .--+--.     \n"
-                             "   /    |    \\   \n"
-                             "  |-----+-----|  \n"
-                             "   \\    |    /   \n"
-                             "     '--+--'     \n"
-                             "        |        \n"
-                             "\nMeridian " MERIDIAN_VERSION " (Redis " REDIS_VERSION ")\n"));
+    int64_t version = 0, rows = 6;
+    uint32_t i = 1;
+    if (a->argc >= 3 && bytes_is_nocase(a->argv[1], "version")) {
+        if (!num_parse_i64(a->argv[2], &version)) {
+            reply_error(&a->reply, ERR_NOT_INT);
+            return;
+        }
+        i = 3;
+    }
+    if (i < a->argc && !num_parse_i64(a->argv[i], &rows)) {
+        reply_error(&a->reply, ERR_NOT_INT);
+        return;
+    }
+    struct buf text = {0};
+    draw_globe(&text, rows < 2 ? 2 : rows > 30 ? 30 : (int)rows, a->now.wall_ms / 1000);
+    buf_put_str(&text, "\nMeridian ver. " MERIDIAN_VERSION " (Redis ver. " REDIS_VERSION ")\n");
+    reply_verbatim(&a->reply, buf_bytes(&text));
+    buf_deinit(&text);
 }
 
 /* Nothing is recorded: empty lists, so that tools which ask for them work. */

@@ -2,6 +2,7 @@
 #include "proxy/front.h"
 
 #include "base/mem.h"
+#include "proxy/clients.h"
 #include "proxy/multi.h"
 #include "proxy/pubsub.h"
 #include "proxy/route.h"

@@ -6,6 +6,7 @@
 #include "proxy/push.h"
 #include "proxy/route.h"
 #include "proxy/tracking.h"
+#include "proxy/unsupported.h"
 
 #include <stdio.h>
 
@@ -172,6 +173,12 @@ void session_answers(struct session *s, struct port *port)
 static void reply_unknown(struct ask *a)
 {
     char args[160];
+    const char *hint = unsupported_hint(a->argv[0]);
+    if (hint != NULL) {
+        reply_errorf(&a->reply, "ERR command '%.*s' is not supported: %s", (int)a->argv[0].n,
+                     (const char *)a->argv[0].p, hint);
+        return;
+    }
     size_t n = 0;
     for (uint32_t i = 1; i < a->argc && n < 128; i++) {
         size_t len = a->argv[i].n < 128 - n ? a->argv[i].n : 128 - n;
@@ -521,6 +528,7 @@ static size_t run_input(struct session *s, struct port *port, struct bytes in, s
         keep_partial(s, &r, &f->args);
     for (unsigned i = 0; i < n; i++)
         f->batch[i].argv = f->args.at + f->batch[i].first;
+    s->querying = at;
     unsigned ran = n > 0 ? run_batch(s, port, f->batch, n, now) : 0;
     if (ran < n && s->blocked == NULL) {
         s->parked = !s->closing && s->awaited == 0;

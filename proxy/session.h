@@ -40,6 +40,7 @@ struct session {
     uint32_t answers;
     uint32_t awaited; /* of them that must come before another command runs */
     size_t owed;      /* bytes of answers that wait behind an older one */
+    size_t querying;  /* bytes of the commands that are being run */
     uint8_t resp;
     uint8_t reply_mode;
     bool authenticated;
@@ -144,12 +145,6 @@ void reply_wrong_form(struct ask *a); /* a subcommand with arguments that it doe
 bool client_name_ok(struct bytes name);
 /* Replaces an owned text; empty: none. */
 void client_set_text(char **text, struct bytes value);
-/* One line of CLIENT LIST. */
-void session_describe(struct session *s, struct port *port, struct buf *out, struct moment now);
-void session_lines(struct front *f, struct port *port, uint32_t argc, const struct bytes *argv,
-                   struct buf *out, struct moment now);
-int64_t session_kill(struct front *f, struct port *port, uint32_t argc, const struct bytes *argv,
-                     uint64_t asker, struct moment now);
 /* argv: until when (wall clock ms), "all" or "write". */
 void session_pause(struct front *f, const struct bytes *argv);
 void config_apply(struct front *f, uint32_t argc, const struct bytes *argv);

@@ -223,6 +223,13 @@ static size_t op_peer_name(struct port *p, conn_id c, char *out, size_t size)
     return n < 0 ? 0 : (size_t)n;
 }
 
+static size_t op_local_name(struct port *p, conn_id c, char *out, size_t size)
+{
+    const struct node *at = node_of(p);
+    int n = snprintf(out, size, "%s:%u", at->world->hosts[at->host].name, (unsigned)c);
+    return n < 0 ? 0 : (size_t)n;
+}
+
 static bool op_is_tls(struct port *p, conn_id c)
 {
     const struct endpoint *e = end_get(node_of(p)->world, c);
@@ -266,6 +273,7 @@ const struct port_ops world_port_ops = {
     .log = op_log,
     .stop = op_stop,
     .peer_name = op_peer_name,
+    .local_name = op_local_name,
     .is_tls = op_is_tls,
     .alpn = op_alpn,
     .clock_us = op_clock_us,

@@ -371,9 +371,15 @@ Test(session, answers_introspection)
     expect(c, "client foo\r\n", "-ERR unknown subcommand 'foo'. Try CLIENT HELP.\r\n");
     expect(c, "client setname\r\n",
            "-ERR wrong number of arguments for 'client|setname' command\r\n");
-    expect(
-        c, "select 0\r\nselect 1\r\nselect x\r\n",
-        "+OK\r\n-ERR DB index is out of range\r\n-ERR value is not an integer or out of range\r\n");
+    expect(c, "select 0\r\nselect x\r\n",
+           "+OK\r\n-ERR value is not an integer or out of range\r\n");
+    static const char *const others[] = {"select 1\r\n", "swapdb 0 1\r\n", "move k 1\r\n"};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        cr_expect_not_null(strstr(client_ask(c, others[i]), "-ERR DB index is out of range: there is "
+                                                            "only database 0 here; create another"));
+    expect(c, "replicaof no one\r\n",
+           "-ERR command 'replicaof' is not supported: regions replicate to each other: REST API, "
+           "/v1/crdbs, or meridian ctl crdb\r\n");
     expect(c, "role\r\nwait 0 10\r\n", "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n:0\r\n");
     const char *info = client_ask(c, "info\r\n");
     const char *const sections[] = {"# Server",      "# Clients",  "# Memory",
