@@ -375,8 +375,9 @@ Test(session, answers_introspection)
            "+OK\r\n-ERR value is not an integer or out of range\r\n");
     static const char *const others[] = {"select 1\r\n", "swapdb 0 1\r\n", "move k 1\r\n"};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
-        cr_expect_not_null(strstr(client_ask(c, others[i]), "-ERR DB index is out of range: there is "
-                                                            "only database 0 here; create another"));
+        cr_expect_not_null(strstr(client_ask(c, others[i]),
+                                  "-ERR DB index is out of range: there is "
+                                  "only database 0 here; create another"));
     expect(c, "replicaof no one\r\n",
            "-ERR command 'replicaof' is not supported: regions replicate to each other: REST API, "
            "/v1/crdbs, or meridian ctl crdb\r\n");
