@@ -98,48 +98,30 @@ static void set_deadline(struct front *f, const struct blocked_session *b, int64
                                      .which = b->serial});
 }
 
-static void run_here(struct ask *a, uint32_t shard)
+static void run_here(struct ask *a, struct job *job)
 {
-    struct front *f = a->front;
     struct session *s = a->session;
-    struct block block = {.waits = false};
-    struct call c = {.command = a->command,
-                     .argc = a->argc,
-                     .argv = a->argv,
-                     .reply = &a->reply,
-                     .now = a->now,
-                     .session = s->id,
-                     .block = &block};
-    f->commands++;
-    shard_execute(f->shards[shard].local, &c);
-    if (!block.waits)
+    front_run(a->front, a->port, job, a->reply.out, a->now);
+    if (job->waits_ms < 0)
         return;
-    struct answer *answer = answer_new(f->courier, 1);
+    struct answer *answer = answer_new(a->front->courier, 1);
     session_wait(s, answer);
-    set_deadline(f, begin(s, answer, shard), block.timeout_ms, a->now);
+    set_deadline(a->front, begin(s, answer, job->shard), job->waits_ms, a->now);
 }
 
-void blocked_run(struct ask *a, uint32_t shard)
+void blocked_run(struct ask *a, struct job *job)
 {
     struct front *f = a->front;
-    struct session *s = a->session;
-    if (f->shards[shard].local != NULL) {
-        run_here(a, shard);
-    } else {
-        struct job job = {.kind = JOB_BLOCK,
-                          .db_uid = f->db_uid,
-                          .shard = shard,
-                          .resp = s->resp,
-                          .session = s->id,
-                          .command = a->command,
-                          .argc = a->argc,
-                          .argv = a->argv};
-        struct answer *answer = answer_new(f->courier, 1);
-        session_wait(s, answer);
-        begin(s, answer, shard)->asking = true;
-        session_part(s, answer,
-                     courier_send(f->courier, a->port, f->shards[shard].worker, &job, answer, 0));
+    const struct front_shard *at = &f->shards[job->shard];
+    job->kind = JOB_BLOCK;
+    if (at->local != NULL) {
+        run_here(a, job);
+        return;
     }
+    struct answer *answer = answer_new(f->courier, 1);
+    session_wait(a->session, answer);
+    begin(a->session, answer, job->shard)->asking = true;
+    session_part(a->session, answer, courier_send(f->courier, a->port, at->worker, job, answer, 0));
 }
 
 /* ------------------------------------------------------------ ending */

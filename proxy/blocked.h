@@ -35,8 +35,8 @@ void blocked_init(struct blocked_sessions *b, uint64_t seed);
 void blocked_deinit(struct blocked_sessions *b); /* no session is left */
 size_t blocked_count(const struct blocked_sessions *b);
 
-/* Runs a CMD_BLOCKING command on that shard: it may make the session wait. */
-void blocked_run(struct ask *a, uint32_t shard);
+/* Runs a CMD_BLOCKING command, job->shard says where: it may make the session wait. */
+void blocked_run(struct ask *a, struct job *job);
 /* JOB_BLOCK came back. waits_ms -1: with the command's reply, which is in the answer; else there is
  * none yet, and it waits for so long at most (0: for ever). */
 void blocked_returned(struct session *s, struct answer *a, int64_t waits_ms, struct moment now);

@@ -62,7 +62,7 @@ void route_shard(struct ask *a, enum job_kind kind, uint32_t shard, uint32_t arg
     struct front *f = a->front;
     struct job job = job_of(a, kind, shard, argc, argv);
     if (kind == JOB_COMMAND && (a->command->flags & CMD_BLOCKING)) {
-        blocked_run(a, shard);
+        blocked_run(a, &job);
         return;
     }
     if (f->shards[shard].local != NULL) {

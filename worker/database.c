@@ -186,6 +186,7 @@ static void members_create(struct database *d, struct moment now)
             .event = member_event,
             .publish = member_publish,
             .unblocked = member_unblocked,
+            .lacking = member_lacking,
             .read = member_read,
             .changed = member_changed,
             .arg = m,

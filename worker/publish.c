@@ -64,3 +64,11 @@ void member_changed(void *arg, struct bytes key, uint64_t session)
     if (m->database->front != NULL)
         tracking_changed(m->database->front, key, session);
 }
+
+uint64_t member_lacking(void *arg, uint32_t partition, stamp_t stamp)
+{
+    const struct member *m = arg;
+    struct worker *w = m->database->worker;
+    return stats_peers(w, m->database->front) &
+           ~stats_have(w, m->database->front, partition, stamp, true);
+}
