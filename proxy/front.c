@@ -71,7 +71,8 @@ void front_configure(struct front *f, const struct front_settings *s)
         .set_ints = f->kept.number[CONFIG_SET_MAX_INTSET_ENTRIES],
         .zset_entries = f->kept.number[CONFIG_ZSET_MAX_LISTPACK_ENTRIES],
         .zset_value = f->kept.number[CONFIG_ZSET_MAX_LISTPACK_VALUE],
-        .list_size = f->kept.number[CONFIG_LIST_MAX_LISTPACK_SIZE]};
+        .list_size = f->kept.number[CONFIG_LIST_MAX_LISTPACK_SIZE],
+        .stream_entries = f->kept.number[CONFIG_STREAM_NODE_MAX_ENTRIES]};
     for (uint32_t i = 0; i < f->shards_count; i++) {
         if (f->shards[i].local == NULL)
             continue;

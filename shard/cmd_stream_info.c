@@ -176,8 +176,6 @@ static void reply_groups_full(struct call *c, const struct key *k, const struct 
     reply_array_at(c->reply, mark, n);
 }
 
-#define NODE_ENTRIES 100 /* what Redis would keep in one node: the tree here is another one */
-
 void xinfo_stream(struct call *c)
 {
     struct key k;
@@ -186,7 +184,9 @@ void xinfo_stream(struct call *c)
     if (!open_stream(c, &k) || !full_args(c, &full))
         return;
     stream_info(k.cell, &info);
-    int64_t nodes = (int64_t)((info.len + NODE_ENTRIES - 1) / NODE_ENTRIES);
+    /* What Redis would have: the tree here is another one */
+    size_t node = call_stream_node(c);
+    int64_t nodes = (int64_t)((info.len + node - 1) / node);
     reply_map(c->reply, full.on ? 9 : 10);
     field_int(c, "length", (int64_t)info.len);
     field_int(c, "radix-tree-keys", nodes);

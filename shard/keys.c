@@ -91,6 +91,12 @@ enum xadd_ids call_xadd_ids(const struct call *c)
     return c->shard->geo ? XADD_IDS_STRICT : XADD_IDS_LIBERAL;
 }
 
+size_t call_stream_node(const struct call *c)
+{
+    int64_t n = c->shard->looks.stream_entries;
+    return n > 0 ? (size_t)n : 100;
+}
+
 #define ROOM_KEEP (64u << 10)
 
 struct buf *call_room(struct call *c)

@@ -41,7 +41,8 @@ struct shard *shard_new(const struct shard_opts *o)
                                     .set_ints = 512,
                                     .zset_entries = 128,
                                     .zset_value = 64,
-                                    .list_size = -2};
+                                    .list_size = -2,
+                                    .stream_entries = 100};
     s->touched = o->touched;
     s->unblocked = o->unblocked;
     s->lacking = o->lacking;

@@ -195,12 +195,13 @@ void shard_set_actor(struct shard *s, uint32_t actor);
 void shard_set_xadd_ids(struct shard *s, enum xadd_ids ids);
 void shard_set_memory_max(struct shard *s, size_t bytes); /* 0: none */
 /* Up to which sizes Redis keeps collections in a compact form: what OBJECT ENCODING goes by
- * (hash-max-listpack-entries ...). Nothing else does. */
+ * (hash-max-listpack-entries ...). Nothing else does, but XTRIM ~. */
 struct shard_looks {
     int64_t hash_entries, hash_value; /* value: the longest field or value, in bytes */
     int64_t set_ints;
     int64_t zset_entries, zset_value;
-    int64_t list_size; /* > 0: elements; -1 to -5: 4 to 64 KiB */
+    int64_t list_size;      /* > 0: elements; -1 to -5: 4 to 64 KiB */
+    int64_t stream_entries; /* of a node: what approximate trimming goes in steps of; 0: 100 */
 };
 void shard_set_looks(struct shard *s, const struct shard_looks *looks);
 /* Client writes are refused with -STALE... while a region that lost its memory has not caught up.

@@ -103,11 +103,6 @@ bool arg_stream_to(struct call *c, struct bytes arg, struct stream_id *out)
 
 /* ------------------------------------------------------------ XADD, XTRIM */
 
-/* Approximate trimming goes in whole steps of this many entries, as in Redis, which then frees
- * whole nodes; without a LIMIT it removes at most 100 of them. */
-#define TRIM_STEP 100
-#define TRIM_LIMIT (100 * TRIM_STEP)
-
 /* MAXLEN or MINID with its threshold; *i stands at the word and is left at the threshold. */
 static bool read_trim(struct call *c, uint32_t *i, struct stream_trim *t)
 {
@@ -141,6 +136,13 @@ static bool read_limit(struct call *c, struct bytes arg, int64_t *limit)
     return *limit >= 0;
 }
 
+/* 100 nodes: trimming must not take too long. */
+static int64_t default_limit(const struct call *c)
+{
+    size_t n = call_stream_node(c);
+    return n > 10000 ? 1000000 : 100 * (int64_t)n;
+}
+
 static bool check_trim(struct call *c, bool xadd, bool limit_given, struct stream_trim *t)
 {
     const char *error = NULL;
@@ -155,7 +157,7 @@ static bool check_trim(struct call *c, bool xadd, bool limit_given, struct strea
         return false;
     }
     if (!limit_given)
-        t->limit = t->approx ? TRIM_LIMIT : 0;
+        t->limit = t->approx ? default_limit(c) : 0;
     return true;
 }
 
@@ -205,6 +207,17 @@ static size_t excess(const struct key *k, const struct stream_trim *t, size_t le
     return it.left;
 }
 
+/* Redis trims approximately by freeing whole nodes of its tree. Here there are none of them, but
+ * as many entries go: a node would hold those that were added as the n-th to 2n-th, and so on. */
+static size_t whole_nodes(const struct call *c, const struct key *k, size_t len, size_t n)
+{
+    struct stream_info info;
+    stream_info(k->cell, &info);
+    size_t node = call_stream_node(c), gone = info.added > len ? (size_t)info.added - len : 0;
+    size_t end = (gone + n) / node * node;
+    return end > gone ? end - gone : 0;
+}
+
 size_t stream_trim_by(struct call *c, struct key *k, const struct stream_trim *t)
 {
     if (t->by == TRIM_NONE)
@@ -212,7 +225,7 @@ size_t stream_trim_by(struct call *c, struct key *k, const struct stream_trim *t
     size_t len = stream_len(k->cell), n = excess(k, t, len);
     size_t limit = t->limit > 0 ? (size_t)t->limit : SIZE_MAX;
     if (t->approx && (n < len || n > limit))
-        n = (n < limit ? n : limit) / TRIM_STEP * TRIM_STEP;
+        n = whole_nodes(c, k, len, n < limit ? n : limit);
     if (n > 0)
         stream_trim(c, k, n);
     return n;

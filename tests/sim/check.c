@@ -299,6 +299,8 @@ static void read_all(struct run *r, unsigned g, struct reader *rd)
         read_line(r, c, rd, 4, (const char *const[]){"LRANGE", key, "0", "-1"});
         read_line(r, c, rd, 2, (const char *const[]){"PFCOUNT", key});
         read_line(r, c, rd, 2, (const char *const[]){"PEXPIRETIME", key});
+        read_line(r, c, rd, 4, (const char *const[]){"XRANGE", key, "-", "+"});
+        read_line(r, c, rd, 6, (const char *const[]){"XINFO", "STREAM", key, "FULL", "COUNT", "0"});
     }
     if (!rd->failed)
         read_line(r, c, rd, 2, (const char *const[]){"ACL", "LIST"});
@@ -309,8 +311,9 @@ static void read_all(struct run *r, unsigned g, struct reader *rd)
 /* Names the first read whose answers differ. */
 static void report_difference(struct run *r, unsigned a, unsigned b, struct buf *x, struct buf *y)
 {
-    static const char *const reads[] = {"TYPE",   "GET",    "HMGET",   "SMISMEMBER",
-                                        "ZRANGE", "LRANGE", "PFCOUNT", "PEXPIRETIME"};
+    static const char *const reads[] = {"TYPE",   "GET",         "HMGET",   "SMISMEMBER",
+                                        "ZRANGE", "LRANGE",      "PFCOUNT", "PEXPIRETIME",
+                                        "XRANGE", "XINFO STREAM"};
     struct bytes p = buf_bytes(x), q = buf_bytes(y);
     for (unsigned n = 0;; n++) {
         const uint8_t *i = p.n ? memchr(p.p, '\n', p.n) : NULL,

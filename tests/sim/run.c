@@ -27,6 +27,7 @@ static void build(struct run *r, bool verbose)
                             .partitions = 1u << rng_below(g, 4),
                             .seed = rng_next(g),
                             .backlog_bytes = rng_below(g, 3) ? 1u << 20 : 16384,
+                            .xadd_ids = (uint32_t)(r->seed / 2 % 4),
                             .patch_min = 1 + r->seed % 8,
                             .kept_bytes_max = r->seed % 3 ? 0 : 1000 + r->seed % 2000};
     for (unsigned i = 1; i <= o.regions; i++) {
