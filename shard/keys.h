@@ -58,7 +58,7 @@ enum xadd_ids call_xadd_ids(const struct call *c); /* never XADD_IDS_DEFAULT */
 struct buf *call_room(struct call *c); /* scratch, empty; its bytes last until the next call */
 const struct shard_looks *call_looks(const struct call *c);
 size_t call_stream_node(const struct call *c); /* stream-node-max-entries; never 0 */
-bool call_owns_all(const struct call *c); /* the database has one shard: every key is here */
+bool call_owns_all(const struct call *c);      /* the database has one shard: every key is here */
 /* Cursors of SCAN, HSCAN ...: table_scan's, below 2^53, so that clients which keep numbers as
  * doubles return them unharmed. cursor_arg replies "ERR invalid cursor" and returns false when it
  * is no number. */
