@@ -335,18 +335,22 @@ int64_t stream_read_on(const struct stream_info *info, int64_t read, struct stre
     return info->added == 0 ? read : distance(info, id);
 }
 
-void stream_progress(const struct cell *key, const struct stream_info *info,
+bool stream_progress(const struct cell *key, const struct stream_info *info,
                      const struct stream_group *g, int64_t *read, int64_t *lag)
 {
     *read = g->read;
+    *lag = 0;
     if (info->regions > 1) {
         struct stream_iter it;
         stream_news(&it, key, g);
         *lag = (int64_t)it.left;
         *read = info->added > it.left ? (int64_t)(info->added - it.left) : 0;
-        return;
+        return true;
     }
-    int64_t known =
-        g->read != -1 && !has_tombstones(info, g->last) ? g->read : distance(info, g->last);
-    *lag = info->added == 0 ? 0 : known == -1 ? -1 : (int64_t)info->added - known;
+    if (info->added == 0)
+        return true;
+    bool counted = g->read != -1 && !has_tombstones(info, g->last);
+    int64_t known = counted ? g->read : distance(info, g->last);
+    *lag = (int64_t)info->added - known;
+    return counted || known != -1;
 }

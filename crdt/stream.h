@@ -118,8 +118,8 @@ bool stream_pending_find(const struct cell *key, struct bytes prefix, struct str
  */
 /* The counter after the group was given the entry `id`, which is above all it had; -1 unknown. */
 int64_t stream_read_on(const struct stream_info *info, int64_t read, struct stream_id id);
-/* *read -1 and *lag -1: unknown. */
-void stream_progress(const struct cell *key, const struct stream_info *info,
+/* *read -1: unknown. False: *lag is. */
+bool stream_progress(const struct cell *key, const struct stream_info *info,
                      const struct stream_group *g, int64_t *read, int64_t *lag);
 
 #endif

@@ -20,10 +20,10 @@ static void field_id(struct call *c, const char *name, struct stream_id id)
     reply_stream_id(c->reply, id);
 }
 
-static void field_known(struct call *c, const char *name, int64_t v)
+static void field_known(struct call *c, const char *name, int64_t v, bool known)
 {
     field(c, name);
-    if (v == -1)
+    if (!known)
         reply_nil(c->reply);
     else
         reply_int(c->reply, v);
@@ -149,13 +149,13 @@ static void reply_group_full(struct call *c, const struct stream_at *at,
                              const struct stream_info *info, size_t count)
 {
     int64_t read, lag;
-    stream_progress(at->k.cell, info, &at->group, &read, &lag);
+    bool known = stream_progress(at->k.cell, info, &at->group, &read, &lag);
     reply_map(c->reply, 7);
     field(c, "name");
     reply_bulk(c->reply, at->name);
     field_id(c, "last-delivered-id", at->group.last);
-    field_known(c, "entries-read", read);
-    field_known(c, "lag", lag);
+    field_known(c, "entries-read", read, read != -1);
+    field_known(c, "lag", lag, known);
     field_int(c, "pel-count",
               (int64_t)stream_count(at->k.cell, buf_bytes(&at->prefix), STREAM_PENDING));
     field(c, "pending");
@@ -220,15 +220,15 @@ void xinfo_groups(struct call *c)
     for (; next_group(&at, &rank); n++) {
         int64_t read, lag;
         struct bytes prefix = buf_bytes(&at.prefix);
-        stream_progress(at.k.cell, &info, &at.group, &read, &lag);
+        bool known = stream_progress(at.k.cell, &info, &at.group, &read, &lag);
         reply_map(c->reply, 6);
         field(c, "name");
         reply_bulk(c->reply, at.name);
         field_int(c, "consumers", (int64_t)stream_count(at.k.cell, prefix, STREAM_CONSUMER));
         field_int(c, "pending", (int64_t)stream_count(at.k.cell, prefix, STREAM_PENDING));
         field_id(c, "last-delivered-id", at.group.last);
-        field_known(c, "entries-read", read);
-        field_known(c, "lag", lag);
+        field_known(c, "entries-read", read, read != -1);
+        field_known(c, "lag", lag, known);
         stream_at_deinit(&at);
     }
     reply_array_at(c->reply, mark, n);

@@ -213,6 +213,14 @@ static bool check_xreadgroup(struct call *c, const struct read_args *a)
     return true;
 }
 
+/* New entries are asked for: by >, or by the greatest ID, which Redis takes for it. */
+static bool asks_news(struct bytes arg)
+{
+    struct stream_id id;
+    return bytes_is(arg, ">") ||
+           (stream_id_read(arg, 0, false, &id) && stream_id_cmp(id, STREAM_ID_MAX) == 0);
+}
+
 /* Entries that were given out, to be noted once they are all replied: the first operation moves the
  * cells that are read. */
 struct given {
@@ -319,7 +327,7 @@ static bool serve_group(struct call *c, const struct read_args *a, uint32_t i)
     struct stream_id from;
     struct bytes arg = id_arg(c, a, i);
     bool served = stream_at_write(c, c->argv[a->first + i], a->group, &at);
-    if (served && bytes_is(arg, ">")) {
+    if (served && asks_news(arg)) {
         served = serve_news(c, a, i, &at);
     } else if (served) {
         stream_id_read(arg, 0, false, &from);

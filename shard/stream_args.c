@@ -8,12 +8,15 @@
 
 #define ID_TEXT_MAX 127u
 
-/* What Redis takes as a part of an ID: strtoull's decimal numbers without blanks and minus. */
+/* What Redis takes as a part of an ID: what strtoull takes whole, but for a minus. */
 static bool number(struct bytes s, uint64_t *out)
 {
-    size_t i = s.n > 1 && s.p[0] == '+';
+    size_t i = 0;
     uint64_t v = 0;
-    if (s.n == 0)
+    while (i < s.n && (s.p[i] == ' ' || (s.p[i] >= '\t' && s.p[i] <= '\r')))
+        i++;
+    i += i < s.n && s.p[i] == '+';
+    if (i == s.n)
         return false;
     for (; i < s.n; i++) {
         uint8_t digit = (uint8_t)(s.p[i] - '0');
