@@ -189,10 +189,20 @@ static void script_help(struct ask *a)
 
 /* ------------------------------------------------------------ FUNCTION */
 
+static bool refuse_full(struct catalog_job *j)
+{
+    if (!shard_is_full(j->shard))
+        return false;
+    reply_error(j->reply, "OOM command not allowed when used memory > 'maxmemory'.");
+    return true;
+}
+
 /* argv: the code, "replace" or "". */
 static void decide_load(struct catalog_job *j)
 {
     struct scripts *s = j->front->scripting.scripts;
+    if (refuse_full(j))
+        return;
     bool replace = j->argv[1].n > 0;
     const char *why = scripts_check(s, j->argv[0], replace ? SCRIPTS_REPLACE : SCRIPTS_ADD);
     if (why != NULL) {
@@ -237,6 +247,10 @@ static void function_delete(struct ask *a) { catalog_ask(a, decide_delete, 1, &a
 
 static void function_flush(struct ask *a)
 {
+    if (a->argc > 3) {
+        reply_wrong_form(a);
+        return;
+    }
     if (flush_mode(a, "ERR FUNCTION FLUSH only supports SYNC|ASYNC option"))
         flush_kind(a, CATALOG_LIBRARIES);
 }
@@ -382,16 +396,23 @@ static bool restore_fails(struct restore *x, const char *why)
     return false;
 }
 
+static bool restore_compiles(struct restore *x, struct scripts *s, struct bytes code,
+                             enum scripts_policy policy)
+{
+    const char *why = scripts_check(s, code, policy);
+    if (why == NULL)
+        return true;
+    snprintf(x->text, sizeof x->text, "%s", why);
+    return restore_fails(x, x->text);
+}
+
 /* One library of the payload: may it come in beside the others of it and those that are there? */
 static bool restore_check(struct restore *x, struct scripts *s, struct bytes code,
                           enum scripts_policy policy)
 {
-    const char *why = scripts_check(s, code, policy == SCRIPTS_ADD ? SCRIPTS_REPLACE : policy);
+    if (!restore_compiles(x, s, code, SCRIPTS_ALONE))
+        return false;
     struct bytes name = scripts_checked(s);
-    if (why != NULL) {
-        snprintf(x->text, sizeof x->text, "%s", why);
-        return restore_fails(x, x->text);
-    }
     bool twice = policy == SCRIPTS_ADD && scripts_library(s, name) != NULL;
     for (size_t i = 0; i < x->libraries && !twice; i++)
         twice = bytes_is(name, (const char *)x->names.p + x->at[i]);
@@ -425,6 +446,9 @@ static bool restore_read(struct restore *x, struct scripts *s, struct bytes payl
         if (!ok)
             return false;
     }
+    for (size_t i = 0; i < x->libraries && policy != SCRIPTS_ALONE; i++)
+        if (!restore_compiles(x, s, x->code[i].text, SCRIPTS_REPLACE))
+            return false;
     return true;
 }
 
@@ -472,7 +496,9 @@ static void decide_restore(struct catalog_job *j)
                                  : bytes_is_nocase(j->argv[1], "replace") ? SCRIPTS_REPLACE
                                                                           : SCRIPTS_ADD;
     struct restore *x = mem_zalloc(sizeof *x);
-    if (!restore_read(x, s, j->argv[0], policy) || !restore_plan(x, j->front, flush))
+    if (refuse_full(j))
+        ;
+    else if (!restore_read(x, s, j->argv[0], policy) || !restore_plan(x, j->front, flush))
         reply_errorf(j->reply, "ERR %s", x->why);
     else if (x->n == 0 || catalog_commit(j, x->changes, x->n))
         reply_ok(j->reply);
@@ -488,7 +514,7 @@ static void function_restore(struct ask *a)
     if (a->argc == 4)
         argv[1] = a->argv[3];
     if (a->argc > 4)
-        reply_unknown_subcommand(a);
+        reply_wrong_form(a);
     else if (!bytes_is_nocase(argv[1], "append") && !bytes_is_nocase(argv[1], "replace") &&
              !bytes_is_nocase(argv[1], "flush"))
         reply_error(&a->reply, "ERR Wrong restore policy given, value should be either FLUSH, "

@@ -269,6 +269,7 @@ size_t courier_send(struct courier *c, struct port *port, uint32_t worker, const
     size_t head = sizeof(struct record) + job->argc * sizeof(struct bytes), size = head;
     for (uint32_t i = 0; i < job->argc; i++)
         size += job->argv[i].n;
+    size += job->user.n;
     size = (size + 15) & ~(size_t)15;
     assert(size <= UINT32_MAX);
     uint8_t *p = buf_reserve(&b->jobs, size);
@@ -282,6 +283,9 @@ size_t courier_send(struct courier *c, struct port *port, uint32_t worker, const
             memcpy(p + at, job->argv[i].p, job->argv[i].n);
         at += job->argv[i].n;
     }
+    r->job.user.p = (const uint8_t *)(uintptr_t)at;
+    if (job->user.n > 0)
+        memcpy(p + at, job->user.p, job->user.n);
     buf_added(&b->jobs, size);
     if (buf_len(&b->jobs) >= BATCH_BYTES) {
         c->open[worker] = NULL;
@@ -318,6 +322,7 @@ static void batch_prepare(struct courier *c, struct batch *b)
         for (uint32_t i = 0; i < r->job.argc; i++)
             argv[i].p = b->jobs.p + at + (uintptr_t)argv[i].p;
         r->job.argv = argv;
+        r->job.user.p = b->jobs.p + at + (uintptr_t)r->job.user.p;
         struct front *f = c->opts.front(c->opts.arg, r->job.db_uid);
         if (f != NULL && r->job.kind == JOB_COMMAND)
             r->local =

@@ -66,6 +66,7 @@ struct job {
     uint32_t argc;
     const struct bytes *argv; /* borrowed */
     bool track;               /* the session tracks what it reads */
+    struct bytes user;        /* call.user; borrowed */
     bool hashed;              /* slot and hash of the only key are set */
     bool later;               /* answer: the reply comes by JOB_LATE (a script takes its time) */
     int64_t waits_ms; /* answer of JOB_BLOCK: it waits so long, 0: for ever, -1: it has replied */

@@ -259,6 +259,7 @@ static void run_command(struct front *f, struct shard *shard, struct job *job, s
                      .now = now,
                      .session = job->session,
                      .track = job->track,
+                     .user = job->user,
                      .hashed = job->hashed,
                      .key_slot = job->slot,
                      .key_hash = job->hash,

@@ -212,6 +212,7 @@ void multi_run(struct front *f, struct shard *shard, const struct multi_exec *ex
                          .now = now,
                          .session = session,
                          .track = exec->track,
+                         .user = exec->user,
                          .in_exec = true,
                          .may_later = true};
         c.command = next_entry(&queue, &args, &c.argc);

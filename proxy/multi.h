@@ -31,6 +31,7 @@ void multi_discard(struct session *s);
 void multi_unwatch(struct session *s, struct port *port, struct moment now);
 bool multi_has_scripts(struct bytes queue);
 struct multi_exec {
+    struct bytes user; /* call.user; borrowed */
     struct bytes queue;
     uint64_t session;
     bool track; /* it tracks what it reads */

@@ -51,6 +51,8 @@ static struct job job_of(const struct ask *a, enum job_kind kind, uint32_t shard
                         .resp = a->session->resp,
                         .session = a->session->id,
                         .track = session_tracks(a->session),
+                        .user =
+                            a->session->unrestricted ? bytes_of(NULL, 0) : a->session->user->name,
                         .command = a->command,
                         .argc = argc,
                         .argv = argv};

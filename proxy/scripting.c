@@ -2,6 +2,7 @@
 #include "proxy/scripting.h"
 
 #include "base/mem.h"
+#include "proxy/acl.h"
 #include "proxy/multi.h"
 #include "proxy/route.h"
 #include "shard/command_facts.h"
@@ -24,6 +25,33 @@ static void log_line(void *arg, char level, const char *line)
         port_log(f->scripting.port, level, "database %u: %s", f->db_uid, line);
 }
 
+/* What a script may not do because the user that runs it may not: the reason. */
+static const char *refuse(void *arg, const struct call *c, bool test)
+{
+    static const char *const why[] = {
+        [ACL_DENIED_COMMAND] = "The user executing the script can't run this command or subcommand",
+        [ACL_DENIED_KEY] = "The user executing the script can't access at least one of the keys "
+                           "mentioned in the command arguments",
+        [ACL_DENIED_CHANNEL] = "The user executing the script can't publish to the channel "
+                               "mentioned in the command"};
+    struct front *f = arg;
+    if (c->user.n == 0)
+        return NULL;
+    const struct acl_user *u = acl_find(f, c->user);
+    struct acl_verdict v = {.denial = ACL_DENIED_COMMAND};
+    if (u != NULL)
+        v = acl_check(u, c->command, c->argc, c->argv);
+    if (v.denial == ACL_ALLOWED)
+        return NULL;
+    if (!test)
+        acl_note_script(f, &(struct acl_note){.verdict = v,
+                                              .command = c->command,
+                                              .argv = c->argv,
+                                              .user = c->user,
+                                              .now = c->now});
+    return why[v.denial];
+}
+
 void scripting_init(struct front *f, uint64_t seed)
 {
     struct scripting *g = &f->scripting;
@@ -38,8 +66,11 @@ void scripting_init(struct front *f, uint64_t seed)
     for (uint32_t i = 0; i < f->shards_count; i++) {
         g->shards[i].ticket = NO_LATE_TICKET;
         if (f->shards[i].local != NULL)
-            g->shards[i].engine = engine_new(&(struct engine_opts){
-                .shard = f->shards[i].local, .scripts = g->scripts, .seed = seed + i, .arg = f});
+            g->shards[i].engine = engine_new(&(struct engine_opts){.shard = f->shards[i].local,
+                                                                   .scripts = g->scripts,
+                                                                   .seed = seed + i,
+                                                                   .arg = f,
+                                                                   .refuse = refuse});
     }
 }
 
@@ -49,7 +80,7 @@ void scripting_init(struct front *f, uint64_t seed)
 struct late_exec {
     struct front *front;
     struct shard *shard;
-    struct buf queue, out;
+    struct buf queue, user, out;
     uint64_t session;
     bool track;
     struct moment now;
@@ -59,6 +90,7 @@ struct late_exec {
 static void late_exec_free(struct late_exec *x)
 {
     buf_deinit(&x->queue);
+    buf_deinit(&x->user);
     buf_deinit(&x->out);
     mem_free(x);
 }
@@ -68,8 +100,10 @@ static void run_late_exec(void *arg)
     struct late_exec *x = arg;
     struct reply r = {.out = &x->out, .resp = x->resp};
     multi_run(x->front, x->shard,
-              &(struct multi_exec){
-                  .queue = buf_bytes(&x->queue), .session = x->session, .track = x->track},
+              &(struct multi_exec){.queue = buf_bytes(&x->queue),
+                                   .session = x->session,
+                                   .user = buf_bytes(&x->user),
+                                   .track = x->track},
               &r, x->now);
 }
 
@@ -84,8 +118,10 @@ void scripting_exec(struct front *f, struct job *job, struct reply *r, struct mo
     }
     if (!multi_has_scripts(job->argv[0])) {
         multi_run(f, shard,
-                  &(struct multi_exec){
-                      .queue = job->argv[0], .session = job->session, .track = job->track},
+                  &(struct multi_exec){.queue = job->argv[0],
+                                       .session = job->session,
+                                       .user = job->user,
+                                       .track = job->track},
                   r, now);
         return;
     }
@@ -97,6 +133,7 @@ void scripting_exec(struct front *f, struct job *job, struct reply *r, struct mo
                             .now = now,
                             .resp = r->resp};
     buf_put_bytes(&x->queue, job->argv[0]);
+    buf_put_bytes(&x->user, job->user);
     if (engine_on_stack(at->engine, run_late_exec, x)) {
         buf_put_bytes(r->out, buf_bytes(&x->out));
         late_exec_free(x);

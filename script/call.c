@@ -174,6 +174,7 @@ static bool call_command(lua_State *L, struct engine *e, uint32_t argc)
                      .now = r->now,
                      .session = r->session,
                      .track = r->track,
+                     .user = buf_bytes(&e->user),
                      .in_exec = true,
                      .in_script = true};
     const char *why = check(e, &c);
@@ -226,7 +227,8 @@ int call_acl_check(lua_State *L)
                      .argc = argc,
                      .argv = e->argv,
                      .now = e->run->now,
-                     .session = e->run->session};
+                     .session = e->run->session,
+                     .user = buf_bytes(&e->user)};
     if (c.command == NULL)
         return raise_error(L, "Invalid command passed to redis.acl_check_cmd()");
     lua_pushboolean(L, e->opts.refuse == NULL || e->opts.refuse(e->opts.arg, &c, true) == NULL);

@@ -123,6 +123,7 @@ void engine_free(struct engine *e)
     buf_deinit(&e->out);
     buf_deinit(&e->argv_text);
     buf_deinit(&e->packed);
+    buf_deinit(&e->user);
     mem_free(e->argv);
     mem_free(e->at);
     mem_free(e);
@@ -551,6 +552,8 @@ static void start_run(struct call *c, bool nested)
 {
     struct engine *e = (struct engine *)shard_engine(c->shard);
     uint64_t now_us = engine_clock_us(e);
+    buf_clear(&e->user);
+    buf_put_bytes(&e->user, c->user);
     struct run r = {.engine = e,
                     .call = c,
                     .now = c->now,

@@ -84,6 +84,7 @@ struct engine {
     struct buf out;               /* a reply that comes later */
     struct buf argv_text;         /* of what has stopped: RESP */
     struct buf packed;            /* scratch of cmsgpack */
+    struct buf user;              /* whose script runs: call.user */
     struct bytes *argv;           /* scratch */
     uint32_t *at;                 /* scratch: indexes of keys */
     uint32_t argv_cap;

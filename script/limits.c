@@ -166,18 +166,15 @@ static int protected_call(lua_State *L)
 static int unpack(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TTABLE);
-    lua_Number from = luaL_optnumber(L, 2, 1);
-    lua_Number to = lua_isnoneornil(L, 3) ? (lua_Number)lua_objlen(L, 1) : luaL_checknumber(L, 3);
-    if (!(to - from < UNPACK_MAX) || !(from > -2147483648.0) || !(to < 2147483647.0))
-        return luaL_error(L, "too many results to unpack");
-    int first = (int)from, last = (int)to;
+    int64_t first = luaL_optint(L, 2, 1);
+    int64_t last = luaL_opt(L, luaL_checkint, 3, (int)lua_objlen(L, 1));
     if (first > last)
         return 0;
-    if (!lua_checkstack(L, last - first + 1))
+    if (last - first >= UNPACK_MAX || !lua_checkstack(L, (int)(last - first) + 1))
         return luaL_error(L, "too many results to unpack");
-    for (int i = first; i <= last; i++)
-        lua_rawgeti(L, 1, i);
-    return last - first + 1;
+    for (int64_t i = first; i <= last; i++)
+        lua_rawgeti(L, 1, (int)i);
+    return (int)(last - first) + 1;
 }
 
 static int repeat(lua_State *L)

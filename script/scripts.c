@@ -203,7 +203,7 @@ const struct library *scripts_function(const struct scripts *s, struct bytes nam
 {
     for (const struct library *l = s->libraries; l != NULL; l = l->next) {
         for (unsigned i = 0; i < l->functions_count; i++) {
-            if (bytes_is(name, l->functions[i].name)) {
+            if (bytes_is_nocase(name, l->functions[i].name)) {
                 *index = i;
                 return l;
             }

@@ -81,7 +81,7 @@ bool script_sha(struct bytes s, char out[SHA1_HEX + 1]);
 
 const struct library *scripts_libraries(const struct scripts *s);
 const struct library *scripts_library(const struct scripts *s, struct bytes name);
-/* The library that holds the function and its index there; NULL none. */
+/* The library that holds the function (its name in any case) and its index there; NULL none. */
 const struct library *scripts_function(const struct scripts *s, struct bytes name, unsigned *index);
 /*
  * Compiles a library's code and looks whether it may be added (FUNCTION LOAD): NULL, or Redis'

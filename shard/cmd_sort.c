@@ -292,7 +292,8 @@ static bool collect(struct call *c, struct sort *s, const struct key *k, struct 
         answer->first = 0;
         return true;
     }
-    if (s->unsorted && s->store != NULL) { /* what is stored does not hang on a table's order */
+    if (s->unsorted &&
+        (s->store != NULL || c->in_script)) { /* what is stored does not hang on a table's order */
         s->unsorted = false;
         s->alpha = true;
         s->by.p = NULL;

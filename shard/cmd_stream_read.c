@@ -49,6 +49,11 @@ static bool read_option(struct call *c, bool xreadgroup, uint32_t *i, struct rea
 {
     struct bytes word = c->argv[*i];
     uint32_t more = c->argc - *i - 1;
+    if (bytes_is_nocase(word, "block") && more > 0 && c->in_script) {
+        reply_errorf(c->reply, "ERR %s command is not allowed with BLOCK option from scripts",
+                     c->command->name);
+        return false;
+    }
     if (bytes_is_nocase(word, "block") && more > 0)
         return arg_timeout_ms(c, c->argv[++*i], &a->block_ms);
     if (bytes_is_nocase(word, "count") && more > 0)

@@ -89,13 +89,15 @@ struct call {
     const struct bytes *argv;
     struct reply *reply;
     struct moment now;
-    uint64_t session; /* who calls: names it for WATCH */
-    bool track;       /* the session wants to hear of changes to what it reads */
-    bool in_exec;     /* inside EXEC */
-    bool in_script;   /* run by a script, which has checked what may be refused (shard_refusal) */
-    bool may_later;   /* the caller can do without the reply for now */
-    bool later;       /* set: no reply yet, the script engine will say when (script/engine.h) */
-    bool hashed;      /* key_slot, key_hash of argv[first_key] are already known */
+    uint64_t session;  /* who calls: names it for WATCH */
+    struct bytes user; /* its user's name, for scripts, whose commands are checked; empty: a user
+                          that may do everything */
+    bool track;        /* the session wants to hear of changes to what it reads */
+    bool in_exec;      /* inside EXEC */
+    bool in_script;    /* run by a script, which has checked what may be refused (shard_refusal) */
+    bool may_later;    /* the caller can do without the reply for now */
+    bool later;        /* set: no reply yet, the script engine will say when (script/engine.h) */
+    bool hashed;       /* key_slot, key_hash of argv[first_key] are already known */
     uint32_t key_slot;
     uint64_t key_hash;
     struct block *block; /* kept during the call; NULL: it may not wait */
@@ -188,7 +190,8 @@ void shard_stable(struct shard *s, uint32_t partition, const struct context *sta
 size_t shard_unsettled(const struct shard *s);
 /* Single-region database becomes geo-distributed or back; digests are made then. */
 void shard_set_geo(struct shard *s, bool geo);
-/* The log is written to disk: it is kept also in a single region, with the states that are joined. */
+/* The log is written to disk: it is kept also in a single region, with the states that are joined.
+ */
 void shard_set_durable(struct shard *s, bool durable);
 /* A new life after lost memory or a changed number. */
 void shard_set_actor(struct shard *s, uint32_t actor);
