@@ -184,9 +184,9 @@ static bool get_map(lua_State *L, struct reader *r, uint64_t n, int depth)
         if (!get_value(L, r, depth) || !get_value(L, r, depth))
             return false;
         if (lua_isnil(L, -2))
-            luaL_error(L, "table index is nil");
+            return lua_pushliteral(L, "table index is nil"), lua_error(L);
         if (lua_type(L, -2) == LUA_TNUMBER && isnan(lua_tonumber(L, -2)))
-            luaL_error(L, "table index is NaN");
+            return lua_pushliteral(L, "table index is NaN"), lua_error(L);
         lua_rawset(L, -3);
     }
     return true;

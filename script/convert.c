@@ -220,12 +220,13 @@ static struct bytes string_at(lua_State *L, int index)
 static void put_line(struct reply *r, char type, struct bytes s)
 {
     uint8_t *at = buf_reserve(r->out, s.n + 3);
-    *at++ = (uint8_t)type;
+    if (type != 0)
+        *at++ = (uint8_t)type;
     for (size_t i = 0; i < s.n; i++)
         *at++ = s.p[i] == '\r' || s.p[i] == '\n' ? ' ' : s.p[i];
     *at++ = '\r';
     *at = '\n';
-    buf_added(r->out, s.n + 3);
+    buf_added(r->out, s.n + 2 + (type != 0));
 }
 
 /* Pushes table[name] of the table at the top; true when it has that type, else it is popped. */
@@ -242,9 +243,8 @@ static bool has_field(lua_State *L, const char *name, int type)
 static void put_big_number(struct reply *r, struct bytes s)
 {
     if (r->resp < 3)
-        reply_bulk(r, s);
-    else
-        put_line(r, '(', s);
+        buf_putf(r->out, "$%zu\r\n", s.n);
+    put_line(r, r->resp < 3 ? 0 : '(', s);
 }
 
 /* The table {format, string} at the top; false: it is none. */

@@ -230,7 +230,9 @@ int engine_handler(lua_State *L)
         if (lua_isstring(L, 1))
             lua_pushfstring(L, "ERR %s", lua_tostring(L, 1));
         else
-            lua_pushfstring(L, "ERR %s", lua_isnil(L, 1) ? "nil" : luaL_typename(L, 1));
+            lua_pushfstring(L, "ERR %s",
+                            lua_isboolean(L, 1) ? (lua_toboolean(L, 1) ? "true" : "false")
+                                                : luaL_typename(L, 1));
         lua_setfield(L, -2, "err");
         lua_replace(L, 1);
     }

@@ -119,11 +119,8 @@ static int get_metatable(lua_State *L)
 /* ------------------------------------------------------------ code */
 
 /* Text only: bytecode is not checked by Lua and can do anything. */
-static int load_string(lua_State *L)
+static int load_text(lua_State *L, const char *s, size_t n, const char *name)
 {
-    size_t n;
-    const char *s = luaL_checklstring(L, 1, &n);
-    const char *name = luaL_optstring(L, 2, s);
     lua_Debug caller;
     if (n > 0 && s[0] == LUA_SIGNATURE[0]) {
         lua_pushnil(L);
@@ -144,6 +141,35 @@ static int load_string(lua_State *L)
         lua_pop(L, 1);
     }
     return 1;
+}
+
+static int load_string(lua_State *L)
+{
+    size_t n;
+    const char *s = luaL_checklstring(L, 1, &n);
+    return load_text(L, s, n, luaL_optstring(L, 2, s));
+}
+
+/* load(function): the function gives the text piece by piece. */
+static int load_pieces(lua_State *L)
+{
+    const char *name = luaL_optstring(L, 2, "=(load)");
+    size_t n;
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    lua_settop(L, 2);
+    lua_pushliteral(L, "");
+    for (;;) {
+        lua_pushvalue(L, 1);
+        lua_call(L, 0, 1);
+        if (lua_isnil(L, -1) || (lua_isstring(L, -1) && lua_objlen(L, -1) == 0))
+            break;
+        if (!lua_isstring(L, -1))
+            return luaL_error(L, "reader function must return a string");
+        lua_concat(L, 2);
+    }
+    lua_pop(L, 1);
+    const char *s = lua_tolstring(L, -1, &n);
+    return load_text(L, s, n, name);
 }
 
 /* As Redis has it: the error of a command is given as its text. */
@@ -195,6 +221,7 @@ static int repeat(lua_State *L)
 static int matching(lua_State *L)
 {
     size_t n;
+    luaL_checkstring(L, 1);
     luaL_checklstring(L, 2, &n);
     if (n > PATTERN_MAX)
         return luaL_error(L, "pattern too long");
@@ -268,6 +295,7 @@ static void base_limits(lua_State *L)
     wrap(L, g, "setmetatable", unless_frozen);
     replace(L, g, "getmetatable", get_metatable);
     replace(L, g, "loadstring", load_string);
+    replace(L, g, "load", load_pieces);
     replace(L, g, "pcall", protected_call);
     replace(L, g, "unpack", unpack);
 }

@@ -13,8 +13,8 @@
  * functions of the standard libraries that would look past a metatable.
  */
 static const char *const missing[] = {
-    "dofile",  "loadfile", "print",          "require", "module", "package", "io", "newproxy",
-    "setfenv", "getfenv",  "collectgarbage", "gcinfo",  "debug",  "load",    "os"};
+    "dofile",   "loadfile", "print",   "require",        "module", "package", "io",
+    "newproxy", "setfenv",  "getfenv", "collectgarbage", "gcinfo", "debug",   "os"};
 
 int sandbox_readonly(lua_State *L) { return luaL_error(L, "Attempt to modify a readonly table"); }
 

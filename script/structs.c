@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "script/inside.h"
 
+#include <ctype.h>
+
 /*
  * The library `struct`: binary records by a format. < > byte order (at first the machine's:
  * little), !n alignment, x padding, b/B h/H l/L T i<n>/I<n> integers (upper case: unsigned) of 1,
@@ -287,6 +289,10 @@ static int size(lua_State *L)
     struct format f = {.at = luaL_checkstring(L, 1), .align = 1};
     size_t at = 0;
     while (*f.at != 0) {
+        if (isalnum((unsigned char)*f.at) && strchr("bBhHlLTiIfdxcs", *f.at) == NULL) {
+            f.at++; /* as the original library has it: a letter that means nothing is nothing */
+            continue;
+        }
         struct item i = next_item(L, &f);
         if (i.kind == 's')
             luaL_argerror(L, 1, "option 's' has no fixed size");
