@@ -40,6 +40,7 @@ enum job_kind {
     JOB_TOPICS,        /* argv[0]: the asking worker, which wants to hear of all topics; no reply */
     JOB_SETTLED,       /* nothing: its reply says that all that was sent before has been heard */
     JOB_MESSAGE, /* pubsub.c: argv: channel, text, "s" when sharded; to that worker's subscribers */
+    JOB_MONITOR, /* argv[0]: a line for the monitors of that worker; no reply */
     JOB_TRACKING, /* tracking.h: argv[0]: struct tracking_word */
     JOB_ACROSS,   /* likewise; to the other regions, from that worker's links */
     JOB_BLOCK, /* as JOB_COMMAND, but it may wait: then `waits_ms` is the reply (proxy/blocked.h) */

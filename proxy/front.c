@@ -294,6 +294,7 @@ static void hear(struct front *f, struct port *port, const struct job *job, stru
     case JOB_SETTLED:
     case JOB_MESSAGE:
     case JOB_ACROSS:
+    case JOB_MONITOR:
     case JOB_TRACKING:
         pubsub_job(f, port, job, r);
         break;

@@ -117,6 +117,7 @@ struct front {
     struct port *port;    /* kept */
     struct topics topics; /* who listens to what */
     struct tracking tracking;
+    bool monitored;          /* somebody monitors: all commands take the slow way */
     struct session *running; /* runs a command just now: what is pushed to it goes into `after` */
     struct buf after;
     uint64_t tick_us;      /* when the last tick was */

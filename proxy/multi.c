@@ -2,6 +2,7 @@
 #include "proxy/multi.h"
 
 #include "base/mem.h"
+#include "proxy/monitor.h"
 #include "proxy/route.h"
 
 #include <assert.h>
@@ -243,6 +244,8 @@ static void answer_own(struct ask *a, const struct buf *queue, struct buf *out)
         one.in_exec = true;
         one.reply = (struct reply){.out = &text, .resp = a->session->resp};
         bool may = acl_may_exec(&one);
+        if (may && a->front->monitored)
+            monitor_command(a, one.command, one.argc, one.argv);
         if (may && one.command->where != AT_SESSION) {
             put_entry(out, one.command, one.argc, args.at);
             continue;

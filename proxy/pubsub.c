@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "proxy/pubsub.h"
 
+#include "proxy/monitor.h"
 #include "proxy/tracking.h"
 #include "shard/events.h"
 #include "shard/glob.h"
@@ -127,6 +128,9 @@ void pubsub_job(struct front *f, struct port *port, const struct job *job, struc
     case JOB_ACROSS:
         m = message_of(job->argv);
         across(f, port, &m);
+        break;
+    case JOB_MONITOR:
+        monitor_line(f, port, job->argv[0]);
         break;
     case JOB_TRACKING:
         tracking_job(f, port, job, r);

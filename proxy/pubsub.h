@@ -18,7 +18,8 @@ struct message {
 uint64_t pubsub_publish(struct front *f, struct port *port, const struct message *m);
 /* To this region's subscribers only: from another region, or an event of a key. */
 uint64_t pubsub_deliver(struct front *f, struct port *port, const struct message *m);
-/* What another worker's pubsub.c, topic.c or tracking.c sent: JOB_LISTEN to JOB_TRACKING. */
+/* What another worker's pubsub.c, topic.c, monitor.c or tracking.c sent: JOB_LISTEN to
+ * JOB_TRACKING. */
 void pubsub_job(struct front *f, struct port *port, const struct job *job, struct reply *r);
 
 /* What happened to a key: as the setting says to __keyspace@0__: and __keyevent@0__: channels. */

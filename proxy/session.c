@@ -2,6 +2,7 @@
 #include "proxy/session.h"
 
 #include "base/mem.h"
+#include "proxy/monitor.h"
 #include "proxy/multi.h"
 #include "proxy/push.h"
 #include "proxy/route.h"
@@ -255,10 +256,13 @@ void session_dispatch(struct ask *a)
         return;
     s->last_command = a->command;
     if (a->command->where != AT_SESSION) {
-        if (s->multi != NULL)
+        if (s->multi != NULL) {
             multi_queue(a);
-        else
-            route_run(a);
+            return;
+        }
+        if (s->front->monitored)
+            monitor_command(a, a->command, a->argc, a->argv);
+        route_run(a);
         return;
     }
     const struct session_command *c = session_command_find(a->command->name);
@@ -270,6 +274,8 @@ void session_dispatch(struct ask *a)
     } else {
         s->front->commands++;
         c->run(a);
+        if (s->front->monitored) /* EXEC is shown behind its commands */
+            monitor_command(a, a->command, a->argc, a->argv);
     }
 }
 
@@ -324,7 +330,8 @@ static void run_quickly(struct session *s, const struct request *q, struct reply
 
 static bool is_plain(const struct session *s)
 {
-    return s->unrestricted && s->multi == NULL && s->reply_mode == REPLY_ON && !s->special;
+    return s->unrestricted && s->multi == NULL && s->reply_mode == REPLY_ON && !s->special &&
+           !s->front->monitored;
 }
 
 /* Elements of collections lie one pointer further than keys: the collections, the elements'

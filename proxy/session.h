@@ -129,7 +129,7 @@ const struct session_command *session_command_find(const char *name);
 extern const struct session_command cmd_connection_commands[], cmd_client_commands[],
     cmd_acl_commands[], cmd_command_commands[], cmd_config_commands[], cmd_info_commands[],
     cmd_multi_commands[], cmd_pubsub_commands[], cmd_crdt_commands[], cmd_debug_commands[],
-    cmd_memory_commands[], cmd_script_commands[], cmd_tracking_commands[];
+    cmd_memory_commands[], cmd_script_commands[], cmd_tracking_commands[], cmd_monitor_commands[];
 
 /* CRDT.CONFLICTS and JOB_CONFLICTS (cmd_conflicts.c). */
 void crdt_conflicts(struct ask *a);

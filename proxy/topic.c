@@ -2,6 +2,7 @@
 #include "proxy/topic.h"
 
 #include "base/mem.h"
+#include "proxy/monitor.h"
 #include "proxy/tracking.h"
 
 static struct bytes name_of_topic(const void *item) { return topic_name(item); }
@@ -76,6 +77,8 @@ static void heed(struct front *f, enum topic_kind kind)
 {
     if (kind == TOPIC_TRACKERS)
         tracking_heed(f);
+    else if (kind == TOPIC_MONITORS)
+        monitor_heed(f);
 }
 
 /* Forgets a topic that nobody listens to any more. */

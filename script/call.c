@@ -158,6 +158,7 @@ static void run_command(struct engine *e, struct call *c)
         run_own(c);
     else
         shard_execute(e->opts.shard, c);
+    shard_show(e->opts.shard, c);
 }
 
 /* Leaves the reply's value, or an error's table, at the top. True: it is an error. */

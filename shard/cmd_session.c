@@ -26,6 +26,8 @@ const struct command cmd_session_table[] = {
      "5.0.0", "O(1)", "Shows the version", "[VERSION version]"},
     {"move", 3, CMD_WRITE | CMD_FAST, 1, 1, 1, AT_SESSION, MERGE_NONE, NULL, NULL, "generic",
      "1.0.0", "O(1)", "Refused: there is one database only", "key db"},
+    {"monitor", 1, CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING, 0, 0, 0, AT_SESSION, MERGE_NONE, NULL,
+     NULL, "server", "1.0.0", "O(1)", "Shows the commands that clients run, on all workers", ""},
     {"multi", 1, ANYTIME | CMD_NO_MULTI, 0, 0, 0, AT_SESSION, MERGE_NONE, NULL, NULL,
      "transactions", "1.2.0", "O(1)", "Begins a transaction: queues commands until EXEC", ""},
     {"ping", -1, CMD_LOADING | CMD_FAST, 0, 0, 0, AT_SESSION, MERGE_NONE, NULL, NULL, "connection",

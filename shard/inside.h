@@ -154,6 +154,7 @@ struct shard {
     int64_t wall_ms;  /* of the last call that brought a moment */
     uint64_t mono_us; /* likewise */
     uint64_t caller;  /* whose command is being executed; 0: nobody's */
+    bool monitored;   /* `show` is wanted */
     bool tracked;     /* `changed` is wanted */
     uint64_t reachable;
     uint64_t unreachable_since[REGION_MAX + 1]; /* mono_us, where the bit is not set */
@@ -168,6 +169,7 @@ struct shard {
     uint64_t (*publish)(void *arg, struct bytes channel, struct bytes text, bool sharded);
     void (*read)(void *arg, const struct call *c);
     void (*changed)(void *arg, struct bytes key, uint64_t session);
+    void (*show)(void *arg, const struct call *c);
     uint32_t events; /* classes that `event` wants */
     void *arg;
     void (*catalog)(void *arg, enum catalog_kind kind, struct bytes name,

@@ -50,6 +50,7 @@ struct shard *shard_new(const struct shard_opts *o)
     s->publish = o->publish;
     s->read = o->read;
     s->changed = o->changed;
+    s->show = o->show;
     s->arg = o->arg;
     s->catalog = o->catalog;
     s->catalog_arg = o->catalog_arg;
@@ -187,7 +188,8 @@ void shard_execute(struct shard *s, struct call *c)
     }
     s->caller = c->session;
     c->command->run(c);
-    if (c->track && (c->command->flags & CMD_READONLY) && s->read != NULL)
+    if (c->track && (c->command->flags & (CMD_READONLY | CMD_SCRIPT)) == CMD_READONLY &&
+        s->read != NULL)
         s->read(s->arg, c);
     if ((s->open_big | s->woken) && !s->atomic)
         finish(s, c->now);
@@ -212,6 +214,17 @@ struct shard_engine *shard_engine(const struct shard *s) { return s->engine; }
 void shard_set_busy(struct shard *s, const char *text) { s->busy = text; }
 
 const char *shard_busy(const struct shard *s) { return s->busy; }
+
+void shard_set_monitored(struct shard *s, bool monitored)
+{
+    s->monitored = monitored && s->show != NULL;
+}
+
+void shard_show(const struct shard *s, const struct call *c)
+{
+    if (s->monitored)
+        s->show(s->arg, c);
+}
 
 void shard_set_tracked(struct shard *s, bool tracked)
 {

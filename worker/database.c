@@ -189,6 +189,7 @@ static void members_create(struct database *d, struct moment now)
             .lacking = member_lacking,
             .read = member_read,
             .changed = member_changed,
+            .show = member_show,
             .arg = m,
         });
         if (config != NULL)

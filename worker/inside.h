@@ -123,6 +123,7 @@ void member_heard(void *arg, const struct syncer_message *m); /* a syncer's */
 void publish_across(void *worker, struct front *f, uint32_t partition, struct bytes channel,
                     struct bytes text, bool sharded);
 void member_read(void *arg, const struct call *c);
+void member_show(void *arg, const struct call *c);
 void member_changed(void *arg, struct bytes key, uint64_t session);
 uint64_t member_publish(void *arg, struct bytes channel, struct bytes text, bool sharded);
 void member_unblocked(void *arg, uint64_t session, struct bytes reply);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "proxy/monitor.h"
 #include "proxy/pubsub.h"
 #include "proxy/tracking.h"
 #include "worker/inside.h"
@@ -71,4 +72,10 @@ uint64_t member_lacking(void *arg, uint32_t partition, stamp_t stamp)
     struct worker *w = m->database->worker;
     return stats_peers(w, m->database->front) &
            ~stats_have(w, m->database->front, partition, stamp, true);
+}
+
+void member_show(void *arg, const struct call *c)
+{
+    const struct member *m = arg;
+    monitor_script(m->database->front, m->database->worker->port, c);
 }
