@@ -112,6 +112,10 @@ struct cell *value_compact(struct cell *key, enum type type, struct bytes elem,
                            const struct context *stable, const struct surroundings *s,
                            bool *settled, stamp_t *newest);
 
+/* The key under another name, as it is: dots, deadline and all. For a keyspace that nobody else
+ * holds; the digest does not follow. */
+struct cell *value_rename(struct cell *key, struct bytes name);
+
 /* Frees a key at once / as far as a budget of elements allows: for lazy freeing. value_free_step
  * returns false when done. */
 void value_free(struct cell *key);

@@ -126,6 +126,32 @@ struct cell *cell_copy(const struct heading *h, const struct cell *c)
     return (struct cell *)start;
 }
 
+struct cell *cell_rename(struct cell *c, struct bytes name)
+{
+    struct view v = cell_view(c);
+    uint8_t deadline[DEADLINE_BYTES], *p = &c->b0;
+    bool has_deadline = v.deadline != NULL;
+    size_t n = v.payload.n, from = (size_t)(v.payload.p - p);
+    size_t to =
+        1 + varint_size(name.n) + varint_size(n) + (has_deadline ? DEADLINE_BYTES : 0) + name.n;
+    assert(!(v.low & CELL_SHORT_BIT));
+    if (has_deadline)
+        memcpy(deadline, v.deadline, sizeof deadline);
+    if (to > from)
+        p = mem_realloc(p, to + n);
+    if (to != from)
+        memmove(p + to, p + from, n);
+    if (to < from)
+        p = mem_realloc(p, to + n);
+    uint8_t *at = varint_write(varint_write(p + 1, name.n), n);
+    if (has_deadline) {
+        memcpy(at, deadline, sizeof deadline);
+        at += sizeof deadline;
+    }
+    copy(at, name.p, name.n);
+    return (struct cell *)p;
+}
+
 static bool fits_count(const struct reg *r)
 {
     return r->nsib == 0 && r->nseg == 1 && r->seg[0].kind == AMOUNT_INT64 && r->type != TYPE_ZSET;

@@ -137,6 +137,9 @@ struct cell *cell_new(const struct heading *h, const struct image *im); /* own a
 struct cell *cell_renew(struct cell *c, const struct heading *h, const struct image *im);
 /* A copy under another heading. Not for short dots. */
 struct cell *cell_copy(const struct heading *h, const struct cell *c);
+/* The same under another name, which must not lie within it; the cell may move. Not for short dots.
+ */
+struct cell *cell_rename(struct cell *c, struct bytes name);
 
 /* Adds to the newest segment of the stamp's actor in place. False when that cannot be done; nothing
  * changed then. */

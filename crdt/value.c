@@ -118,6 +118,8 @@ static bool cell_is_settled(const struct cell *c)
     return settled;
 }
 
+bool value_is_simple(const struct cell *key) { return key_multi(key) == NULL; }
+
 bool value_is_settled(const struct cell *key)
 {
     const struct multi *m = key_multi(key);
@@ -136,6 +138,8 @@ bool value_is_settled(const struct cell *key)
     }
     return true;
 }
+
+struct cell *value_rename(struct cell *key, struct bytes name) { return cell_rename(key, name); }
 
 /* ------------------------------------------------------------ string */
 

@@ -34,6 +34,8 @@ stamp_t value_deadline_dot(const struct cell *key); /* of the visible deadline; 
 size_t value_memory(const struct cell *key);        /* bytes held, by MEMORY USAGE's idea */
 const char *value_encoding(
     const struct cell *key); /* Redis' names: int embstr raw listpack hashtable skiplist ... */
+/* One type under the name, with one deadline at most. */
+bool value_is_simple(const struct cell *key);
 /* Every dot of the key is settled and in its compact form. */
 bool value_is_settled(const struct cell *key);
 

@@ -106,6 +106,18 @@ static bool is_increment(uint8_t kind)
            kind == OP_ZINCR || kind == OP_PFADD;
 }
 
+/* Whoever watches, waits for or tracks the key. */
+static void tell_changed(struct shard *s, struct part *p, uint64_t hash, struct bytes name,
+                         struct cell *now)
+{
+    if (s->watches != NULL && !part_is_hidden(s, p))
+        watches_changed(s, hash, name);
+    if (s->blocked != NULL)
+        blocked_changed(s, hash, name, now);
+    if (s->tracked && !part_is_hidden(s, p))
+        s->changed(s->arg, name, s->caller);
+}
+
 struct cell *local_op(struct shard *s, struct part *p, uint64_t hash, struct cell *held,
                       struct op *op, int64_t wall_ms, struct applied *out)
 {
@@ -130,16 +142,31 @@ struct cell *local_op(struct shard *s, struct part *p, uint64_t hash, struct cel
     if (s->logged)
         frame_write(s, p, op, seen.prev);
     change_end(s, &change, now);
-    if (s->watches != NULL && !part_is_hidden(s, p))
-        watches_changed(s, hash, op->key);
-    if (s->blocked != NULL)
-        blocked_changed(s, hash, op->key, now);
-    if (s->tracked && !part_is_hidden(s, p))
-        s->changed(s->arg, op->key, s->caller);
+    tell_changed(s, p, hash, op->key, now);
     if (!change.was_shown && s->events != 0 && value_type(now) != TYPE_NONE &&
         !part_is_hidden(s, p))
         events_created(s, op->key);
     s->stats.ops_own++;
+    return now;
+}
+
+struct cell *local_move(struct shard *s, struct key_at from, struct cell *held, struct key_at to)
+{
+    struct change change;
+    assert(!s->logged);
+    change_begin(s, &change, from.part, from.hash, held);
+    change_end(s, &change, NULL);
+    struct cell *now = value_rename(held, to.name);
+    context_join(&to.part->vv, &from.part->vv);
+    to.part->own = stamp_make(0, 0, s->clock.actor);
+    if (context_get(&to.part->vv, s->clock.actor) != 0)
+        to.part->own = context_get(&to.part->vv, s->clock.actor);
+    change_begin(s, &change, to.part, to.hash, NULL);
+    change_end(s, &change, now);
+    tell_changed(s, from.part, from.hash, from.name, NULL);
+    tell_changed(s, to.part, to.hash, to.name, now);
+    if (s->events != 0)
+        events_created(s, to.name);
     return now;
 }
 

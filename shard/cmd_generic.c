@@ -51,8 +51,7 @@ static bool move_key(struct call *c, bool replace, bool *found)
     key_write(c, c->argv[2], &to);
     if (to.cell != NULL && !replace)
         return false;
-    key_copy(c, &from, &to);
-    key_del(c, &from);
+    key_move(c, &from, &to);
     key_event(c, EVENT_GENERIC, "rename_from", from.name);
     key_event(c, EVENT_GENERIC, "rename_to", to.name);
     return true;

@@ -215,6 +215,14 @@ void change_clear(struct shard *s, struct part *p);
 /* Stamps, applies and logs one local operation; returns the key's cell now. */
 struct cell *local_op(struct shard *s, struct part *p, uint64_t hash, struct cell *held,
                       struct op *op, int64_t wall_ms, struct applied *out);
+/* Moves a key as it is to a name that is absent. Only where no operation has to tell of it
+ * (!s->logged): its dots stay, and the partition it goes to counts as having seen them. */
+struct key_at {
+    struct part *part;
+    uint64_t hash;
+    struct bytes name;
+};
+struct cell *local_move(struct shard *s, struct key_at from, struct cell *held, struct key_at to);
 /* OP_FLUSH, local. */
 void local_flush(struct shard *s, struct part *p, int64_t wall_ms);
 

@@ -275,6 +275,22 @@ void key_copy(struct call *c, const struct key *from, struct key *to)
         key_expire(c, to, deadline);
 }
 
+void key_move(struct call *c, struct key *from, struct key *to)
+{
+    struct shard *s = c->shard;
+    if (!s->logged && to->cell != NULL)
+        key_del(c, to);
+    if (s->logged || to->held != NULL) {
+        key_copy(c, from, to);
+        key_del(c, from);
+        return;
+    }
+    to->cell = to->held =
+        local_move(s, (struct key_at){shard_part(s, from->partition), from->hash, from->name},
+                   from->held, (struct key_at){shard_part(s, to->partition), to->hash, to->name});
+    from->cell = from->held = NULL;
+}
+
 /* ------------------------------------------------------------ arguments */
 
 bool arg_i64(struct call *c, struct bytes arg, int64_t *out)

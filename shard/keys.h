@@ -39,6 +39,9 @@ void key_elem(struct call *c, struct key *k, enum op_kind kind, struct bytes ele
               struct bytes val);
 void key_elem_real(struct call *c, struct key *k, enum op_kind kind, struct bytes elem,
                    long double real);
+/* Gives `from` the name of `to`, which is replaced: RENAME. Costs the same whatever its size where
+ * no other region and no log has to be told; else it is rewritten (key_copy) and removed. */
+void key_move(struct call *c, struct key *from, struct key *to);
 /* Rewrites all of `from` (visible type only, with deadline) under `to`, which is replaced: RENAME,
  * COPY. */
 void key_copy(struct call *c, const struct key *from, struct key *to);

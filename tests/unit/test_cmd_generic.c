@@ -179,3 +179,67 @@ Test(cmd_generic, memory)
     expect(&r, "SET k v", "OK");
     cr_expect_gt(atoi(run(&r, "MEMORY USAGE k")), 0);
 }
+
+/* ------------------------------------------------------------ RENAME without other regions */
+
+/* The state of all partitions goes to another region, as it would when one is added. */
+static void hand_over(struct run *from, struct run *to)
+{
+    for (uint32_t p = 0; p < RUN_PARTITIONS; p++) {
+        struct buf state = {0};
+        struct transfer *t = transfer_begin(from->shard, p, from->now);
+        while (transfer_next(t, &state, 1000))
+            continue;
+        cr_assert(shard_join(to->shard, p, buf_bytes(&state), transfer_context(t), to->now));
+        transfer_end(t);
+        buf_deinit(&state);
+    }
+}
+
+Test(rename, moves_keys_as_they_are)
+{
+    struct run alone, peer;
+    struct run *both[] = {&alone, &peer};
+    char line[64];
+    run_start(&alone, 1, false);
+    for (int i = 0; i < 1000; i++) {
+        snprintf(line, sizeof line, "HSET h f%d %d", i, i);
+        run(&alone, line);
+        snprintf(line, sizeof line, "RPUSH l e%d", i);
+        run(&alone, line);
+    }
+    run(&alone, "SET s value EX 1000");
+    run(&alone, "INCRBY n 5");
+    run(&alone, "ZADD z 1 a 2 b");
+    run(&alone, "SET taken x EX 5");
+    expect(&alone, "RENAME h h2", "OK");
+    expect(&alone, "RENAME l a-longer-name-than-before", "OK");
+    expect(&alone, "RENAME s taken", "OK");
+    expect(&alone, "RENAME n m", "OK");
+    expect(&alone, "RENAMENX z taken", "0");
+    expect(&alone, "RENAMENX z y", "1");
+    expect(&alone, "DBSIZE", "5");
+    expect(&alone, "HGET h2 f999", "999");
+    expect(&alone, "LINDEX a-longer-name-than-before -1", "e999");
+    expect(&alone, "GET taken", "value");
+    cr_expect(atoi(run(&alone, "TTL taken")) > 900);
+    expect(&alone, "INCR m", "6");
+    expect(&alone, "ZRANGE y 0 -1", "[a b]");
+    expect(&alone, "EXISTS h l s n z", "0");
+    shard_set_geo(alone.shard, true); /* from now on with digests, and others */
+    run_start(&peer, 2, true);
+    hand_over(&alone, &peer);
+    for (uint32_t p = 0; p < RUN_PARTITIONS; p++)
+        cr_expect(hash128_eq(shard_digest(alone.shard, p), shard_digest(peer.shard, p)));
+    expect(&peer, "HLEN h2", "1000");
+    expect(&peer, "INCR m", "7");
+    run(&alone, "HSET h2 f1 new");
+    run(&alone, "DEL y");
+    run_sync(both, 2);
+    expect(&peer, "HGET h2 f1", "new");
+    expect(&alone, "GET m", "7");
+    run_wait(&alone, 2000000);
+    expect(&alone, "EXISTS taken", "0");
+    run_stop(&alone);
+    run_stop(&peer);
+}
