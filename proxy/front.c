@@ -11,7 +11,7 @@
 #include <assert.h>
 
 #define CLIENTS_MAX 10000u
-#define OUT_MAX (256u << 20)
+#define OUT_MAX (1u << 30) /* a reply of BULK_MAX must fit */
 #define BULK_MAX (512u << 20)
 #define ARGS_MAX (1024u * 1024u)
 #define QUERY_MAX (UINT64_C(1) << 30)

@@ -27,7 +27,7 @@ struct front_shard {
 struct front_settings {
     uint64_t clients_max; /* of all workers; 0: 10,000 */
     uint64_t memory_max;  /* 0: none */
-    uint64_t out_max;     /* client-output-buffer-limit normal; 0: 256 MiB */
+    uint64_t out_max;     /* client-output-buffer-limit normal; 0: 1 GiB */
     uint64_t bulk_max;    /* proto-max-bulk-len; 0: 512 MiB */
     uint64_t query_max;   /* client-query-buffer-limit; 0: 1 GiB */
     uint64_t timeout_s;   /* idle clients are closed after; 0: never */
