@@ -448,7 +448,10 @@ struct cell *value_remove(struct cell *key, const struct seen *seen, const struc
     *out = (struct applied){.was_empty = value_type(key) == TYPE_NONE, .is_empty = true};
     if (key == NULL)
         return NULL;
-    struct op op = {.kind = OP_DEL, .key = cell_name(key)};
+    /* The removal's own stamp is the last that its writer is known by here. */
+    struct op op = {.stamp = context_get(vv_after, stamp_actor(seen->prev)),
+                    .kind = OP_DEL,
+                    .key = cell_name(key)};
     struct change ch = {.op = &op, .seen = seen, .vv = vv_after, .s = s, .key = op.key, .out = out};
     return apply(key, &ch);
 }

@@ -9,6 +9,8 @@
  * shard. So a value never outlives what it was before: of what is kept of one key, each is rebuilt
  * from a later one.
  */
+#define UNDO_END_MAX ((uint64_t)1 << 40)
+
 struct kept_key {
     struct kept *oldest, *newest;
     uint64_t hash;
@@ -114,15 +116,17 @@ static void resize(struct kept *e)
 /* The newest stays in any case: one value may be larger than the limit. */
 static void evict(struct shelf_total *t)
 {
-    while (!t->held && t->bytes > t->bytes_max && t->oldest != t->newest) {
+    while (t->held == 0 && t->bytes > t->bytes_max && t->oldest != t->newest) {
         drop_first(t->oldest->shelf);
         t->evicted++;
     }
 }
 
-void shelf_hold(struct shelf_total *t, bool held)
+void shelf_hold(struct shelf_total *t) { t->held++; }
+
+void shelf_unhold(struct shelf_total *t)
 {
-    t->held = held;
+    t->held--;
     evict(t);
 }
 
@@ -163,29 +167,62 @@ void shelf_take(struct shelf *f, struct cell *cell, stamp_t until)
 }
 
 /* What undoes one patch stands behind the bytes that it overwrote: a list of them is read from its
- * end. */
-struct undo_tail {
-    uint64_t offset, len, n;
-};
+ * end. Its numbers are of 8 bytes each, big endian. */
+#define UNDO_TAIL 24u
+
+static void put_u64(struct buf *out, uint64_t v)
+{
+    uint8_t *p = buf_reserve(out, 8);
+    for (int i = 0; i < 8; i++)
+        p[i] = (uint8_t)(v >> (56 - 8 * i));
+    buf_added(out, 8);
+}
+
+static uint64_t get_u64(const uint8_t *p)
+{
+    uint64_t v = 0;
+    for (int i = 0; i < 8; i++)
+        v = v << 8 | p[i];
+    return v;
+}
 
 static void put_undo(struct buf *out, const struct undo *u)
 {
-    struct undo_tail tail = {.offset = u->offset, .len = u->len, .n = u->was.n};
     buf_put_bytes(out, u->was);
-    buf_put(out, &tail, sizeof tail);
+    put_u64(out, u->offset);
+    put_u64(out, u->len);
+    put_u64(out, u->was.n);
 }
 
-static void take_back(struct bytes list, struct buf *text)
+/* Takes the last one off the list; false when it is malformed. */
+static bool take_undo(struct bytes *list, struct undo *u)
 {
+    if (list->n < UNDO_TAIL)
+        return false;
+    const uint8_t *tail = list->p + list->n - UNDO_TAIL;
+    uint64_t offset = get_u64(tail), len = get_u64(tail + 8), n = get_u64(tail + 16);
+    if (n > list->n - UNDO_TAIL || offset > UNDO_END_MAX || len > UNDO_END_MAX)
+        return false;
+    if (n > 0 && offset + n > len)
+        return false;
+    list->n -= UNDO_TAIL + (size_t)n;
+    *u = (struct undo){.offset = (size_t)offset, .len = (size_t)len};
+    u->was = bytes_of(list->p + list->n, (size_t)n);
+    return true;
+}
+
+/* False when it cannot have been made from this text. */
+static bool take_back(struct bytes list, struct buf *text)
+{
+    struct undo u;
     while (list.n > 0) {
-        struct undo_tail tail;
-        list.n -= sizeof tail;
-        memcpy(&tail, list.p + list.n, sizeof tail);
-        list.n -= tail.n;
-        if (tail.n > 0)
-            memcpy(text->p + text->head + tail.offset, list.p + list.n, tail.n);
-        text->tail = text->head + tail.len;
+        if (!take_undo(&list, &u) || u.len > buf_len(text))
+            return false;
+        if (u.was.n > 0)
+            memcpy(text->p + text->head + u.offset, u.was.p, u.was.n);
+        text->tail = text->head + u.len;
     }
+    return true;
 }
 
 bool shelf_needs(const struct shelf *f, struct bytes key, stamp_t dot)
@@ -282,8 +319,82 @@ bool shelf_show(const struct shelf *f, struct bytes key, stamp_t dot, const stru
     for (size_t at = found ? buf_len(&path) : 0; at > 0; at -= sizeof(struct kept *)) {
         const struct kept *e;
         memcpy(&e, path.p + at - sizeof e, sizeof e);
-        take_back(buf_bytes(&e->bytes), out);
+        found = found && take_back(buf_bytes(&e->bytes), out);
     }
+    if (!found)
+        buf_clear(out);
     buf_deinit(&path);
     return found;
+}
+
+/* ------------------------------------------------------------ travelling */
+
+#define RECORD_ITEMS 5u
+
+void shelf_encode(const struct shelf *f, void (*put)(void *arg, struct bytes record), void *arg)
+{
+    struct buf out = {0};
+    for (const struct kept *e = f->first; e != NULL; e = e->next) {
+        buf_clear(&out);
+        mp_put_array(&out, RECORD_ITEMS);
+        mp_put_bin(&out, name_of(e->key));
+        mp_put_uint(&out, e->dot);
+        mp_put_uint(&out, e->until);
+        mp_put_uint(&out, e->from);
+        mp_put_bin(&out, whole_value(e));
+        put(arg, buf_bytes(&out));
+    }
+    buf_deinit(&out);
+}
+
+struct record {
+    struct bytes key, bytes;
+    stamp_t dot, until, from;
+};
+
+static bool read_record(struct bytes s, struct record *r)
+{
+    struct mp m = mp_read(s);
+    if (mp_array(&m) != RECORD_ITEMS)
+        return false;
+    r->key = mp_bin(&m);
+    r->dot = mp_uint(&m);
+    r->until = mp_uint(&m);
+    r->from = mp_uint(&m);
+    r->bytes = mp_bin(&m);
+    return mp_done(&m);
+}
+
+bool shelf_is_record(struct bytes record)
+{
+    struct mp m = mp_read(record);
+    return mp_array(&m) == RECORD_ITEMS && !m.bad;
+}
+
+bool shelf_record_valid(struct bytes record)
+{
+    struct record r;
+    struct undo u;
+    if (!read_record(record, &r) || stamp_is_zero(r.dot) || r.until <= r.dot ||
+        (r.from != 0 && r.from <= r.dot))
+        return false;
+    while (r.from != 0 && r.bytes.n > 0)
+        if (!take_undo(&r.bytes, &u))
+            return false;
+    return true;
+}
+
+void shelf_merge(struct shelf *f, struct bytes record, const struct context *stable)
+{
+    struct record r;
+    if (!read_record(record, &r) || context_covers(stable, r.until))
+        return;
+    const struct kept_key *k = key_of(f, r.key);
+    if (k != NULL && find(k, r.dot) != NULL)
+        return;
+    struct kept *e = add(f, r.key, r.dot, r.until);
+    e->from = r.from;
+    buf_put_bytes(&e->bytes, r.bytes);
+    resize(e);
+    evict(f->total);
 }

@@ -23,7 +23,7 @@ struct shelf_total {
     size_t value_min; /* shorter values are not kept: nobody patches them */
     size_t n;         /* values */
     uint64_t evicted;
-    bool held; /* nothing goes for being too much */
+    unsigned held; /* not 0: nothing goes for being too much */
     struct kept *oldest, *newest;
 };
 
@@ -39,8 +39,10 @@ void shelf_clear(struct shelf *f);
 /* Lets go of what was dropped by an operation that is now stable. */
 void shelf_release(struct shelf *f, const struct context *stable);
 
-/* While a frame is applied of which it was found that its patches have their bases, none goes. */
-void shelf_hold(struct shelf_total *t, bool held);
+/* Until it is released as often: while a frame is applied of which it was found that its patches
+ * have their bases, none goes. */
+void shelf_hold(struct shelf_total *t);
+void shelf_unhold(struct shelf_total *t);
 
 /* Keeps the value `dot` of `key`, which the operation `until` drops: copied, or in its own cell of
  * the form CELL_ONE under the key's name (taken). */
@@ -58,6 +60,19 @@ void shelf_keep_undo(struct shelf *f, struct bytes key, stamp_t dot, const struc
                      stamp_t now, bool merge);
 /* Something kept is rebuilt from the value `dot`, which is present. */
 bool shelf_needs(const struct shelf *f, struct bytes key, stamp_t dot);
+
+/*
+ * All of it as it travels with a partition's state, each value a record of its own for `put`, the
+ * oldest first: MessagePack [key, dot, until, from, bytes]. from 0: the bytes are the value; else
+ * they undo patches, back from the value `from`.
+ */
+void shelf_encode(const struct shelf *f, void (*put)(void *arg, struct bytes record), void *arg);
+bool shelf_is_record(struct bytes record); /* and not a key's state (crdt/state.c) */
+/* False on a malformed one. */
+bool shelf_record_valid(struct bytes record);
+/* Keeps what is in a valid record, unless it is kept already, or no patch can come for it any more.
+ */
+void shelf_merge(struct shelf *f, struct bytes record, const struct context *stable);
 
 /* Is the value `dot` of `key` kept, and can it be rebuilt? `present` is the key's string. */
 bool shelf_has(const struct shelf *f, struct bytes key, stamp_t dot, const struct reg *present);

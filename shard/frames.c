@@ -296,7 +296,7 @@ enum take shard_take(struct shard *s, const struct frame *f, struct moment now)
         return TAKE_BASELESS;
     }
     frame_close(s, p, now.wall_ms);
-    shelf_hold(&s->kept, true);
+    shelf_hold(&s->kept);
     s->around.frame_actor = stamp_actor(f->last);
     s->around.frame_prev = f->prev;
     struct seen seen = {.deps = &deps, .prev = f->prev};
@@ -307,7 +307,7 @@ enum take shard_take(struct shard *s, const struct frame *f, struct moment now)
             take_op(s, p, &s->ops[i], s->hashes[i], &seen);
         seen.prev = s->ops[i].stamp;
     }
-    shelf_hold(&s->kept, false);
+    shelf_unhold(&s->kept);
     if (stamp_actor(f->last) == s->clock.actor)
         p->own = p->closed = f->last; /* our own from before a restart */
     clock_seen(&s->clock, f->last);

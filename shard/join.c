@@ -11,19 +11,35 @@ static void drop_cell(void *item, void *arg)
     value_free(item);
 }
 
+/* Takes the next record off a state; false when it is cut short. */
+static bool next_record(struct bytes *state, struct bytes *out)
+{
+    if (state->n < 4)
+        return false;
+    const uint8_t *p = state->p;
+    size_t n = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
+    if (state->n - 4 < n)
+        return false;
+    *out = bytes_of(p + 4, n);
+    *state = bytes_of(p + 4 + n, state->n - 4 - n);
+    return true;
+}
+
 /* Reads what transfer_next wrote into a table of its own; false when malformed (what was read is
- * still in it). */
+ * still in it). What was kept for patches is only looked at. */
 static bool read_states(const struct shard *s, const struct part *p, struct bytes state,
                         struct table *out)
 {
+    struct bytes record;
     while (state.n > 0) {
-        if (state.n < 4)
+        if (!next_record(&state, &record))
             return false;
-        size_t n = (size_t)state.p[0] << 24 | (size_t)state.p[1] << 16 | (size_t)state.p[2] << 8 |
-                   state.p[3];
-        if (state.n - 4 < n)
-            return false;
-        struct cell *key = value_decode(bytes_of(state.p + 4, n), s->hash_key);
+        if (shelf_is_record(record)) {
+            if (!shelf_record_valid(record))
+                return false;
+            continue;
+        }
+        struct cell *key = value_decode(record, s->hash_key);
         if (key == NULL)
             return false;
         struct bytes name = cell_name(key);
@@ -36,9 +52,16 @@ static bool read_states(const struct shard *s, const struct part *p, struct byte
             return false;
         }
         table_put(out, hash, key);
-        state = bytes_of(state.p + 4 + n, state.n - 4 - n);
     }
     return true;
+}
+
+static void merge_kept(struct shard *s, struct part *p, struct bytes state)
+{
+    struct bytes record;
+    while (s->geo && state.n > 0 && next_record(&state, &record))
+        if (shelf_is_record(record))
+            shelf_merge(&p->shelf, record, &p->stable);
 }
 
 struct joining {
@@ -139,6 +162,7 @@ bool shard_join(struct shard *s, uint32_t partition, struct bytes state,
         p->own = stamp_make(0, 0, s->clock.actor);
     p->closed = p->own;
     join_all(&j);
+    merge_kept(s, p, state);
     log_cut(s->log, partition, &j.raised);
     if (s->durable)
         log_append_state(s->log, partition, theirs, state);

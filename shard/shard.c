@@ -319,6 +319,14 @@ void shard_set_actor(struct shard *s, uint32_t actor)
     "UNBLOCKED this region is being removed from the geo-distributed database; wait in another "   \
     "region"
 
+void shard_hold_kept(struct shard *s, bool held)
+{
+    if (held)
+        shelf_hold(&s->kept);
+    else
+        shelf_unhold(&s->kept);
+}
+
 void shard_set_stale(struct shard *s, bool stale)
 {
     bool changed = s->stale != stale;

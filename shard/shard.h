@@ -219,6 +219,9 @@ bool shard_is_stale(const struct shard *s);
 /* Client writes are refused while the region leaves the database and its last writes are on their
  * way. */
 void shard_set_leaving(struct shard *s, bool leaving);
+/* Everything that patches may still be based on is kept, however much, until it is released: while
+ * a log is read again that was written when less was kept. */
+void shard_hold_kept(struct shard *s, bool held);
 /* Which actors' regions are reachable: the deletion of an expired key is issued by the region that
  * set its deadline, by any other once that one is unreachable for 30 s. Bit r = region r. */
 void shard_set_reachable(struct shard *s, uint64_t regions);
@@ -231,7 +234,7 @@ struct transfer;
 struct transfer *transfer_begin(struct shard *s, uint32_t partition, struct moment now);
 const struct context *transfer_context(const struct transfer *t);
 /* Appends whole key states (a uint32 length each, then value_encode) until `bytes` are reached;
- * false when nothing is left. */
+ * false when nothing is left. Before them what is kept for patches (crdt/shelf.h), likewise. */
 bool transfer_next(struct transfer *t, struct buf *out, size_t bytes);
 size_t transfer_buffered(const struct transfer *t); /* bytes serialised early and not yet taken */
 void transfer_end(struct transfer *t);              /* done or abandoned */

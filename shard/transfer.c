@@ -19,11 +19,29 @@ struct transfer {
     struct context context;
     uint64_t cursor; /* of the table scan: the upper 48 bits of a hash */
     bool scanned;
+    struct buf kept; /* what the shelf held: records like the keys' */
     struct buf early;
     uint64_t *sent; /* open addressing, 0 is free */
     size_t sent_n, sent_cap;
     struct buf *out; /* of the slice being written */
 };
+
+static void end_record(struct buf *out, size_t at)
+{
+    uint32_t n = (uint32_t)(buf_len(out) - at - 4);
+    uint8_t *head = out->p + out->head + at;
+    for (int i = 0; i < 4; i++)
+        head[i] = (uint8_t)(n >> (24 - 8 * i));
+}
+
+static void put_kept(void *arg, struct bytes record)
+{
+    struct buf *out = arg;
+    size_t at = buf_len(out);
+    buf_put(out, (const uint8_t[4]){0}, 4);
+    buf_put_bytes(out, record);
+    end_record(out, at);
+}
 
 struct transfer *transfer_begin(struct shard *s, uint32_t partition, struct moment now)
 {
@@ -33,6 +51,7 @@ struct transfer *transfer_begin(struct shard *s, uint32_t partition, struct mome
     t->shard = s;
     t->part = p;
     context_copy(&t->context, &p->vv);
+    shelf_encode(&p->shelf, put_kept, &t->kept);
     t->next = s->transfers;
     s->transfers = t;
     p->transfers++;
@@ -84,10 +103,7 @@ static void put_state(struct buf *out, const struct cell *key)
     size_t at = buf_len(out);
     buf_put(out, (const uint8_t[4]){0}, 4);
     value_encode(out, key);
-    uint32_t n = (uint32_t)(buf_len(out) - at - 4);
-    uint8_t *head = out->p + out->head + at;
-    for (int i = 0; i < 4; i++)
-        head[i] = (uint8_t)(n >> (24 - 8 * i));
+    end_record(out, at);
 }
 
 void transfers_before(struct shard *s, struct part *p, uint64_t hash, const struct cell *key)
@@ -123,9 +139,23 @@ static void copy_key(void *item, void *arg)
         put_state(t->out, item);
 }
 
+/* Record by record: they may be large. */
+static void take_kept(struct transfer *t, struct buf *out, size_t end)
+{
+    while (buf_len(&t->kept) > 0 && buf_len(out) < end) {
+        const uint8_t *p = t->kept.p + t->kept.head;
+        size_t n = 4 + ((size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3]);
+        buf_put(out, p, n);
+        buf_consume(&t->kept, n);
+    }
+    if (buf_len(&t->kept) == 0)
+        buf_deinit(&t->kept);
+}
+
 bool transfer_next(struct transfer *t, struct buf *out, size_t bytes)
 {
     size_t end = buf_len(out) + bytes;
+    take_kept(t, out, end);
     if (buf_len(&t->early) > 0) {
         buf_put_bytes(out, buf_bytes(&t->early));
         buf_clear(&t->early);
@@ -136,7 +166,7 @@ bool transfer_next(struct transfer *t, struct buf *out, size_t bytes)
         t->cursor = table_scan(keys, t->cursor, 1, copy_key, t);
         t->scanned = t->cursor == 0;
     }
-    return !t->scanned || buf_len(&t->early) > 0;
+    return !t->scanned || buf_len(&t->early) > 0 || buf_len(&t->kept) > 0;
 }
 
 void transfer_end(struct transfer *t)
@@ -150,6 +180,7 @@ void transfer_end(struct transfer *t)
     if (t->garbage != NULL)
         t->garbage->holds--;
     context_deinit(&t->context);
+    buf_deinit(&t->kept);
     buf_deinit(&t->early);
     mem_free(t->sent);
     mem_free(t);

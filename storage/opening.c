@@ -106,6 +106,7 @@ static void fail(struct opening *o, struct port *port, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(o->error, sizeof o->error, fmt, ap);
     va_end(ap);
+    shard_hold_kept(o->shard, false);
     o->state = OPENING_FAILED;
     port_log(port, 'E', "%s", o->error);
 }
@@ -226,7 +227,9 @@ static bool apply_frame(struct opening *o, struct port *port, struct bytes paylo
     if (took == TAKE_DONE || took == TAKE_COVERED)
         return true;
     damaged(o, port, o->offset,
-            took == TAKE_WAITS ? "a frame's causes are missing" : "a frame is unsound");
+            took == TAKE_WAITS      ? "a frame's causes are missing"
+            : took == TAKE_BASELESS ? "the string that a frame patches is missing"
+                                    : "a frame is unsound");
     return false;
 }
 
@@ -314,6 +317,7 @@ static void finish(struct opening *o, struct port *port)
         return;
     }
     o->stage = STAGE_END;
+    shard_hold_kept(o->shard, false);
     o->state = OPENING_DONE;
     if (o->result.cut > 0)
         port_log(port, 'W',
@@ -525,6 +529,7 @@ static void tidy(struct opening *o, struct port *port)
 void opening_start(struct opening *o, struct port *port, struct moment now)
 {
     (void)now;
+    shard_hold_kept(o->shard, true); /* what was stable when the log was written is not known */
     o->stage = STAGE_FOLDER;
     ask(o, port, FILE_MKDIR, o->folder, 0, 0);
 }

@@ -114,10 +114,46 @@ static void step(struct state *s, struct bytes *in)
     context_deinit(&deps);
 }
 
+static void put(void *arg, struct bytes record) { buf_put_bytes(arg, record); }
+
+/* What a peer says that it keeps: taken in, rebuilt from and sent on. */
+static void take_record(struct bytes record)
+{
+    struct shelf_total total = {.bytes_max = 1 << 20};
+    struct shelf shelf;
+    struct context stable = {0};
+    struct reg present;
+    struct buf out = {0};
+    if (!shelf_is_record(record) || !shelf_record_valid(record))
+        return;
+    shelf_init(&shelf, &total, (struct hash_key){.k0 = 1, .k1 = 2});
+    shelf_merge(&shelf, record, &stable);
+    shelf_merge(&shelf, record, &stable);
+    must(total.n == 1);
+    struct mp m = mp_read(record);
+    mp_array(&m);
+    struct bytes key = mp_bin(&m);
+    stamp_t dot = mp_uint(&m), from;
+    mp_uint(&m);
+    from = mp_uint(&m);
+    reg_init(&present, TYPE_STRING);
+    must(shelf_has(&shelf, key, dot, &present) == (from == 0));
+    reg_push_sibling(&present, from, bytes_str("a text of some length, to be taken back"));
+    if (!shelf_show(&shelf, key, dot, &present, &out))
+        must(buf_len(&out) == 0);
+    buf_clear(&out);
+    shelf_encode(&shelf, put, &out);
+    must(shelf_is_record(buf_bytes(&out)) && shelf_record_valid(buf_bytes(&out)));
+    reg_close(&present);
+    buf_deinit(&out);
+    shelf_clear(&shelf);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct bytes in = bytes_of(data, size);
     struct state *s = mem_zalloc(sizeof *s);
+    take_record(in);
     s->total.value_min = fuzz_byte(&in) % 16;
     s->total.bytes_max = 200u + 40u * fuzz_byte(&in);
     shelf_init(&s->shelf, &s->total, (struct hash_key){.k0 = 1, .k1 = 2});

@@ -204,9 +204,9 @@ static void finish(struct worlds *w)
     }
 }
 
-/* Whether joins and flushes may happen, and how much may be kept. Returns how often a base was
+/* Whether joins or flushes may happen, and how much may be kept. Returns how often a base was
  * missing. */
-static uint64_t history(uint64_t seed, bool joins, size_t kept_bytes_max)
+static uint64_t history(uint64_t seed, bool joins, bool flushes, size_t kept_bytes_max)
 {
     struct worlds w;
     start(&w, seed, kept_bytes_max);
@@ -215,7 +215,7 @@ static uint64_t history(uint64_t seed, bool joins, size_t kept_bytes_max)
         unsigned b = (a + 1 + (unsigned)rng_below(&w.rng, REGIONS - 1)) % REGIONS;
         unsigned what = (unsigned)rng_below(&w.rng, 20);
         if (what < 12) {
-            command(&w, a, joins);
+            command(&w, a, flushes);
         } else if (what < 17) {
             deliver(&w, a, b, 1 + (unsigned)rng_below(&w.rng, 3));
         } else if (what < 19 || !joins) {
@@ -235,21 +235,28 @@ static uint64_t history(uint64_t seed, bool joins, size_t kept_bytes_max)
 Test(patch, shows_what_the_whole_assignment_would)
 {
     for (uint64_t seed = 0; seed < SEEDS; seed++)
-        cr_assert_eq(history(seed, false, 0), 0, "seed %llu: a base was not kept",
+        cr_assert_eq(history(seed, false, false, 0), 0, "seed %llu: a base was not kept",
+                     (unsigned long long)seed);
+}
+
+Test(patch, states_carry_what_is_kept)
+{
+    for (uint64_t seed = 0; seed < 2 * SEEDS; seed++)
+        cr_assert_eq(history(3000 + seed, true, false, 0), 0, "seed %llu: a base was not kept",
                      (unsigned long long)seed);
 }
 
 Test(patch, with_joins_and_flushes_too)
 {
     for (uint64_t seed = 0; seed < SEEDS; seed++)
-        history(1000 + seed, true, 0);
+        history(1000 + seed, true, true, 0);
 }
 
 Test(patch, where_too_little_is_kept_the_state_is_joined)
 {
     uint64_t baseless = 0;
     for (uint64_t seed = 0; seed < SEEDS; seed++)
-        baseless += history(2000 + seed, seed % 2, 600);
+        baseless += history(2000 + seed, seed % 2, false, 600);
     cr_expect_gt(baseless, 0);
 }
 
@@ -362,6 +369,32 @@ Test(patching, what_was_replaced_is_kept_until_all_have_seen_it)
     cr_expect_eq(stats.kept, 0);
     cr_expect_eq(stats.baseless, 0);
     run_stop(&peer);
+}
+
+/* The removal is in the state; the patches that had not seen it come later. */
+Test(patching, a_state_carries_what_is_kept)
+{
+    struct run peer, third, *all[] = {&r, &peer, &third};
+    struct shard_stats stats;
+    run_start(&peer, 2, true);
+    run_start(&third, 3, true);
+    run(&r, "SETBIT a 800000 1");
+    run_ship(&r, &peer);
+    run(&r, "SETBIT a 1 1");
+    shard_close_frames(r.shard, r.now);
+    run(&r, "DEL a");
+    run(&peer, "SETBIT a 3 1");
+    for (uint32_t p = 0; p < RUN_PARTITIONS; p++)
+        run_join(&r, &third, p);
+    shard_stats(third.shard, &stats);
+    cr_expect_eq(stats.kept, 2);
+    run_sync(all, 3);
+    expect(&third, "BITPOS a 1", "3");
+    expect(&third, "BITCOUNT a", "2");
+    shard_stats(third.shard, &stats);
+    cr_expect_eq(stats.baseless, 0);
+    run_stop(&peer);
+    run_stop(&third);
 }
 
 Test(patching, the_kept_stay_below_their_limit)
