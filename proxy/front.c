@@ -314,7 +314,7 @@ static void hear(struct front *f, struct port *port, const struct job *job, stru
         observe_heard(f, port, job->session, job->argv[0]);
         break;
     default:
-        assert(!"a job that nobody runs");
+        assert(false); /* front_run knows all others */
         break;
     }
 }
