@@ -305,6 +305,14 @@ static bool key_rule_head(struct bytes rule, uint8_t *access, size_t *start)
     return false;
 }
 
+static void set_all_keys(struct acl_selector *s, bool all)
+{
+    s->all_keys = all;
+    acl_words_deinit(&s->keys);
+    mem_free(s->access);
+    s->access = NULL;
+}
+
 static enum acl_error key_rule(struct acl_selector *s, struct bytes rule)
 {
     uint8_t access;
@@ -323,6 +331,8 @@ static enum acl_error key_rule(struct acl_selector *s, struct bytes rule)
         s->access[at] = 0;
     }
     s->access[at] |= access;
+    if (bytes_is(pattern, "*") && s->access[at] == (ACL_READ | ACL_WRITE))
+        set_all_keys(s, true); /* %R~* %W~* */
     return ACL_FINE;
 }
 
@@ -372,10 +382,7 @@ static bool is_either(struct bytes rule, const char *a, const char *b)
 enum acl_error acl_selector_rule(struct acl_selector *s, struct bytes rule)
 {
     if (is_either(rule, "allkeys", "~*") || is_either(rule, "resetkeys", NULL)) {
-        s->all_keys = !bytes_is_nocase(rule, "resetkeys");
-        acl_words_deinit(&s->keys);
-        mem_free(s->access);
-        s->access = NULL;
+        set_all_keys(s, !bytes_is_nocase(rule, "resetkeys"));
         return ACL_FINE;
     }
     if (is_either(rule, "allchannels", "&*") || is_either(rule, "resetchannels", NULL)) {

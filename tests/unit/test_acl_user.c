@@ -61,6 +61,7 @@ Test(acl_user, rules_make_a_text_that_makes_the_same_user)
         {"%R~a %W~b %rw~c %R~d %W~d", "off %R~a %W~b ~c ~d resetchannels -@all"},
         {"~a resetkeys ~b", "off ~b resetchannels -@all"},
         {"~a ~*", "off ~* resetchannels -@all"},
+        {"~a %R~* %W~*", "off ~* resetchannels -@all"},
         {"&a &b &a", "off resetchannels &a &b -@all"},
         {"&a allchannels", "off &* -@all"},
         {"&* resetchannels &a", "off resetchannels &a -@all"},
