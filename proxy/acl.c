@@ -158,7 +158,8 @@ static void change(struct front *f, struct port *port, struct bytes name, const 
 
 void acl_heard(struct front *f, struct port *port, struct bytes name, const struct bytes *text)
 {
-    change(f, port, name, text);
+    if (name.n > 0) /* SETUSER makes none without a name */
+        change(f, port, name, text);
 }
 
 void acl_configure(struct front *f)
@@ -210,22 +211,29 @@ static void note(struct ask *a, enum acl_reason reason, struct bytes object, str
     buf_deinit(&line);
 }
 
+static enum acl_reason reason_of(struct acl_verdict v)
+{
+    return v.denial == ACL_DENIED_COMMAND ? ACL_LOG_COMMAND
+           : v.denial == ACL_DENIED_KEY   ? ACL_LOG_KEY
+                                          : ACL_LOG_CHANNEL;
+}
+
 static void note_verdict(struct ask *a, struct acl_verdict v)
 {
-    static const enum acl_reason reasons[] = {[ACL_DENIED_COMMAND] = ACL_LOG_COMMAND,
-                                              [ACL_DENIED_KEY] = ACL_LOG_KEY,
-                                              [ACL_DENIED_CHANNEL] = ACL_LOG_CHANNEL};
-    note(a, reasons[v.denial],
+    note(a, reason_of(v),
          v.denial == ACL_DENIED_COMMAND ? bytes_str(a->command->name) : a->argv[v.at],
          a->session->user->name);
 }
 
 void acl_note_script(struct front *f, const struct acl_note *n)
 {
-    static const enum acl_reason reasons[] = {[ACL_DENIED_COMMAND] = ACL_LOG_COMMAND,
-                                              [ACL_DENIED_KEY] = ACL_LOG_KEY,
-                                              [ACL_DENIED_CHANNEL] = ACL_LOG_CHANNEL};
-    struct acl_event e = {.reason = reasons[n->verdict.denial],
+    struct buf client = {0};
+    const struct session *s = f->running; /* unless the script came from another worker */
+    if (s != NULL && s->last_command != NULL && bytes_eq(s->user->name, n->user))
+        buf_putf(&client, "id=%llu cmd=%s ", (unsigned long long)s->id, s->last_command->name);
+    buf_put_str(&client, "user=");
+    buf_put_bytes(&client, n->user);
+    struct acl_event e = {.reason = reason_of(n->verdict),
                           .context = ACL_IN_SCRIPT,
                           .count = 1,
                           .wall_ms = n->now.wall_ms,
@@ -233,8 +241,9 @@ void acl_note_script(struct front *f, const struct acl_note *n)
                                         ? bytes_str(n->command->name)
                                         : n->argv[n->verdict.at],
                           .user = n->user,
-                          .client = n->client};
+                          .client = buf_bytes(&client)};
     acl_log_add(&f->acl.log, &e, log_max(f));
+    buf_deinit(&client);
 }
 
 void acl_tell(struct front *f, struct port *port)

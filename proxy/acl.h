@@ -55,7 +55,7 @@ struct acl_note {
     struct acl_verdict verdict;
     const struct command *command;
     const struct bytes *argv;
-    struct bytes user, client; /* who runs the script */
+    struct bytes user; /* who runs the script */
     struct moment now;
 };
 void acl_note_script(struct front *f, const struct acl_note *n);

@@ -78,7 +78,9 @@ static void decide_setuser(struct catalog_job *j)
     struct buf text = {0};
     uint32_t open = 0;
     struct acl_user *u = stored_user(j->front, j->argv[0]);
-    if (!name_ok(j->argv[0])) {
+    if (j->argv[0].n == 0) { /* call.user, empty, means one that may do everything */
+        reply_error(j->reply, "ERR Usernames can't be empty");
+    } else if (!name_ok(j->argv[0])) {
         reply_error(j->reply, "ERR Usernames can't contain spaces or null characters");
     } else if (!acl_rules_join(j->argc - 1, j->argv + 1, &rules, &open)) {
         struct bytes at = j->argv[1 + open];

@@ -65,7 +65,7 @@ Test(acl, a_pipeline_sees_its_own_changes)
 {
     struct serve *s = many();
     for (int i = 0; i < 6; i++) { /* connections on all workers */
-        char ask[200], want[100];
+        char ask[240], want[200];
         struct client *c = client_new(s);
         snprintf(ask, sizeof ask,
                  "SET k v\r\nACL SETUSER u%d on >p +acl|whoami +ping\r\nAUTH u%d p\r\nACL "
@@ -90,6 +90,7 @@ Test(acl, errors_say_what_is_wrong)
     expect(c, "ACL SETUSER u (+get",
            "-ERR Unmatched parenthesis in acl selector starting at '(+get'.\r\n");
     expect(c, "ACL GETUSER u", "*-1\r\n");
+    cr_expect_str_eq(client_ask(c, "ACL SETUSER \"\" on\r\n"), "-ERR Usernames can't be empty\r\n");
     cr_expect_str_eq(client_ask(c, "ACL SETUSER \"a b\"\r\n"),
                      "-ERR Usernames can't contain spaces or null characters\r\n");
     expect(c, "ACL DELUSER u default", "-ERR The 'default' user cannot be removed\r\n");
@@ -191,6 +192,36 @@ Test(acl, the_log_tells_of_all_workers)
         expect_in(admin, "ACL LOG 1", "\r\nauth\r\n");
         expect(admin, "ACL LOG RESET", "+OK\r\n");
         expect(admin, "ACL LOG", "*0\r\n");
+        serve_free(s);
+    }
+}
+
+Test(acl, scripts_keep_to_what_their_caller_may)
+{
+    for (int i = 0; i < 2; i++) {
+        struct serve *s = i == 0 ? lone(NULL) : many();
+        struct client *admin = client_new(s);
+        expect(admin, "ACL SETUSER bob on nopass ~a +eval +get +multi +exec", "+OK\r\n");
+        expect(admin, "SET a 1", "+OK\r\n");
+        for (int k = 0; k < 4; k++) { /* connections on all workers */
+            struct client *c = client_new(s);
+            expect(c, "AUTH bob x", "+OK\r\n");
+            expect(c, "EVAL return(redis.call('get',KEYS[1])) 1 a", "$1\r\n1\r\n");
+            expect_in(c, "EVAL return(redis.call('set',KEYS[1],2)) 1 a",
+                      "-ERR The user executing the script can't run this command or subcommand");
+            expect_in(c, "EVAL return(redis.call('get','b{a}')) 1 a",
+                      "can't access at least one of the keys");
+            expect_in(c, "EVAL return(1) 1 b", "-NOPERM this user has no permissions to access");
+            expect(c, "EVAL return(redis.acl_check_cmd('get',KEYS[1])) 1 a", ":1\r\n");
+            expect(c, "EVAL return(redis.acl_check_cmd('set',KEYS[1],2)) 1 a", "$-1\r\n");
+            expect(c, "MULTI", "+OK\r\n");
+            expect(c, "EVAL return(redis.call('set',KEYS[1],2)) 1 a", "+QUEUED\r\n");
+            expect_in(c, "EXEC", "*1\r\n-ERR The user executing the script can't run");
+        }
+        expect(admin, "GET a", "$1\r\n1\r\n");
+        serve_run(s, 200);
+        expect_in(admin, "ACL LOG", "$7\r\ncontext\r\n$3\r\nlua\r\n$6\r\nobject\r\n$3\r\nset\r\n");
+        expect(admin, "EVAL return(redis.call('set',KEYS[1],2)) 1 a", "+OK\r\n");
         serve_free(s);
     }
 }
