@@ -40,7 +40,7 @@ void header_put(struct buf *out, const struct file_header *h)
     put_u32(out, h->partitions);
     put_u32(out, h->first);
     put_u32(out, h->count);
-    put_u32(out, 0);
+    put_u32(out, (uint32_t)h->policy);
     put_u64(out, h->number);
     put_u64(out, h->kind == FILE_KIND_SNAPSHOT ? h->from : h->before);
     put_u64(out, hash_64(bytes_of(out->p + out->head + at, FORMAT_HEADER - 8), 0));
@@ -56,8 +56,8 @@ bool header_read(struct bytes in, struct file_header *out, const char **why)
         *why = "written by another version: open it with that version, or upgrade";
         return false;
     }
-    uint32_t kind = get_u32(in.p + 8);
-    if (get_u64(in.p + 56) != hash_64(bytes_of(in.p, FORMAT_HEADER - 8), 0) ||
+    uint32_t kind = get_u32(in.p + 8), policy = get_u32(in.p + 36);
+    if (policy > SYNC_NONE || get_u64(in.p + 56) != hash_64(bytes_of(in.p, FORMAT_HEADER - 8), 0) ||
         (kind != FILE_KIND_SEGMENT && kind != FILE_KIND_SNAPSHOT)) {
         *why = "its header is damaged";
         return false;
@@ -68,6 +68,7 @@ bool header_read(struct bytes in, struct file_header *out, const char **why)
                                 .partitions = get_u32(in.p + 24),
                                 .first = get_u32(in.p + 28),
                                 .count = get_u32(in.p + 32),
+                                .policy = (enum sync_policy)policy,
                                 .number = get_u64(in.p + 40)};
     uint64_t last = get_u64(in.p + 48);
     if (out->kind == FILE_KIND_SNAPSHOT)

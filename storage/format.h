@@ -19,7 +19,7 @@
  *  12  u32 version: 1
  *  16  u32 uid of the database, u32 shard
  *  24  u32 partitions of the database, u32 first one held, u32 how many are held
- *  36  u32 0
+ *  36  u32 what was promised when it was begun: enum sync_policy
  *  40  u64 number of the file
  *  48  u64 snapshot: offset in segment `number` from which the log goes on; segment: number of the
  *      segment before it, 0 none (numbers may be left out; a segment must not be missing)
@@ -31,7 +31,8 @@
  * offset, so that an old record in a place that is written again is none 16  payload
  *
  * Records of a segment: FRAME, STATE (a partition joined with another region's), SYNCED (everything
- * before this offset was durable when this was written), CLOSED (orderly end: nothing follows).
+ * before this offset was durable when this was written), POLICY (from here on another one), CLOSED
+ * (orderly end: nothing follows).
  * Records of a snapshot: for each partition PARTITION and any number of KEYS, at last WHOLE.
  */
 #define FORMAT_VERSION 1u
@@ -41,12 +42,20 @@
 
 enum file_kind { FILE_KIND_SEGMENT = 1, FILE_KIND_SNAPSHOT = 2 };
 
+/* When bytes become durable. */
+enum sync_policy {
+    SYNC_ALWAYS, /* every append is synced; replies wait for it */
+    SYNC_SECOND, /* once a second */
+    SYNC_NONE,   /* when the system likes: nothing is promised */
+};
+
 /* Whose request: file_req.tag. */
 enum { STORAGE_OPENING = 1, STORAGE_JOURNAL, STORAGE_SNAPSHOT, STORAGE_TRIM };
 
 struct file_header {
     enum file_kind kind;
     uint32_t db_uid, shard, partitions, first, count;
+    enum sync_policy policy;
     uint64_t number;
     uint64_t from;   /* of a snapshot */
     uint64_t before; /* of a segment */
@@ -60,6 +69,7 @@ enum record_kind {
     RECORD_PARTITION, /* u32 partition, context */
     RECORD_KEYS,      /* states as transfer_next writes them */
     RECORD_WHOLE,     /* u64 how many records came before */
+    RECORD_POLICY,    /* u8 enum sync_policy */
     RECORD_KIND_MAX
 };
 

@@ -41,9 +41,11 @@ struct journal {
     uint64_t written_pos, durable_pos; /* in the log */
     uint64_t number, end, durable_end; /* of the segment: where it ends, where it is durable */
     uint64_t told_end;                 /* the last SYNCED record says so */
-    struct buf raises;                 /* struct raise; not yet durable, oldest first */
-    struct context *durable;           /* by partition */
-    uint64_t sync_at, retry_at;        /* mono_us; UINT64_MAX none */
+    enum sync_policy told, asked_told,
+        promised;               /* policy: in the file, in what is asked, durably */
+    struct buf raises;          /* struct raise; not yet durable, oldest first */
+    struct context *durable;    /* by partition */
+    uint64_t sync_at, retry_at; /* mono_us; UINT64_MAX none */
     bool must_cut;
     bool closing, closed; /* closed: the last record is in the file, durably */
     char error[256];
@@ -62,6 +64,7 @@ struct journal *journal_new(const struct journal_opts *o, uint64_t pos)
     j->segment_bytes = o->segment_bytes ? o->segment_bytes : SEGMENT_BYTES;
     j->number = o->id.number;
     j->written_pos = j->durable_pos = pos;
+    j->told = j->asked_told = j->promised = o->policy == SYNC_NONE ? SYNC_SECOND : o->policy;
     j->durable = mem_zalloc(o->id.count * sizeof *j->durable);
     for (uint32_t i = 0; i < o->id.count; i++)
         context_copy(&j->durable[i], shard_context(o->shard, o->id.first + i));
@@ -147,18 +150,29 @@ static void put_synced(struct journal *j, struct buf *out)
     j->told_end = j->durable_end;
 }
 
+static void put_policy(struct journal *j, struct buf *out)
+{
+    size_t at = record_begin(out, RECORD_POLICY);
+    buf_put_u8(out, (uint8_t)j->policy);
+    record_end(out, at, j->number, j->end + at);
+}
+
 static void append(struct journal *j, struct port *port, struct moment now)
 {
     struct log_entry e;
     struct file_req *r = request(j, FILE_APPEND);
     struct log *log = shard_log(j->shard);
     r->offset = j->end;
-    r->sync = j->policy == SYNC_ALWAYS || j->closing;
+    r->sync = j->policy == SYNC_ALWAYS || j->closing || j->policy != j->told;
     j->asked_pos = j->written_pos;
     if (j->end == 0) {
         j->id.number = j->number;
+        j->id.policy = j->policy;
         header_put(&r->data, &j->id);
+    } else if (j->policy != j->told) {
+        put_policy(j, &r->data);
     }
+    j->asked_told = j->policy;
     put_synced(j, &r->data);
     while (buf_len(&r->data) < APPEND_BYTES && log_read_entry(log, &j->asked_pos, &e))
         put_entry(j, &r->data, &e);
@@ -199,7 +213,8 @@ void journal_step(struct journal *j, struct port *port, struct moment now)
         ask(j, port, r, DOING_CUT, now);
     } else if (wants_sync(j, now)) {
         ask(j, port, request(j, FILE_SYNC), DOING_SYNC, now);
-    } else if (j->written_pos < log_end(shard_log(j->shard)) || j->closing) {
+    } else if (j->written_pos < log_end(shard_log(j->shard)) || j->closing ||
+               j->policy != j->told) {
         turn_over(j);
         append(j, port, now);
     }
@@ -230,6 +245,7 @@ static void is_durable(struct journal *j)
 {
     j->durable_pos = j->written_pos;
     j->durable_end = j->end;
+    j->promised = j->told;
     j->sync_at = UINT64_MAX;
     raise_durable(j);
 }
@@ -264,6 +280,7 @@ static void failed(struct journal *j, struct port *port, enum err err, struct mo
     }
     forget_raises(j);
     j->told_end = 0;
+    j->told = j->promised;
     j->closed = false;
     j->retry_at = now.mono_us + RETRY_US;
     j->stats.failures++;
@@ -283,6 +300,7 @@ static void appended(struct journal *j, struct moment now)
     j->stats.bytes_written += j->asked_end - j->end;
     j->written_pos = j->asked_pos;
     j->end = j->asked_end;
+    j->told = j->asked_told;
     if (j->asked_sync)
         is_durable(j);
     else if (j->policy == SYNC_SECOND && j->sync_at == UINT64_MAX)
@@ -323,6 +341,8 @@ uint64_t journal_durable(const struct journal *j)
 
 const struct context *journal_context(const struct journal *j, uint32_t partition)
 {
+    if (j->policy == SYNC_NONE && j->promised == SYNC_NONE)
+        return NULL;
     return &j->durable[partition - j->id.first];
 }
 

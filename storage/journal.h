@@ -12,12 +12,6 @@
  * the file in order. What is not yet durable is held in the log's memory; when the disk fails, it
  * is written again from there.
  */
-enum sync_policy {
-    SYNC_ALWAYS, /* every append is synced; replies wait for it */
-    SYNC_SECOND, /* once a second */
-    SYNC_NONE,   /* when the system likes */
-};
-
 struct journal_opts {
     struct shard *shard;   /* kept */
     const char *folder;    /* copied; exists */
@@ -44,8 +38,8 @@ void journal_answer(struct journal *j, struct port *port, struct file_req *taken
 
 /* Up to here the log is durable; with SYNC_NONE: written. */
 uint64_t journal_durable(const struct journal *j);
-/* What of a partition is durable: claims of having seen may say no more. With SYNC_NONE nothing is
- * promised: empty. */
+/* What of a partition is durable: claims of having seen may say no more. NULL: nothing is promised
+ * (SYNC_NONE, and that is on the disk, so that the next life knows). */
 const struct context *journal_context(const struct journal *j, uint32_t partition);
 /* Where in the files everything up to journal_durable ends: a snapshot that is begun now goes on
  * there. */

@@ -286,8 +286,10 @@ static bool apply(struct opening *o, struct port *port, const struct record *r, 
         ok = apply_state(o, port, r->payload, now);
     } else if (r->kind == RECORD_SYNCED && r->payload.n == sizeof o->synced) {
         memcpy(&o->synced, r->payload.p, sizeof o->synced);
+    } else if (r->kind == RECORD_POLICY && r->payload.n == 1 && r->payload.p[0] <= SYNC_NONE) {
+        o->result.kept = r->payload.p[0] != SYNC_NONE;
     } else if (r->kind == RECORD_CLOSED) {
-        o->result.orderly = true;
+        o->result.orderly = o->result.kept = true;
     } else {
         damaged(o, port, o->offset, "a record stands where it does not belong");
         ok = false;
@@ -405,6 +407,7 @@ static bool read_header(struct opening *o, struct port *port)
     buf_consume(&o->in, FORMAT_HEADER);
     if (f->kind == FILE_KIND_SNAPSHOT)
         o->from = h.from;
+    o->result.kept = h.policy != SYNC_NONE;
     return true;
 }
 

@@ -38,6 +38,7 @@ struct opening_result {
     uint64_t snapshot; /* the one that was read; 0 none */
     bool found;        /* there was anything */
     bool orderly;      /* the last segment ends with an orderly end */
+    bool kept;         /* all that earlier lives claimed to have is here */
     uint64_t cut;      /* bytes cut off at the torn end */
     uint64_t read, total, records;
 };

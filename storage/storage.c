@@ -139,6 +139,7 @@ bool storage_snapshot(struct storage *s, struct port *port, struct moment now)
     struct journal_stats written;
     if (s->state != STORAGE_RUNS || s->snapshot != NULL)
         return false;
+    o.id.policy = s->opts.policy;
     journal_place(s->journal, &o.id.number, &o.id.from);
     journal_stats(s->journal, &written);
     s->snapshot_next_from = written.bytes_written;
@@ -222,6 +223,8 @@ void storage_close(struct storage *s, struct port *port, struct moment now)
     s->state = STORAGE_CLOSES;
     journal_close(s->journal, port, now);
 }
+
+bool storage_kept(const struct storage *s) { return s->opened.found && s->opened.kept; }
 
 bool storage_busy(const struct storage *s)
 {

@@ -41,6 +41,9 @@ void storage_step(struct storage *s, struct port *port, struct moment now);
 uint64_t storage_deadline(const struct storage *s); /* mono_us */
 /* The orderly end: writes what is left; STORAGE_CLOSED when it is done. */
 void storage_close(struct storage *s, struct port *port, struct moment now);
+/* After opening: all that earlier lives claimed to have is here. False: a life that promised
+ * nothing came before, or none. */
+bool storage_kept(const struct storage *s);
 bool storage_busy(const struct storage *s); /* requests are under way */
 
 enum storage_state storage_state(const struct storage *s);
@@ -49,6 +52,7 @@ storage_error(const struct storage *s); /* also while it runs: the disk fails; "
 void storage_set_policy(struct storage *s, enum sync_policy policy);
 /* Position in the shard's log up to which all is durable (SYNC_NONE: written). */
 uint64_t storage_durable(const struct storage *s);
+/* As journal_context. */
 const struct context *storage_context(const struct storage *s, uint32_t partition);
 /* Asks for a snapshot now. False: one is being taken, or the state is another. */
 bool storage_snapshot(struct storage *s, struct port *port, struct moment now);

@@ -249,9 +249,11 @@ static void check(struct test *t, const struct context *promised)
 static void promise(const struct test *t, bool all, struct context *out)
 {
     for (uint32_t i = 0; i < PARTITIONS; i++) {
-        context_deinit(&out[i]);
-        context_copy(&out[i],
-                     all ? shard_context(t->now.shard, i) : storage_context(t->now.storage, i));
+        const struct context *durable =
+            all ? shard_context(t->now.shard, i) : storage_context(t->now.storage, i);
+        context_clear(&out[i]);
+        if (durable != NULL) /* else nothing is promised */
+            context_copy(&out[i], durable);
     }
 }
 
