@@ -307,6 +307,7 @@ const struct session_command cmd_crdt_commands[] = {
     {"crdt.context", crdt_context, SESSION_ALONE},
     {"crdt.digest", crdt_digest, SESSION_ALONE},
     {"crdt.token", crdt_token, SESSION_ALONE},
+    {"crdt.verify", crdt_verify, 0},
     {"crdt.wait", crdt_wait, 0},
     {"wait", wait_replicas, 0},
     {NULL, NULL, 0},

@@ -50,6 +50,8 @@ enum job_kind {
     JOB_OBSERVE,        /* observe.c: argv: what, groups of slots, entries; no reply */
     JOB_UNOBSERVE,      /* no reply */
     JOB_OBSERVED,       /* argv: what a worker sees; no reply */
+    JOB_COMPARE,        /* cmd_verify.c; no reply */
+    JOB_COMPARED,       /* argv: struct compare_record; no reply */
     JOB_CONFLICTS,      /* cmd_conflicts.c */
     JOB_CONTEXTS,       /* argv: a bit for each partition, or empty; records (cmd_crdt.c) */
     JOB_SCRIPTS,        /* argv[0]: what (scripting.c) */

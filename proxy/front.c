@@ -310,6 +310,12 @@ static void hear(struct front *f, struct port *port, const struct job *job, stru
     case JOB_UNOBSERVE:
         observe_end(f, job->session);
         break;
+    case JOB_COMPARE:
+        compare_begin(f, port, job);
+        break;
+    case JOB_COMPARED:
+        compared_heard(f, port, job->session, job->argv[0]);
+        break;
     case JOB_OBSERVED:
         observe_heard(f, port, job->session, job->argv[0]);
         break;

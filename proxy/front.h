@@ -55,6 +55,10 @@ struct front_host {
                      bool durable);
     uint64_t (*learnt)(void *arg, const struct front *f);
     uint64_t (*peers)(void *arg, const struct front *f);
+    /* Compares this worker's partitions with a region's (0: all): syncer_verify. Records go to
+     * front_compared. */
+    void (*compare)(void *arg, const struct front *f, struct port *port, uint64_t session,
+                    uint32_t region, uint32_t keys_max);
     /* To the other regions' subscribers, over the links of the partition's shard, which is here. */
     void (*publish)(void *arg, struct front *f, uint32_t partition, struct bytes channel,
                     struct bytes text, bool sharded);
@@ -186,6 +190,8 @@ struct shard *front_locate(struct front *f, const struct command *c, uint32_t ar
 /* Room for n argument indexes. */
 uint32_t *front_indexes(struct front *f, uint32_t n);
 
+/* Records of a comparison for a session of any worker (cmd_verify.c). */
+void front_compared(struct front *f, struct port *port, uint64_t session, struct bytes records);
 /* Runs a job of another worker's session here: appends the reply. */
 void front_run(struct front *f, struct port *port, struct job *job, struct buf *out,
                struct moment now);

@@ -131,6 +131,10 @@ extern const struct session_command cmd_connection_commands[], cmd_client_comman
     cmd_multi_commands[], cmd_pubsub_commands[], cmd_crdt_commands[], cmd_debug_commands[],
     cmd_memory_commands[], cmd_script_commands[], cmd_tracking_commands[], cmd_monitor_commands[];
 
+/* CRDT.VERIFY, JOB_COMPARE, JOB_COMPARED (cmd_verify.c). */
+void crdt_verify(struct ask *a);
+void compare_begin(struct front *f, struct port *port, const struct job *job);
+void compared_heard(struct front *f, struct port *port, uint64_t session, struct bytes records);
 /* CRDT.CONFLICTS and JOB_CONFLICTS (cmd_conflicts.c). */
 void crdt_conflicts(struct ask *a);
 void conflicts_put(struct front *f, const struct bytes *argv, struct buf *out);

@@ -176,10 +176,8 @@ void log_append(struct log *l, const struct frame *f)
 void log_append_state(struct log *l, uint32_t partition, const struct context *theirs,
                       struct bytes state)
 {
-    struct entry e = {.partition = partition,
-                      .deps_count = theirs->n,
-                      .flags = ENTRY_STATE,
-                      .ops_n = state.n};
+    struct entry e = {
+        .partition = partition, .deps_count = theirs->n, .flags = ENTRY_STATE, .ops_n = state.n};
     fill_entry(add_entry(l, &e), theirs->at, theirs->n, state);
 }
 

@@ -387,6 +387,18 @@ static void visit_key(void *item, void *arg)
     v->visit(item, v->arg);
 }
 
+uint64_t shard_scan(const struct shard *s, uint32_t partition, uint64_t cursor, size_t want,
+                    void (*visit)(void *key, void *arg), void *arg)
+{
+    return table_scan(&shard_part(s, partition)->keys, cursor, want, visit, arg);
+}
+
+struct hash128 shard_key_digest(const struct shard *s, uint32_t partition, struct bytes key)
+{
+    const struct cell *cell = table_get(&shard_part(s, partition)->keys, shard_hash(s, key), key);
+    return cell != NULL ? value_digest(cell) : (struct hash128){0};
+}
+
 void shard_each(const struct shard *s, uint32_t partition,
                 void (*visit)(const struct cell *key, void *arg), void *arg)
 {

@@ -282,6 +282,26 @@ struct shard_stats {
     uint64_t baseless;       /* frames that came for one which was not there */
 };
 void shard_stats(const struct shard *s, struct shard_stats *out);
+/* What a comparison with another region says of a partition (CRDT.VERIFY). */
+enum compare_result {
+    COMPARE_EQUAL,
+    COMPARE_DIFFERS,
+    COMPARE_UNLIKE, /* the contexts differ: not comparable yet */
+    COMPARE_NO_LINK,
+};
+struct compare_record {
+    uint32_t region, partition;
+    uint32_t result; /* enum compare_result */
+    uint32_t keys,
+        bytes; /* DIFFERS: names of keys follow, (uint32 length, text)..., so many bytes */
+};
+
+/* Visits some of a partition's keys in the order of its table, as table_scan: returns where to go
+ * on, 0 at the end. The callback must not write. */
+uint64_t shard_scan(const struct shard *s, uint32_t partition, uint64_t cursor, size_t want,
+                    void (*visit)(void *key, void *arg), void *arg);
+/* A key's part of the digest; 0: it is absent, or shows nothing. */
+struct hash128 shard_key_digest(const struct shard *s, uint32_t partition, struct bytes key);
 /* Visits every key of a partition (tests, checkers). The callback must not write. */
 void shard_each(const struct shard *s, uint32_t partition,
                 void (*visit)(const struct cell *key, void *arg), void *arg);

@@ -376,6 +376,8 @@ static bool take_message(struct feed *f, struct port *port, uint8_t kind, struct
         return take_relay(f, body, false);
     case WIRE_HOLD:
         return take_hold(f, body);
+    case WIRE_VERIFY:
+        return verify_answer(f, port, body, now);
     default:
         return false;
     }

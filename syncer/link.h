@@ -95,6 +95,17 @@ struct stage {
 
 #define PULL_TOUCHED 8u
 
+/* Comparing the keys of partitions that differ, one partition at a time (verify.c). */
+struct listing {
+    uint64_t ticket;
+    bool active, own_done;
+    uint32_t partition, keys, keys_max;
+    uint64_t cursor;  /* in our table */
+    struct buf queue; /* partitions that wait */
+    struct buf found; /* names, each behind its length */
+    struct buf asked; /* likewise: of ours, under way */
+};
+
 struct pull {
     struct conn_owner owner; /* first */
     struct pull *next;
@@ -121,6 +132,7 @@ struct pull {
     size_t inflated;       /* bytes at the front of `in` that came out of a batch */
     struct waiting *stuck; /* the frame whose clock is out of bounds */
     struct stage stage;
+    struct listing listing;
     uint64_t received, acked; /* bytes after WELCOME */
     uint64_t ack_us;
     uint32_t touched[PULL_TOUCHED]; /* partitions that frames have changed since the last ack */
@@ -208,6 +220,8 @@ struct syncer {
     uint64_t turn_us; /* a turn is due: something was left over, or an acknowledgement */
     struct buf scratch, batch;
     struct buf messages; /* published in this turn (message.c) */
+    syncer_verified *verified;
+    void *verified_arg;
     syncer_heard *heard;
     void *heard_arg;
 };
@@ -294,6 +308,12 @@ void feed_put(struct feed *f, struct port *port, uint8_t kind, struct bytes body
 #define MESSAGES_KEPT_MAX ((size_t)64 << 10)
 void messages_send(struct syncer *s, struct port *port);
 bool messages_take(struct pull *p, struct bytes body); /* false: malformed */
+
+/* ------------------------------------------------------------ verify.c */
+
+bool verify_taken(struct pull *p, struct port *port, struct bytes body);
+bool verify_answer(struct feed *f, struct port *port, struct bytes request, struct moment now);
+void listing_deinit(struct listing *l);
 
 /* ------------------------------------------------------------ wait.c */
 

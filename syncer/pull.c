@@ -51,6 +51,7 @@ static void pull_reset(struct pull *p)
     p->all = p->stale = false;
     p->received = p->acked = 0;
     p->touched_n = 0;
+    listing_deinit(&p->listing);
     p->conn = 0;
     p->phase = PHASE_DOWN;
 }

@@ -18,7 +18,8 @@
  */
 #define SYNCER_MAGIC "\x9bMERIDIAN" /* 0x9b is never the start of RESP or an inline command */
 #define SYNCER_MAGIC_LEN 9u
-#define SYNCER_PROTOCOL 2u /* 2: the hidden partition of the catalog travels too */
+/* 2: the hidden partition of the catalog travels too. 3: PUBLISH, VERIFY. */
+#define SYNCER_PROTOCOL 3u
 
 struct syncer;
 
@@ -86,6 +87,14 @@ void syncer_publish(struct syncer *s, uint32_t partition, const struct syncer_me
 /* Whom to tell of messages that come from other regions. */
 typedef void syncer_heard(void *arg, const struct syncer_message *m);
 void syncer_hear(struct syncer *s, syncer_heard *fn, void *arg);
+
+/* Compares what this shard shows with what a region (0: all) shows; records (struct compare_record)
+ * follow for each partition once, by syncer_verified, but where the link ends or a later call
+ * replaces this one. At most `keys_max` differing keys are named. */
+void syncer_verify(struct syncer *s, struct port *port, uint32_t region, uint64_t ticket,
+                   uint32_t keys_max);
+typedef void syncer_verified(void *arg, uint64_t ticket, struct bytes records);
+void syncer_hear_verified(struct syncer *s, syncer_verified *fn, void *arg);
 
 /* At the end of each turn: feeds take what is new in the log. */
 void syncer_turn(struct syncer *s, struct port *port, struct moment now);

@@ -57,18 +57,20 @@
  * feeder  bytes as transfer_next writes them JOIN       feeder  partition     the transfer is
  * complete BATCH      feeder  varint size, then one zstd frame: `size` bytes of whole messages
  *   PUBLISH    feeder  channel, text, flags (1: sharded): a client's message, at most once
- *   FRAME      feeder  kind 0x80 and above: the low bits are flags, the body is
- *       varint   partition - first
- *       zigzag   tick(first) - tick(last of the frame before on this link; at the beginning 0)
- *       varint   actor                                            if ACTOR
- *       varint   tick(first) - tick(prev)                         if PREV
- *       varint   tick(last) - tick(first), varint ops_count       if MANY, else 0 and 1
- *       zigzag   wall_ms - (tick(last) >> 13) - STAMP_EPOCH_MS    if WALL, else 0
- *       varint n, n x (varint actor, zigzag tick difference)      if DEPS
- *       the operations, up to the end of the message
- *     "The frame before" means of the same partition on this link. Without ACTOR the actor is its
- *     actor; with ACTOR (which then has PREV too) deps start from nothing, else from its deps.
- *     Without PREV prev is its last. A difference of deps is to the entry's value before (0).
+ *   VERIFY     puller  ticket, 0, partition...             asks for digests
+ *                      ticket, 1, partition, cursor        for some keys from a cursor (0: the
+ * first) ticket, 2, partition, name...       for these keys VERIFIED   feeder  ticket, 0,
+ * (partition, digest, context)... ticket, 1, partition, context, next cursor (0: no more), (name,
+ * digest)... ticket, 2, partition, context, digest...      0: absent FRAME      feeder  kind 0x80
+ * and above: the low bits are flags, the body is varint   partition - first zigzag   tick(first) -
+ * tick(last of the frame before on this link; at the beginning 0) varint   actor if ACTOR varint
+ * tick(first) - tick(prev)                         if PREV varint   tick(last) - tick(first),
+ * varint ops_count       if MANY, else 0 and 1 zigzag   wall_ms - (tick(last) >> 13) -
+ * STAMP_EPOCH_MS    if WALL, else 0 varint n, n x (varint actor, zigzag tick difference)      if
+ * DEPS the operations, up to the end of the message "The frame before" means of the same partition
+ * on this link. Without ACTOR the actor is its actor; with ACTOR (which then has PREV too) deps
+ * start from nothing, else from its deps. Without PREV prev is its last. A difference of deps is to
+ * the entry's value before (0).
  */
 #define WIRE_MESSAGE_MAX ((size_t)600 << 20)
 #define WIRE_HELLO_MAX ((size_t)64 << 10)
@@ -83,6 +85,7 @@ enum wire_kind {
     WIRE_RELAY,
     WIRE_UNRELAY,
     WIRE_HOLD,
+    WIRE_VERIFY,
     WIRE_WELCOME = 16,
     WIRE_REFUSE,
     WIRE_MARK,
@@ -93,8 +96,11 @@ enum wire_kind {
     WIRE_JOIN,
     WIRE_BATCH,
     WIRE_PUBLISH,
+    WIRE_VERIFIED,
     WIRE_FRAME = 0x80,
 };
+/* Of VERIFY and VERIFIED. */
+enum { VERIFY_DIGESTS, VERIFY_KEYS, VERIFY_NAMES };
 #define WIRE_MARK_STALE 1u
 #define WIRE_MARK_ALL 2u
 

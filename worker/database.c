@@ -152,6 +152,7 @@ static void member_link(struct database *d, struct member *m, const struct synce
     m->syncer = syncer_new(m->shard, m->first, m->count, config,
                            d->config.seed * 2654435761u + m->id + (uint64_t)now.wall_ms);
     syncer_hear(m->syncer, member_heard, m);
+    syncer_hear_verified(m->syncer, member_verified, m);
 }
 
 static void members_create(struct database *d, struct moment now)
@@ -223,7 +224,8 @@ static void front_create(struct database *d, struct moment now)
 
                  .have = stats_have,
                  .learnt = stats_learnt,
-                 .peers = stats_peers},
+                 .peers = stats_peers,
+                 .compare = stats_compare},
         .settings = settings_of(db),
         .shards = shards,
         .shards_count = db->shards,

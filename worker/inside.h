@@ -127,6 +127,7 @@ void member_show(void *arg, const struct call *c);
 void member_changed(void *arg, struct bytes key, uint64_t session);
 uint64_t member_publish(void *arg, struct bytes channel, struct bytes text, bool sharded);
 void member_unblocked(void *arg, uint64_t session, struct bytes reply);
+void member_verified(void *arg, uint64_t ticket, struct bytes records);
 uint64_t member_lacking(void *arg, uint32_t partition, stamp_t stamp);
 struct database *database_find(struct worker *w, uint32_t uid);
 /* The member that owns the partition; NULL: on another worker. */
@@ -161,6 +162,8 @@ uint64_t stats_have(void *worker, const struct front *f, uint32_t partition, sta
                     bool durable);
 uint64_t stats_learnt(void *worker, const struct front *f);
 uint64_t stats_peers(void *worker, const struct front *f);
+void stats_compare(void *worker, const struct front *f, struct port *port, uint64_t session,
+                   uint32_t region, uint32_t keys_max);
 /* This worker's part of the manager's statistics; owned by the caller. */
 void stats_plane(struct worker *w, struct plane_stats *out, struct moment now);
 /* Adds the part to the whole: databases by uid, shards one behind the other. */

@@ -79,3 +79,9 @@ void member_show(void *arg, const struct call *c)
     const struct member *m = arg;
     monitor_script(m->database->front, m->database->worker->port, c);
 }
+
+void member_verified(void *arg, uint64_t ticket, struct bytes records)
+{
+    const struct member *m = arg;
+    front_compared(m->database->front, m->database->worker->port, ticket, records);
+}

@@ -165,6 +165,15 @@ uint64_t stats_peers(void *worker, const struct front *f)
     return peers;
 }
 
+void stats_compare(void *worker, const struct front *f, struct port *port, uint64_t session,
+                   uint32_t region, uint32_t keys_max)
+{
+    struct database *d = database_find(worker, f->db_uid);
+    for (uint32_t i = 0; d != NULL && i < d->members_count; i++)
+        if (d->members[i].syncer != NULL)
+            syncer_verify(d->members[i].syncer, port, region, session, keys_max);
+}
+
 /* ------------------------------------------------------------ for the manager */
 
 static void plane_link_of(struct plane_link *to, const struct link_stats *from)
