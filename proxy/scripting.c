@@ -9,6 +9,8 @@
 
 #include <assert.h>
 
+#define SLICE_EVERY_US 1000u
+
 /* ------------------------------------------------------------ life */
 
 static uint64_t clock_us(void *arg)
@@ -226,6 +228,9 @@ void scripting_run(struct front *f, struct port *port, struct moment now)
 {
     struct scripting *g = &f->scripting;
     g->port = port;
+    /* A slice takes longer than that, so that the next follows at once: but where the clock stands
+     * still within a step, time has to pass between two. */
+    g->resume_us = now.mono_us + SLICE_EVERY_US;
     for (uint32_t i = 0; i < f->shards_count && g->stopped > 0; i++)
         if (g->shards[i].engine != NULL && engine_is_stopped(g->shards[i].engine))
             resume(f, port, i, now);

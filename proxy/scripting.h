@@ -33,7 +33,8 @@ struct scripting {
     struct scripting_shard *shards; /* owned; by the database's numbers of shards */
     uint8_t *busy;                  /* owned; by number: what keeps it busy, BUSY_* */
     uint32_t busy_count;            /* of them; on whatever worker */
-    uint32_t stopped;               /* engines here that want scripting_run */
+    uint32_t stopped;               /* engines here that want scripting_run ... */
+    uint64_t resume_us;             /* ... from this moment on */
     struct port *port;              /* of the last step */
 };
 enum { BUSY_NOT, BUSY_SCRIPT, BUSY_FUNCTION };
@@ -50,6 +51,11 @@ void scripting_exec(struct front *f, struct job *job, struct reply *r, struct mo
 void scripting_wait(struct ask *a, uint32_t shard);
 /* The same, for a job of another worker; courier.c. */
 void scripting_wait_for(struct front *f, uint32_t shard, uint32_t worker, uint32_t ticket);
+/* When scripting_run wants to be called (mono_us), UINT64_MAX: never. */
+static inline uint64_t scripting_deadline(const struct scripting *g)
+{
+    return g->stopped > 0 ? g->resume_us : UINT64_MAX;
+}
 /* Goes on with what has stopped. */
 void scripting_run(struct front *f, struct port *port, struct moment now);
 

@@ -110,10 +110,11 @@ static void put_value(lua_State *L, struct buf *b, int depth)
         put_number(L, b);
         break;
     case LUA_TTABLE:
-        if (depth < DEPTH_MAX) {
+        if (depth < DEPTH_MAX)
             put_table(L, b, depth);
-            break;
-        } /* fall through */
+        else
+            mp_put_nil(b);
+        break;
     default:
         mp_put_nil(b);
     }

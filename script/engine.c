@@ -540,7 +540,9 @@ static void run_on_stack(struct run *r)
     lua_settop(L, 0);
     if (r->killed)
         lua_sethook(L, engine_hook, LUA_MASKCOUNT, HOOK_EVERY);
-    if (++e->runs % 50 == 0)
+    if (e->memory > e->memory_max / 4) /* Lua does not collect when memory runs out */
+        lua_gc(L, LUA_GCCOLLECT, 0);
+    else if (++e->runs % 50 == 0)
         lua_gc(L, LUA_GCSTEP, 50);
     if (r->atomic)
         shard_atomic_end(e->opts.shard);

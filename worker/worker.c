@@ -120,7 +120,7 @@ static void tick_database(struct worker *w, struct port *port, struct database *
             syncer_tick(m->syncer, port, now);
     }
     blocked_expire(d->front, port, now);
-    if (d->front->scripting.stopped > 0)
+    if (scripting_deadline(&d->front->scripting) <= now.mono_us)
         scripting_run(d->front, port, now);
     if (due)
         front_tick(d->front, port, now);
@@ -159,8 +159,8 @@ static uint64_t worker_deadline(void *self)
         }
         if (d->front->held != NULL && front_ready(d->front, w->port))
             return 0;
-        if (d->front->scripting.stopped > 0)
-            return 0;
+        uint64_t slice = scripting_deadline(&d->front->scripting);
+        at = slice < at ? slice : at;
         uint64_t then = blocked_deadline(d->front);
         at = then < at ? then : at;
     }
