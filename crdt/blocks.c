@@ -197,6 +197,22 @@ static struct cell *add_alone(struct large *l, struct place *at, const uint8_t *
     return c;
 }
 
+/* Behind all of a full block that is not the last: in front of the next one, or alone. So a run
+ * that grows in the middle leaves full blocks behind, as one at the end does. */
+static struct cell *add_behind(struct large *l, struct place *at, const uint8_t *cell, size_t need)
+{
+    void *before, *after;
+    tree_beside(&l->tree, at->block, &before, &after);
+    struct block *next = after;
+    if (next == NULL || next->count >= BLOCK_CELLS || next->live + need > next->cap)
+        return add_alone(l, at, cell, need);
+    at->block = next;
+    at->slot = 0;
+    struct cell *c = block_add(next, 0, cell, need);
+    tree_reweigh(&l->tree, next, 1);
+    return c;
+}
+
 /* Into a block that is full, or too small for it: at either end of all the full block stays full,
  * in between it is halved. */
 static struct cell *add_splitting(struct large *l, struct place *at, const uint8_t *cell,
@@ -206,6 +222,8 @@ static struct cell *add_splitting(struct large *l, struct place *at, const uint8
     bool fits = need <= BLOCK_BYTES / 2 && b->cap == BLOCK_BYTES && b->count > 1;
     if (at->end != PLACE_UNKNOWN)
         return add_alone(l, at, cell, need);
+    if (at->slot == b->count)
+        return add_behind(l, at, cell, need);
     if (!fits) {
         if (at->slot > 0 && at->slot < b->count)
             block_split(l, b, at->slot);
@@ -348,6 +366,33 @@ void blocks_cut(struct large *l, const struct place *at)
     block_drop(b, at->slot);
     tree_reweigh(&l->tree, b, -1);
     join_neighbour(l, b);
+}
+
+/* Up to `n` cells from the slot on go; returns how many did. */
+static size_t cut_slots(struct large *l, struct block *b, unsigned slot, size_t n)
+{
+    size_t left = b->count - slot, gone = n < left ? n : left;
+    if (gone == b->count) {
+        tree_take(&l->tree, b);
+        block_free(l, b);
+        return gone;
+    }
+    for (unsigned i = slot; i < slot + gone; i++)
+        b->live -= (uint32_t)cell_size(block_cell(b, i));
+    tree_reweigh(&l->tree, b, -(ptrdiff_t)gone);
+    memmove(b->at + slot, b->at + slot + gone, (left - gone) * sizeof b->at[0]);
+    b->count = (uint16_t)(b->count - gone);
+    join_neighbour(l, b);
+    return gone;
+}
+
+void blocks_cut_run(struct large *l, size_t rank, size_t n)
+{
+    while (n > 0) {
+        struct block_iter it;
+        blocks_iter(&it, l, rank);
+        n -= cut_slots(l, tree_item(&it.tree), it.slot, n);
+    }
 }
 
 /* ------------------------------------------------------------ reading */

@@ -42,6 +42,8 @@ void blocks_seek(const struct large *l, struct bytes name, struct place *out);
  */
 void blocks_put(struct large *l, struct place *at, const struct heading *h, const struct image *im);
 void blocks_cut(struct large *l, const struct place *at);
+/* Removes the `n` cells (at least one) from `rank` on. */
+void blocks_cut_run(struct large *l, size_t rank, size_t n);
 /* Stands on a rank; a rank outside: at the end. */
 void blocks_iter(struct block_iter *it, const struct large *l, size_t rank);
 const struct cell *blocks_next(struct block_iter *it);

@@ -125,6 +125,16 @@ void coll_walk(struct coll_iter *it, const struct coll *c)
     }
 }
 
+void coll_walk_from(struct coll_iter *it, const struct coll *c, size_t rank)
+{
+    coll_walk(it, c);
+    if (it->kind == WALK_BLOCKS)
+        blocks_iter(&it->blocks, coll_large(c), rank);
+    else
+        while (rank-- > 0 && coll_next(it) != NULL)
+            continue;
+}
+
 const struct cell *coll_next(struct coll_iter *it)
 {
     if (it->kind == WALK_BLOCKS)
@@ -371,4 +381,22 @@ struct coll *coll_cut(struct coll *c, const struct place *at)
         return c;
     coll_free(c);
     return NULL;
+}
+
+struct coll *coll_cut_run(struct coll *c, size_t rank, size_t n)
+{
+    assert(!coll_has_table(c->type) && rank + n <= coll_count(c));
+    if (n == coll_count(c)) {
+        coll_free(c);
+        return NULL;
+    }
+    if (c->is_large) {
+        blocks_cut_run(coll_large(c), rank, n);
+        return c;
+    }
+    const struct cell *first = coll_by_rank(c, rank), *behind = first;
+    for (size_t i = 0; i < n; i++)
+        behind = cell_after(behind);
+    c->count = (uint16_t)(c->count - n);
+    return packed_shift(c, (size_t)(&first->b0 - packed_bytes(c)), &first->b0 - &behind->b0);
 }

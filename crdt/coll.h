@@ -88,6 +88,9 @@ struct coll *coll_put(struct coll *c, enum type type, struct place *at, struct b
 /* Takes an element out; returns NULL, the collection freed, when it was the last. */
 struct coll *coll_cut(struct coll *c, const struct place *at);
 
+/* Takes out the `n` elements (at least one) from `rank` on; only of lists and streams. Likewise. */
+struct coll *coll_cut_run(struct coll *c, size_t rank, size_t n);
+
 /* Passes over all elements: the callback says what becomes of each. It may see an element of a
  * large collection twice. */
 enum fate { FATE_KEEP, FATE_DROP, FATE_REPLACE };
@@ -102,6 +105,7 @@ bool coll_free_step(struct coll *c, size_t *budget);
 
 /* ---- reading, shared with value.c */
 void coll_walk(struct coll_iter *it, const struct coll *c);
+void coll_walk_from(struct coll_iter *it, const struct coll *c, size_t rank); /* lists, streams */
 const struct cell *coll_by_rank(const struct coll *c, size_t rank);
 /* Rank of the first element for which below() is false; it must be true for a prefix of the order.
  * Only where there is an order; c NULL: 0. */

@@ -24,19 +24,58 @@ static bool below_name(const void *item, const void *arg)
     return bytes_cmp(cell_name(item), *(const struct bytes *)arg) < 0;
 }
 
+/* How many elements from `rank` to `end` were seen wholly, up to the first that was not; their
+ * digest terms are added to *sum. */
+static size_t seen_run(const struct coll *c, size_t rank, size_t end, const struct change *ch,
+                       struct hash128 *sum)
+{
+    struct coll_iter it;
+    size_t n = 0;
+    uint64_t seed = ch->s->digest_off ? 0 : digest_seed(ch->key, TYPE_STREAM);
+    if (ch->s->digest_off && ch->seen->deps == NULL)
+        return end - rank;
+    coll_walk_from(&it, c, rank);
+    for (; rank + n < end; n++) {
+        const struct cell *e = coll_next(&it);
+        if (!cell_seen(e, c->is_large ? 0 : c->base, ch->seen))
+            break;
+        if (!ch->s->digest_off)
+            *sum = hash128_add(*sum, digest_element(seed, TYPE_STREAM, e));
+    }
+    return n;
+}
+
+static struct coll *cut_run(struct coll *c, size_t rank, size_t n, struct hash128 sum,
+                            const struct change *ch)
+{
+    bool was_large = c->is_large;
+    struct hash128 none = {0};
+    ch->out->changed = true;
+    c = coll_cut_run(c, rank, n);
+    change_digest(ch->s, sum, none);
+    coll_sum(c, was_large, ch, sum, none);
+    return c;
+}
+
 /* Removes what was seen of the elements from `lo` up to, without, `hi`. A local writer has seen
  * all, so nothing stays. */
 static struct coll *cut(struct coll *c, struct bytes lo, struct bytes hi, const struct change *ch)
 {
-    size_t rank = coll_partition(c, below_name, &lo);
-    while (c != NULL) {
-        size_t count = coll_count(c);
-        const struct cell *e = coll_by_rank(c, rank);
-        if (e == NULL || bytes_cmp(cell_name(e), hi) >= 0)
+    size_t rank = coll_partition(c, below_name, &lo), end = coll_partition(c, below_name, &hi);
+    while (c != NULL && rank < end) {
+        struct hash128 sum = {0};
+        size_t n = seen_run(c, rank, end, ch, &sum);
+        if (n > 0)
+            c = cut_run(c, rank, n, sum, ch);
+        end -= n;
+        if (rank == end)
             break;
-        c = step(c, ch, OP_XREM, cell_name(e), bytes_of(NULL, 0));
+        size_t count = coll_count(c);
+        c = step(c, ch, OP_XREM, cell_name(coll_by_rank(c, rank)), bytes_of(NULL, 0));
         if (c != NULL && coll_count(c) == count)
             rank++;
+        else
+            end--;
     }
     return c;
 }

@@ -54,13 +54,13 @@ static bool begin_arg(struct call *c, bool any, struct group_args *out)
 }
 
 /* "$" is the end of what this region has seen, of each region's entries: what arrives late is still
- * to come. With one region that is the last ID. */
+ * to come. In a database of one region that is the last ID. */
 static void put_group(struct call *c, struct stream_at *at, const struct group_args *args)
 {
     struct stream_info info;
     struct stream_begin begin = {.last = args->id, .read = args->read};
     stream_info(at->k.cell, &info);
-    if (args->end && info.regions > 1)
+    if (args->end && (call_is_shared(c) || info.regions > 1))
         begin.by = info.by;
     else if (args->end)
         begin.last = info.last;

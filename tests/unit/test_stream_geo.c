@@ -66,6 +66,29 @@ Test(stream_geo, a_trim_keeps_what_it_had_not_seen)
                "item");
 }
 
+/* Each region's entries stand together, in blocks of their own: readers merge them. */
+Test(stream_geo, long_runs_of_several_regions_are_read_as_one)
+{
+    char line[64];
+    for (unsigned i = 1; i <= 1800; i++) {
+        snprintf(line, sizeof line, "XADD x %u-1 i %u", i, i);
+        run_raw(all[i % 3], line);
+        if (i % 100 == 0)
+            run_sync(all, 3);
+    }
+    expect_all("XLEN x", "1800");
+    expect_all("XRANGE x 900 903",
+               "[[900-1 [i 900]] [901-1 [i 901]] [902-1 [i 902]] [903-1 [i 903]]]");
+    expect_all("XREVRANGE x 1201 1200", "[[1201-1 [i 1201]] [1200-1 [i 1200]]]");
+    expect_all("XRANGE x 1800 +", "[[1800-1 [i 1800]]]");
+    expect(&b, "XTRIM x MAXLEN 300", "1500");
+    run_sync(all, 3);
+    expect_all("XRANGE x - + COUNT 2", "[[1501-1 [i 1501]] [1502-1 [i 1502]]]");
+    expect(&c, "XTRIM x MINID 1750", "249");
+    run_sync(all, 3);
+    expect_all("XLEN x", "51");
+}
+
 Test(stream_geo, a_deletion_keeps_what_was_added_meanwhile)
 {
     expect(&a, "XADD x 1-1 f a", "1-1");
