@@ -151,11 +151,12 @@ struct shard {
     uint64_t *hashes; /* of their keys */
     size_t ops_cap;
     struct context scratch;
-    int64_t wall_ms;  /* of the last call that brought a moment */
-    uint64_t mono_us; /* likewise */
-    uint64_t caller;  /* whose command is being executed; 0: nobody's */
-    bool monitored;   /* `show` is wanted */
-    bool tracked;     /* `changed` is wanted */
+    int64_t wall_ms;   /* of the last call that brought a moment */
+    uint64_t mono_us;  /* likewise */
+    uint64_t caller;   /* whose command is being executed; 0: nobody's */
+    bool monitored;    /* `show` is wanted */
+    bool script_reads; /* the script under way has read something for a session that tracks */
+    bool tracked;      /* `changed` is wanted */
     uint64_t reachable;
     uint64_t unreachable_since[REGION_MAX + 1]; /* mono_us, where the bit is not set */
     uint32_t tick_part;                         /* where compaction goes on */

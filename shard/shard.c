@@ -169,6 +169,19 @@ static void finish(struct shard *s, struct moment now)
         frame_close_big(s, now.wall_ms);
 }
 
+/* Of a script that reads, the keys that it was given count as read, too: Redis 7.0 tracks those. */
+static void note_read(struct shard *s, const struct call *c)
+{
+    bool script = c->command->flags & CMD_SCRIPT;
+    bool reads = script ? s->script_reads : (c->command->flags & CMD_READONLY) != 0;
+    if (reads && s->read != NULL)
+        s->read(s->arg, c);
+    if (script)
+        s->script_reads = false;
+    else if (c->in_script)
+        s->script_reads |= reads;
+}
+
 void shard_execute(struct shard *s, struct call *c)
 {
     c->shard = s;
@@ -188,9 +201,8 @@ void shard_execute(struct shard *s, struct call *c)
     }
     s->caller = c->session;
     c->command->run(c);
-    if (c->track && (c->command->flags & (CMD_READONLY | CMD_SCRIPT)) == CMD_READONLY &&
-        s->read != NULL)
-        s->read(s->arg, c);
+    if (c->track)
+        note_read(s, c);
     if ((s->open_big | s->woken) && !s->atomic)
         finish(s, c->now);
 }
