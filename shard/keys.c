@@ -36,6 +36,9 @@ void key_read(struct call *c, struct bytes name, struct key *out)
     }
     c->shard->stats.misses++;
     key_event(c, EVENT_KEY_MISS, "keymiss", name);
+    /* Past its deadline and not removed yet: who has the value cached hears of it now. */
+    if (c->shard->tracked && out->held != NULL)
+        c->shard->changed(c->shard->arg, name, 0);
 }
 
 void key_write(struct call *c, struct bytes name, struct key *out)
