@@ -99,6 +99,12 @@ typedef enum fate coll_change(const struct cell *c, stamp_t base, struct reg *re
  * collection now. */
 struct coll *coll_pass(struct coll *c, struct hash_key key, coll_change *change, void *arg);
 
+/* The few elements that stay of a large collection with a table, as a collection of their own, when
+ * all others go: *out (NULL: none). `change` says FATE_DROP or FATE_REPLACE; `c` stays as it is.
+ * False, and nothing made, when more than `most` stay. */
+bool coll_rest(const struct coll *c, struct hash_key key, size_t most, coll_change *change,
+               void *arg, struct coll **out);
+
 void coll_free(struct coll *c);
 /* Frees up to *budget elements and lowers it; false when all is freed, the collection too. */
 bool coll_free_step(struct coll *c, size_t *budget);

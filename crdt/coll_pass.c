@@ -104,6 +104,44 @@ struct coll *coll_pass(struct coll *c, struct hash_key key, coll_change *change,
     return coll_has_table(c->type) ? pass_table(c, key, change, arg) : pass_blocks(c, change, arg);
 }
 
+static struct coll *add_rest(struct coll *out, enum type type, const struct cell *cell,
+                             struct reg *r, struct hash_key key)
+{
+    struct place at = {0};
+    struct image im;
+    if (out != NULL)
+        coll_seek(out, cell_name(cell), &at);
+    image_of_reg(&im, r);
+    return coll_put(out, type, &at, cell_name(cell), &im, key);
+}
+
+bool coll_rest(const struct coll *c, struct hash_key key, size_t most, coll_change *change,
+               void *arg, struct coll **out)
+{
+    struct batch b = {0};
+    uint64_t cursor = 0;
+    *out = NULL;
+    do {
+        b.n = 0;
+        cursor = table_scan(&coll_large(c)->table, cursor, PASS_BATCH, collect, &b);
+        for (size_t i = 0; i < b.n; i++) /* they lie anywhere: wait for all of them at once */
+            prefetch(b.at[i]);
+        for (size_t i = 0; i < b.n; i++) {
+            struct reg r;
+            reg_init(&r, c->type);
+            if (change(b.at[i], 0, &r, arg) == FATE_REPLACE)
+                *out = add_rest(*out, c->type, b.at[i], &r, key);
+            reg_close(&r);
+        }
+    } while (cursor != 0 && (*out == NULL || coll_count(*out) <= most));
+    mem_free(b.at);
+    if (cursor == 0)
+        return true;
+    coll_free(*out);
+    *out = NULL;
+    return false;
+}
+
 /* ------------------------------------------------------------ freeing */
 
 static void free_item(void *item, void *arg)

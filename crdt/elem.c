@@ -246,6 +246,34 @@ static enum fate remove_seen(const struct cell *e, stamp_t base, struct reg *r, 
     return FATE_REPLACE;
 }
 
+static enum fate outlives(const struct cell *e, stamp_t base, struct reg *r, void *arg)
+{
+    struct removal *rm = arg;
+    if (cell_seen(e, base, rm->ch->seen))
+        return FATE_DROP;
+    reg_open(r, coll_reg_type(rm->type, cell_name(e)), e, base);
+    reg_remove(r, rm->ch->seen);
+    return FATE_REPLACE;
+}
+
+#define REST_SHARE 8u /* at most one element of so many outlives the removal */
+
+/* Of a large collection mostly nearly all goes: the rest is written anew, the old one freed later.
+ */
+static bool remove_most(struct coll *c, const struct change *ch, struct removal *rm,
+                        struct coll **left)
+{
+    struct hash128 none = {0};
+    if (!c->is_large || !coll_has_table(c->type) ||
+        !coll_rest(c, ch->s->hash_key, coll_count(c) / REST_SHARE, outlives, rm, left))
+        return false;
+    coll_sum(*left, false, ch, none, none);
+    if (!ch->s->digest_off)
+        change_digest(ch->s, digest_coll(ch->key, c), digest_coll(ch->key, *left));
+    coll_discard(c, ch->s);
+    return true;
+}
+
 struct coll *elem_remove_seen(struct coll *c, const struct change *ch)
 {
     if (c == NULL)
@@ -260,6 +288,9 @@ struct coll *elem_remove_seen(struct coll *c, const struct change *ch)
         return NULL;
     }
     struct removal rm = {.ch = ch, .seed = digest_seed(ch->key, c->type), .type = c->type};
+    struct coll *left;
+    if (remove_most(c, ch, &rm, &left))
+        return left;
     c = coll_pass(c, ch->s->hash_key, remove_seen, &rm);
     change_digest(ch->s, rm.minus, rm.plus);
     coll_sum(c, was_large, ch, rm.minus, rm.plus);

@@ -56,10 +56,21 @@ struct cell *key_with_deadline(struct cell *key, const uint8_t *deadline)
         memcpy(&key->b0 + (v.deadline - &key->b0), deadline, DEADLINE_BYTES);
         return key;
     }
-    struct heading h = {.name = v.name, .low = v.low, .deadline = deadline};
-    struct cell *c = cell_copy(&h, key);
-    mem_free(key);
-    return c;
+    if (!v.deadline && !deadline)
+        return key;
+    /* In its block where there is room: a value may be hundreds of megabytes. */
+    uint8_t *p = &key->b0;
+    size_t from = (size_t)(v.name.p - p), n = v.name.n + v.payload.n;
+    size_t to = deadline ? from + DEADLINE_BYTES : from - DEADLINE_BYTES;
+    if (deadline)
+        p = mem_realloc(p, to + n);
+    memmove(p + to, p + from, n);
+    if (!deadline)
+        p = mem_realloc(p, to + n);
+    *p ^= CELL_DEADLINE_BIT;
+    if (deadline)
+        memcpy(p + from, deadline, DEADLINE_BYTES);
+    return (struct cell *)p;
 }
 
 /* ------------------------------------------------------------ open, close */

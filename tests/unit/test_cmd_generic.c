@@ -243,3 +243,47 @@ Test(rename, moves_keys_as_they_are)
     run_stop(&alone);
     run_stop(&peer);
 }
+
+/* ------------------------------------------------------------ removals that have not seen all */
+
+static void removed_while_added(const char *add, int before, int meanwhile, const char *count)
+{
+    struct run a, b;
+    struct run *both[] = {&a, &b};
+    char line[64], want[16];
+    run_start(&a, 1, true);
+    run_start(&b, 2, true);
+    for (int i = 0; i < before; i++) {
+        snprintf(line, sizeof line, "%s%d%s", add, i, add[0] == 'H' ? " v" : "");
+        run(&a, line);
+    }
+    run_sync(both, 2);
+    for (int i = 0; i < meanwhile; i++) {
+        snprintf(line, sizeof line, "%s%d%s", add, before - 2 + i,
+                 add[0] == 'H' ? " v" : ""); /* two of them are there already */
+        run(&b, line);
+    }
+    run(&a, "DEL k");
+    run_sync(both, 2);
+    snprintf(want, sizeof want, "%d", meanwhile);
+    expect(&a, count, want);
+    expect(&b, count, want);
+    run(&a, "DEL k");
+    run_sync(both, 2);
+    for (uint32_t p = 0; p < RUN_PARTITIONS; p++)
+        cr_expect(hash128_eq(shard_digest(b.shard, p), (struct hash128){0}));
+    run_wait(&b, 1000);
+    run_stop(&a);
+    run_stop(&b);
+}
+
+Test(removal, leaves_what_it_had_not_seen)
+{
+    static const int meanwhile[] = {2, 3, 100, 700};
+    for (size_t i = 0; i < sizeof meanwhile / sizeof meanwhile[0]; i++) {
+        removed_while_added("HSET k f", 1000, meanwhile[i], "HLEN k");
+        removed_while_added("SADD k m", 1000, meanwhile[i], "SCARD k");
+        removed_while_added("ZADD k 1 m", 1000, meanwhile[i], "ZCARD k");
+        removed_while_added("RPUSH k e", 1000, meanwhile[i], "LLEN k");
+    }
+}
