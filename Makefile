@@ -59,7 +59,7 @@ endif
 LIB := $(OUT)/libmeridian.a
 IOLIB := $(OUT)/libmeridian-io.a
 
-.PHONY: all help deps test unit tsan sim replay mutants scenarios e2e bench bench-full demo lint format format-check clean fuzz
+.PHONY: docs docs-check all help deps test unit tsan sim replay mutants scenarios e2e bench bench-full demo lint format format-check clean fuzz
 all: $(OUT)/meridian
 
 $(OUT)/meridian: $(OBJ)/cli/main.o $(IOLIB) $(LIB)
@@ -113,6 +113,8 @@ $(OUT)/tests/tsan: $(OBJ)/tests/tsan/neighbours.o $(filter $(OBJ)/base/%,$(lib_o
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(OUT)/commands_md: $(OBJ)/tools/commands_md.o $(LIB)
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
 $(OUT)/bench_shard: $(OBJ)/tests/bench/bench_shard.o $(LIB)
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
 $(OUT)/fuzz/%: $(OBJ)/tests/fuzz/%.o $(IOLIB) $(LIB)
@@ -152,6 +154,12 @@ lint:
 	@tools/lint.sh
 format:
 	clang-format -i $(shell git ls-files '*.c' '*.h')
+# docs/commands.md from the command table; docs-check fails when it is not what the table says.
+docs: $(OUT)/commands_md
+	@$(OUT)/commands_md docs/commands.txt > build/commands.md && mv build/commands.md docs/commands.md
+docs-check: $(OUT)/commands_md
+	@$(OUT)/commands_md docs/commands.txt > build/commands.md
+	@cmp build/commands.md docs/commands.md || { echo "docs/commands.md is out of date: make docs"; exit 1; }
 format-check:
 	@clang-format --dry-run --Werror $(shell git ls-files '*.c' '*.h')
 clean:

@@ -6,7 +6,7 @@ set -u
 cd "$(dirname "$0")/.."
 shared=${SHARED:-../shared}
 : "${MODEL_HISTORIES:=700}" "${SIM_SEEDS:=300}" "${ASAN_SIM_SEEDS:=25}" "${FUZZ_SECONDS:=60}"
-all="build lint format unit model sim scenarios e2e compat asan mutants fuzz"
+all="build lint format docs unit model sim scenarios e2e compat libraries tcl asan mutants fuzz"
 parts=${PARTS:-$all}
 logs=build/test
 mkdir -p "$logs"
@@ -106,6 +106,7 @@ for part in $parts; do
     build) run build make -s -j"$jobs" all build/tests/unit build/tests/replay_model build/tests/sim ;;
     lint) run lint make -s lint ;;
     format) run format make -s format-check ;;
+    docs) run docs make -s docs-check ;;
     unit) run unit unit build/tests/unit "$logs/unit.out" ;;
     model) run model model ;;
     sim) run sim sim build/tests/sim "$SIM_SEEDS" ;;
@@ -113,6 +114,8 @@ for part in $parts; do
     asan) run asan asan ;;
     e2e) run e2e tests/e2e/run.sh ;;
     compat) run compat tests/compat/run.sh ;;
+    libraries) run libraries tests/compat/libraries/run.sh ;;
+    tcl) run tcl tests/compat/redis-tcl.sh ;;
     mutants) run mutants tests/sim/mutants.sh ;;
     fuzz) run fuzz env FUZZ_SECONDS="$FUZZ_SECONDS" tests/fuzz/run.sh ;;
     *) echo "unknown part $part: choose from $all" >&2; exit 2 ;;
