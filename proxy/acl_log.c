@@ -6,6 +6,7 @@
 #include <assert.h>
 
 #define SIMILAR_MS 60000
+#define SIMILAR_MAX 10u /* entries that are looked at: Redis' number */
 
 struct acl_log_entry {
     struct acl_log_entry *next;
@@ -64,9 +65,10 @@ void acl_log_add(struct acl_log *l, const struct acl_event *event, uint32_t max)
 {
     struct acl_log_entry **at = &l->first;
     struct acl_event now = *event;
-    while (*at != NULL && !is_similar(&(*at)->event, event))
+    uint32_t looked = 0;
+    for (; *at != NULL && looked < SIMILAR_MAX && !is_similar(&(*at)->event, event); looked++)
         at = &(*at)->next;
-    struct acl_log_entry *e = *at;
+    struct acl_log_entry *e = looked < SIMILAR_MAX ? *at : NULL;
     if (e != NULL) {
         *at = e->next;
         l->n--;

@@ -170,6 +170,19 @@ static void tell_done(struct front *f, struct port *port)
             send_done(f, port, i);
 }
 
+/* What the shard has already: it was read from disk. */
+struct start {
+    struct front *front;
+    struct port *port;
+    enum catalog_kind kind;
+};
+
+static void hear_entry(void *arg, struct bytes name, struct bytes value)
+{
+    const struct start *s = arg;
+    hear(s->front, s->port, s->kind, name, &value);
+}
+
 /* Whichever front comes later asks or tells: a message to one that does not exist yet is lost. */
 void catalog_start(struct front *f, struct port *port)
 {
@@ -179,6 +192,10 @@ void catalog_start(struct front *f, struct port *port)
         struct bytes arg = bytes_of(&self, sizeof self);
         send(f, port, owner_of(f)->worker, JOB_CATALOG_JOIN, 1, &arg);
         return;
+    }
+    for (enum catalog_kind kind = 0; kind < CATALOG_KINDS; kind++) {
+        struct start start = {f, port, kind};
+        shard_catalog_each(original(f), kind, hear_entry, &start);
     }
     c->complete = true;
     set_known(f, !shard_is_stale(original(f)));

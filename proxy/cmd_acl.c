@@ -212,7 +212,7 @@ static void getuser(struct ask *a)
     struct reply *r = &a->reply;
     const struct acl_user *u = acl_find(a->front, a->argv[2]);
     if (u == NULL) {
-        reply_nil_array(r);
+        reply_nil(r);
         return;
     }
     reply_map(r, 6);

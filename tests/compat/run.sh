@@ -26,7 +26,8 @@ try:
         ok = len(words) == 4 and words[1] == "passed"
         passed, failed = passed + (int(words[0]) if ok else 0), failed + (int(words[2]) if ok else 1)
     for more in (["dump.py", f"{folder}/redis.sock", f"127.0.0.1:{port}", "--seed", str(seed), "--count", "400"],
-                 ["scripts.py", f"{folder}/redis.sock", f"127.0.0.1:{port}"]):
+                 ["scripts.py", f"{folder}/redis.sock", f"127.0.0.1:{port}"],
+                 ["acl.py", f"{folder}/redis.sock", f"127.0.0.1:{port}"]):
         out = subprocess.run(["tests/compat/" + more[0], *more[1:]], capture_output=True, text=True)
         print(out.stdout[-6000:], out.stderr[-2000:], flush=True)
         words = out.stdout.strip().split("\n")[-1].replace(",", "").split()

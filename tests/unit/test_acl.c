@@ -89,7 +89,7 @@ Test(acl, errors_say_what_is_wrong)
            "ACL\r\n");
     expect(c, "ACL SETUSER u (+get",
            "-ERR Unmatched parenthesis in acl selector starting at '(+get'.\r\n");
-    expect(c, "ACL GETUSER u", "*-1\r\n");
+    expect(c, "ACL GETUSER u", "$-1\r\n");
     cr_expect_str_eq(client_ask(c, "ACL SETUSER \"\" on\r\n"), "-ERR Usernames can't be empty\r\n");
     cr_expect_str_eq(client_ask(c, "ACL SETUSER \"a b\"\r\n"),
                      "-ERR Usernames can't contain spaces or null characters\r\n");
@@ -274,7 +274,7 @@ Test(acl, a_default_user_that_is_off_lets_nobody_in)
         expect(c, "PING", NOAUTH);
         expect(c, "HELLO 3",
                "-NOAUTH HELLO must be called with the client already authenticated, otherwise the "
-               "HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client "
+               "HELLO AUTH <user> <pass> option can be used to authenticate the client "
                "and select the RESP protocol version at the same time\r\n");
         expect(c, "AUTH default x", WRONGPASS);
         expect_in(c, "HELLO 2 AUTH boss pw", "$6\r\nserver");
