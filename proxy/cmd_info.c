@@ -127,6 +127,16 @@ static void put_link(struct buf *out, unsigned region, const struct figures_link
              (ull)l->relays, (ull)l->messages_in, (ull)l->messages_out, (ull)l->messages_dropped);
 }
 
+/* The region for which compaction waits in most partitions; 0: in none. */
+static uint32_t laggard(const struct figures *n)
+{
+    uint32_t worst = 0;
+    for (uint32_t r = 1; r <= REGION_MAX; r++)
+        if (n->lagging[r] > (worst == 0 ? 0 : n->lagging[worst]))
+            worst = r;
+    return worst;
+}
+
 static void put_crdt(struct buf *out, const struct front *f, const struct figures *n)
 {
     struct figures_db db = {0};
@@ -146,14 +156,15 @@ static void put_crdt(struct buf *out, const struct front *f, const struct figure
              "crdt_conflicts_register:%llu\r\ncrdt_conflicts_type:%llu\r\n"
              "crdt_conflicts_deadline:%llu\r\ncrdt_digest:%016llx%016llx\r\n"
              "crdt_context_hash:%016llx\r\ncrdt_unsettled:%llu\r\n"
-             "crdt_link_bytes_in:%llu\r\ncrdt_link_bytes_out:%llu\r\n",
+             "crdt_link_bytes_in:%llu\r\ncrdt_link_bytes_out:%llu\r\n"
+             "crdt_gc_laggard_region:%u\r\n",
              db.guid, (ull)db.version, SLOTS - 1, db.region, db.incarnation, db.actor,
              db.partitions, (ull)n->stamp_max, (ull)n->stale, (ull)full, (ull)n->shard.joins,
              (ull)n->shard.ops_foreign, (ull)n->shard.ops_own, (ull)n->shard.unsettled,
              (ull)n->shard.compacted, (ull)n->log_bytes, (ull)n->shard.conflicts.register_lost,
              (ull)n->shard.conflicts.type_hidden, (ull)n->shard.conflicts.deadline_lost,
              (ull)n->digest_hi, (ull)n->digest_lo, (ull)n->context_hash, (ull)n->shard.unsettled,
-             (ull)in, (ull)out_bytes);
+             (ull)in, (ull)out_bytes, laggard(n));
     for (unsigned i = 1; i <= REGION_MAX; i++)
         if (n->links[i].name[0] != 0 && n->links[i].state != NULL)
             put_link(out, i, &n->links[i]);

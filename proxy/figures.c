@@ -57,6 +57,8 @@ void figures_add(struct figures *sum, const struct figures *one)
 {
     sum->clients += one->clients;
     sum->blocked += one->blocked;
+    for (unsigned i = 0; i <= REGION_MAX; i++)
+        sum->lagging[i] += one->lagging[i];
     sum->input_bytes += one->input_bytes;
     sum->output_bytes += one->output_bytes;
     sum->tracking_keys += one->tracking_keys;

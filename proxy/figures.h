@@ -31,6 +31,8 @@ struct figures {
     uint64_t digest_lo, digest_hi; /* sum over all partitions */
     uint64_t context_hash;         /* likewise, of a hash of (partition, context) */
     struct figures_link links[REGION_MAX + 1];
+    uint32_t
+        lagging[REGION_MAX + 1]; /* partitions whose compaction waits for that region; 0: none */
 };
 
 /* What is the same on every worker. */

@@ -298,6 +298,7 @@ static void run_again(struct shard *s, struct waiter *w, struct bytes ready, str
                      .session = w->session,
                      .block = &block};
     buf_clear(&b->reply);
+    s->caller = w->session;
     w->command->run(&c);
     if (block.waits)
         return;

@@ -20,3 +20,10 @@ uint64_t syncer_have(const struct syncer *s, uint32_t partition, stamp_t stamp, 
 }
 
 uint64_t syncer_learnt(const struct syncer *s) { return s->learnt; }
+
+void syncer_lagging(const struct syncer *s, uint32_t partitions[REGION_MAX + 1])
+{
+    for (uint32_t i = 0; i < s->count; i++)
+        partitions[stability_laggard(s->parts[i].stability,
+                                     shard_context(s->shard, s->first + i))]++;
+}

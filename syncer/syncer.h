@@ -136,6 +136,8 @@ unsigned syncer_stats(const struct syncer *s, struct link_stats *out, unsigned m
 uint64_t syncer_have(const struct syncer *s, uint32_t partition, stamp_t stamp, bool durable);
 /* Counts what may change that: acknowledgements and claims that have arrived. */
 uint64_t syncer_learnt(const struct syncer *s);
+/* Adds, by region, the partitions whose compaction waits longest for that region. */
+void syncer_lagging(const struct syncer *s, uint32_t partitions[REGION_MAX + 1]);
 bool syncer_caught_up(const struct syncer *s); /* may this region take writes? */
 /* Everything known from peers is here, nothing waits, all compaction is done: for tests and `lab
  * sync`. */

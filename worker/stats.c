@@ -118,8 +118,10 @@ void stats_figures(void *worker, struct front *f, struct figures *out, struct mo
         out->digest_lo = digest.lo;
         out->digest_hi = digest.hi;
         out->context_hash += member_context_hash(m);
-        if (m->syncer != NULL)
-            add_links(out, d, m->syncer, now);
+        if (m->syncer == NULL)
+            continue;
+        add_links(out, d, m->syncer, now);
+        syncer_lagging(m->syncer, out->lagging);
     }
 }
 

@@ -118,6 +118,39 @@ def test_three_regions_converge():
         assert [command(r.db, "DBSIZE") for r in rs] == [0, 0, 0]
 
 
+def test_waiting_for_other_regions():
+    with Regions(3, workers=2) as (a, b, c):
+        geo([a, b, c], shards_count=2)
+        with Client(a.db) as one, Client(b.db) as two, Client(c.db) as three:
+            # a pop that waits is served by a push of another region
+            one.send("BLPOP", "q", 20)
+            three.send("BLMOVE", "{p}1", "{p}2", "LEFT", "RIGHT", 20)
+            eventually("the pop waits", lambda: cluster.info(a.db, "clients")["blocked_clients"] == 1)
+            eventually("the move waits", lambda: cluster.info(c.db, "clients")["blocked_clients"] == 1)
+            assert two.command("RPUSH", "q", "x") == 1
+            assert two.command("RPUSH", "{p}1", "y") == 1
+            assert one.read() == [b"q", b"x"]
+            assert three.read() == b"y"
+            # read your own writes elsewhere, and writes that have arrived
+            for i in range(20):
+                assert one.command("SET", f"k{i}", i) == b"OK"
+                token = one.command("CRDT.TOKEN")
+                assert two.command("CRDT.AFTER", token, 10000) == 1
+                assert two.command("GET", f"k{i}") == str(i).encode()
+                assert one.command("CRDT.WAIT", 2, 10000) == 2
+                assert three.command("GET", f"k{i}") == str(i).encode()
+            assert one.command("CRDT.WAIT", 2, 10000, "DURABLE") == 2
+            assert one.command("CRDT.WAIT", 3, 50) == 2
+            # all show the same
+            cluster.wait_equal([a.db, b.db, c.db])
+
+            def compared():
+                reply = one.command("CRDT.VERIFY")
+                return [(r[1], r[3] > 1, r[5:]) for r in reply] == [
+                    (region, True, [[], b"not-comparable", [], b"no-link", [], b"no-answer", []]) for region in (2, 3)]
+            eventually("all partitions are equal", compared)
+
+
 def test_creation_is_all_or_nothing():
     with Regions(2) as (a, b):
         def create(*members):
