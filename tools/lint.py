@@ -17,7 +17,7 @@ MAY = {
     "script": {"base", "crdt", "shard/shard.h", "shard/command.h", "shard/reply.h"},
     "storage": {"base", "crdt", "shard/shard.h", "shard/log.h"},
     "syncer": {"base", "crdt", "shard/shard.h", "shard/log.h"},
-    "proxy": {"base", "crdt", "shard/shard.h", "shard/command.h", "shard/command_facts.h", "shard/reply.h", "shard/glob.h", "shard/events.h",
+    "proxy": {"base", "crdt", "rdb", "shard/shard.h", "shard/command.h", "shard/command_facts.h", "shard/reply.h", "shard/glob.h", "shard/events.h",
               "shard/catalog.h", "script/engine.h", "script/scripts.h"},
     "worker": {"base", "crdt", "shard", "proxy", "syncer", "manager/control_wire.h"},
     "manager": {"base"},

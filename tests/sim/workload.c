@@ -238,6 +238,11 @@ static const char *const free_commands[] = {
     "XCLAIM %k %m %v 0 7-%o FORCE",
     "XACK %k %m 7-%o",
     "XSETID %k 8-%o",
+    "GEOADD %k %n %n %m",
+    "GEOSEARCHSTORE %k %k FROMLONLAT 3 3 BYRADIUS 2000 km COUNT 2",
+    "SORT %k ALPHA STORE %k",
+    "SORT %k BY nosort GET %k GET # STORE %k",
+    "DEBUG RELOAD",
     "FLUSHALL",
 };
 #define FREE_COMMANDS (sizeof free_commands / sizeof *free_commands)
