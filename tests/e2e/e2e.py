@@ -394,7 +394,7 @@ def test_lab_against_running_regions():
     shared = pathlib.Path(os.environ.get("SHARED", cluster.ROOT.parent / "shared")) / "scenarios"
     with Regions(3) as rs:
         guid = geo(rs)
-        files = [str(shared / f"{n}.scn") for n in ("sets", "hashes", "strings", "lists", "sorted_sets", "keys", "hyperloglogs", "topology")]
+        files = [str(shared / f"{n}.scn") for n in ("sets", "hashes", "strings", "lists", "sorted_sets", "keys", "hyperloglogs", "topology", "streams")]
         with tempfile.NamedTemporaryFile("w") as slow:
             later = (cluster.ROOT / "tests/scenarios/later.txt").read_text()
             slow.write(later + "\ntopology.scn both sides of a long partition keep their writes\n")  # an hour of real time
