@@ -63,14 +63,24 @@ static void put_memory(struct buf *out, const struct front *f, const struct figu
 {
     char used[32], most[32];
     uint64_t bytes = mem_used();
+    struct scripting_figures scripts; /* functions and engines run in the same state of Lua */
+    scripting_figures(f, &scripts);
     human(used, sizeof used, bytes);
     human(most, sizeof most, f->settings.memory_max);
     buf_putf(out,
              "# Memory\r\nused_memory:%llu\r\nused_memory_human:%s\r\nmaxmemory:%llu\r\n"
              "maxmemory_human:%s\r\nmaxmemory_policy:noeviction\r\n"
+             "used_memory_lua:%llu\r\nused_memory_vm_eval:%llu\r\n"
+             "used_memory_scripts_eval:%llu\r\nnumber_of_cached_scripts:%llu\r\n"
+             "number_of_functions:%llu\r\nnumber_of_libraries:%llu\r\n"
+             "used_memory_vm_functions:0\r\nused_memory_vm_total:%llu\r\n"
+             "used_memory_scripts:%llu\r\n"
              "mem_replication_backlog:%llu\r\nmem_clients_normal:%llu\r\n"
              "mem_allocator:jemalloc\r\nactive_defrag_running:0\r\nlazyfree_pending_objects:0\r\n",
-             (ull)bytes, used, (ull)f->settings.memory_max, most, (ull)n->log_bytes,
+             (ull)bytes, used, (ull)f->settings.memory_max, most, (ull)n->lua_bytes,
+             (ull)n->lua_bytes, (ull)scripts.scripts_bytes, (ull)scripts.scripts,
+             (ull)scripts.functions, (ull)scripts.libraries, (ull)n->lua_bytes,
+             (ull)(n->lua_bytes + scripts.scripts_bytes), (ull)n->log_bytes,
              (ull)(n->input_bytes + n->output_bytes));
 }
 

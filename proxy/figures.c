@@ -67,6 +67,7 @@ void figures_add(struct figures *sum, const struct figures *one)
     sum->refused += one->refused;
     sum->commands += one->commands;
     sum->net_in += one->net_in;
+    sum->lua_bytes += one->lua_bytes;
     sum->shards += one->shards;
     figures_shard_add(&sum->shard, &one->shard);
     sum->stale += one->stale;

@@ -406,6 +406,9 @@ void front_figures(struct front *f, struct figures *out, struct moment now)
         out->input_bytes += buf_len(&s->in);
         out->output_bytes += s->owed;
     }
+    struct scripting_figures scripts;
+    scripting_figures(f, &scripts);
+    out->lua_bytes += scripts.engine_bytes;
     out->tracking_keys += f->tracking.keys.count;
     out->tracking_items += f->tracking.items;
     out->connections += f->connections;

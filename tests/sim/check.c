@@ -137,6 +137,19 @@ static void check_chain(struct run *r, unsigned g)
     }
 }
 
+/* Each script adds one to both. */
+static void check_pair(struct run *r, unsigned g)
+{
+    const struct cell *count = peek(r, g, PAIR_COUNT), *fields = peek(r, g, PAIR_FIELDS);
+    int64_t v = 0;
+    long double real;
+    if (count != NULL)
+        (void)string_number(count, &v, &real);
+    size_t n = fields != NULL ? coll_len(fields, TYPE_HASH) : 0;
+    if ((size_t)v != n)
+        fail(r, "atomicity: region %u shows %" PRId64 " scripts counted and %zu fields", g, v, n);
+}
+
 static void check_contexts(struct run *r, unsigned g)
 {
     uint32_t partitions = deploy_partitions_all(r->deploy);
@@ -200,6 +213,7 @@ void check_look(struct run *r)
         if (!living(r, g))
             continue;
         check_chain(r, g);
+        check_pair(r, g);
         check_contexts(r, g);
         check_queues(r, g);
     }

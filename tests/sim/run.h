@@ -19,6 +19,7 @@
  *  6. queues stay within their bounds                                             (queues)
  *  7. an element of a queue is never lost, nor popped twice by one region        (queue)
  *  8. after the faults all regions converge, and nothing waits for compaction     (quiet)
+ *  9. of a script all effects are seen or none                                    (pair)
  */
 #define CLIENTS_MAX 4u
 #define LEDGER_MAX 4096u
@@ -85,6 +86,7 @@ struct run {
     unsigned ledger_n;
     struct chain_entry chain[CHAIN_MAX];
     unsigned chain_n;
+    unsigned pair_n;                                 /* scripts sent */
     struct counter counters[DEPLOY_REGIONS_MAX + 1]; /* by region; 0: the shared one */
     struct queue queues[DEPLOY_REGIONS_MAX + 1];     /* by region */
     uint64_t restart_us[DEPLOY_REGIONS_MAX + 1];
@@ -125,5 +127,7 @@ const struct cell *peek(const struct run *r, unsigned region, const char *key);
 #define LEDGER_KEYS 3u
 #define CHAIN_KEY "{chain}"
 #define QUEUE_KEY "{queue}%u" /* by region */
+#define PAIR_COUNT "{pair}n"  /* each script counts here ... */
+#define PAIR_FIELDS "{pair}h" /* ... and adds a field here */
 
 #endif

@@ -123,6 +123,16 @@ static void send_chain(struct client *c)
     send_line(c, "SMEMBERS " CHAIN_KEY);
 }
 
+/* No blanks: a line is split there. */
+static void send_pair(struct client *c)
+{
+    c->on_reply = NULL;
+    send_line(c,
+              "EVAL redis.call('INCR',KEYS[1])return(redis.call('HSET',KEYS[2],ARGV[1],'v')) "
+              "2 " PAIR_COUNT " " PAIR_FIELDS " %u",
+              c->run->pair_n++);
+}
+
 static void count_reply(struct client *c, const struct resp_reply *r)
 {
     struct counter *k = &c->run->counters[c->number % 2 ? 0 : c->region];
@@ -243,6 +253,9 @@ static const char *const free_commands[] = {
     "SORT %k ALPHA STORE %k",
     "SORT %k BY nosort GET %k GET # STORE %k",
     "DEBUG RELOAD",
+    "EVAL return(redis.call('SET',KEYS[1],ARGV[1])) 1 %k %n",
+    "EVAL redis.call('HINCRBY',KEYS[1],'w',ARGV[1])return(redis.call('EXPIRE',KEYS[1],9)) 1 %k %n",
+    "EVAL redis.call('DEL',KEYS[1])return(redis.call('RPUSH',KEYS[1],ARGV[1],'x')) 1 %k %v",
     "FLUSHALL",
 };
 #define FREE_COMMANDS (sizeof free_commands / sizeof *free_commands)
@@ -311,7 +324,7 @@ static void send_free(struct client *c)
 static void send_something(struct client *c)
 {
     c->replies_wanted = 0;
-    switch (c->run->plan.flush ? 7 : rng_below(&c->run->rng, 8)) {
+    switch (c->run->plan.flush ? 7 : rng_below(&c->run->rng, 9)) {
     case 0:
         send_ledger(c);
         break;
@@ -323,6 +336,9 @@ static void send_something(struct client *c)
         break;
     case 3:
         send_queue(c);
+        break;
+    case 4:
+        send_pair(c);
         break;
     default:
         send_free(c);
