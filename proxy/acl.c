@@ -321,6 +321,14 @@ static void refuse(struct ask *a, const char *why)
     multi_unwatch(a->session, a->port, a->now);
 }
 
+static bool options_allowed(struct ask *a)
+{
+    const char *why = acl_check_options(a->session->user, a->command, a->argc, a->argv);
+    if (why != NULL)
+        reply_error(&a->reply, why);
+    return why == NULL;
+}
+
 bool acl_may_run(struct ask *a)
 {
     char why[ACL_DENIED_MAX];
@@ -333,7 +341,7 @@ bool acl_may_run(struct ask *a)
     }
     struct acl_verdict v = acl_check(s->user, a->command, a->argc, a->argv);
     if (v.denial == ACL_ALLOWED)
-        return true;
+        return options_allowed(a);
     note_verdict(a, v);
     acl_denied_text(v, a->command, why, sizeof why);
     refuse(a, why);
@@ -352,7 +360,7 @@ bool acl_may_exec(struct ask *a)
         return true;
     struct acl_verdict v = acl_check(a->session->user, a->command, a->argc, a->argv);
     if (v.denial == ACL_ALLOWED)
-        return true;
+        return options_allowed(a);
     note_verdict(a, v);
     reply_errorf(&a->reply,
                  "NOPERM ACLs rules changed between the moment the transaction was accumulated and "

@@ -97,3 +97,37 @@ bool acl_user_channel(const struct acl_user *u, struct bytes channel, bool is_pa
         may = acl_selector_channel(&u->further[i], channel, is_pattern);
     return may;
 }
+
+/* ------------------------------------------------------------ SORT */
+
+static bool reads_all(const struct acl_selector *s, const struct command *c, uint32_t argc,
+                      const struct bytes *argv)
+{
+    struct keys keys = {.found = false};
+    uint32_t at;
+    bool all = s->all_keys ||
+               (acl_words_find(&s->keys, bytes_str("*"), &at) && (s->access[at] & ACL_READ));
+    bool may = all && check_one(s, c, argc, argv, &keys).denial == ACL_ALLOWED;
+    if (keys.found && keys.at != keys.few)
+        mem_free(keys.at);
+    return may;
+}
+
+const char *acl_check_options(const struct acl_user *u, const struct command *c, uint32_t argc,
+                              const struct bytes *argv)
+{
+    if (strcmp(c->name, "sort") != 0 && strcmp(c->name, "sort_ro") != 0)
+        return NULL;
+    bool all = reads_all(&u->root, c, argc, argv);
+    for (uint32_t i = 0; i < u->further_n && !all; i++)
+        all = reads_all(&u->further[i], c, argc, argv);
+    for (uint32_t i = 2; !all && i + 1 < argc; i++) {
+        if (bytes_is_nocase(argv[i], "get"))
+            return "ERR GET option of SORT denied due to insufficient ACL permissions.";
+        bool by = bytes_is_nocase(argv[i], "by");
+        if (by && argv[i + 1].n > 0 && memchr(argv[i + 1].p, '*', argv[i + 1].n) != NULL)
+            return "ERR BY option of SORT denied due to insufficient ACL permissions.";
+        i += bytes_is_nocase(argv[i], "limit") ? 2 : by || bytes_is_nocase(argv[i], "store");
+    }
+    return NULL;
+}

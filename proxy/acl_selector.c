@@ -206,12 +206,14 @@ static enum acl_error first_rule(struct acl_selector *s, struct bytes body)
     if (arg.n == 0)
         return ACL_SYNTAX;
     if (c->flags & CMD_CONTAINER) {
-        c = command_find_full(body);
-        if (c == NULL)
+        const struct command *sub = command_find_full(body);
+        if (sub != NULL) {
+            set_command(s, sub, true);
+            note_rule(s, true, body, true);
+            return ACL_FINE;
+        }
+        if (strcmp(c->name, "debug") != 0) /* Redis' has first arguments, not subcommands */
             return ACL_UNKNOWN;
-        set_command(s, c, true);
-        note_rule(s, true, body, true);
-        return ACL_FINE;
     }
     if (!acl_words_find(&s->firsts, body, &at)) {
         acl_words_add(&s->firsts, body);

@@ -56,6 +56,10 @@ struct acl_verdict {
 /* A call whose arity is right; `c` is the subcommand's row where there is one. */
 struct acl_verdict acl_check(const struct acl_user *u, const struct command *c, uint32_t argc,
                              const struct bytes *argv);
+/* What a call that is allowed may not ask for nevertheless, as an error: SORT's BY and GET read
+ * keys that are not among its arguments. NULL: nothing. */
+const char *acl_check_options(const struct acl_user *u, const struct command *c, uint32_t argc,
+                              const struct bytes *argv);
 /* May it subscribe to that channel or pattern? */
 bool acl_user_channel(const struct acl_user *u, struct bytes channel, bool is_pattern);
 

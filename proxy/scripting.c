@@ -43,8 +43,10 @@ static const char *refuse(void *arg, const struct call *c, bool test)
     struct acl_verdict v = {.denial = ACL_DENIED_COMMAND};
     if (u != NULL)
         v = acl_check(u, c->command, c->argc, c->argv);
-    if (v.denial == ACL_ALLOWED)
-        return NULL;
+    if (v.denial == ACL_ALLOWED) {
+        const char *option = acl_check_options(u, c->command, c->argc, c->argv);
+        return option != NULL && !test ? option + strlen("ERR ") : NULL;
+    }
     if (!test)
         acl_note_script(f, &(struct acl_note){.verdict = v,
                                               .command = c->command,

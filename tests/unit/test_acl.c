@@ -286,6 +286,25 @@ Test(acl, a_default_user_that_is_off_lets_nobody_in)
     }
 }
 
+Test(acl, sort_reads_no_keys_that_its_user_may_not)
+{
+    struct serve *s = lone(NULL);
+    struct client *c = client_new(s);
+    expect(c, "RPUSH l 2 1", ":2\r\n");
+    expect(c, "ACL SETUSER bob on nopass ~l +@all", "+OK\r\n");
+    expect(c, "AUTH bob x", "+OK\r\n");
+    expect(c, "SORT l BY nosort LIMIT 0 1", "*1\r\n$1\r\n2\r\n");
+    expect(c, "SORT l BY w*",
+           "-ERR BY option of SORT denied due to insufficient ACL permissions.\r\n");
+    expect(c, "SORT_RO l LIMIT 0 1 GET #",
+           "-ERR GET option of SORT denied due to insufficient ACL permissions.\r\n");
+    expect_in(c, "EVAL return(redis.call('sort',KEYS[1],'get','x*')) 1 l",
+              "GET option of SORT denied due to insufficient ACL permissions.");
+    expect(c, "ACL SETUSER bob %R~*", "+OK\r\n");
+    expect(c, "SORT l BY w* GET #", "*2\r\n$1\r\n1\r\n$1\r\n2\r\n");
+    serve_free(s);
+}
+
 Test(acl, client_kill_and_list_know_users)
 {
     struct serve *s = many();

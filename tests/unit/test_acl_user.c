@@ -270,6 +270,7 @@ Test(acl_check, keys_by_what_is_done_with_them)
         {"SORT r1 STORE r2", ACL_DENIED_KEY, 3},
         {"GETSET b1 v", ACL_ALLOWED, 0},
         {"GETSET w1 v", ACL_DENIED_KEY, 1},
+        {"SORT r1 BY w*", ACL_ALLOWED, 0},
         {"PING", ACL_ALLOWED, 0},
     };
     EXPECT_ALL("+@all %R~r* %W~w* ~b*", table);
@@ -355,9 +356,8 @@ static void expect_log(const struct acl_log *l, uint64_t count, const char *want
 
 #define ENTRY(count, object, user, age_n, age)                                                     \
     "*14\r\n$5\r\ncount\r\n:" count "\r\n$6\r\nreason\r\n$3\r\nkey\r\n$7\r\ncontext\r\n$"          \
-                                    "8\r\ntoplevel\r\n$6\r\nobject\r\n$1\r\n" object               \
-    "\r\n$8\r\nusername\r\n$1\r\n" user "\r\n$11\r\nage-seconds\r\n$" age_n "\r\n" age             \
-    "\r\n$11\r\nclient-info\r\n$4\r\nid=1\r\n"
+    "8\r\ntoplevel\r\n$6\r\nobject\r\n$1\r\n" object "\r\n$8\r\nusername\r\n$1\r\n" user           \
+    "\r\n$11\r\nage-seconds\r\n$" age_n "\r\n" age "\r\n$11\r\nclient-info\r\n$4\r\nid=1\r\n"
 
 Test(acl_log, what_happens_again_within_a_minute_counts_up)
 {
