@@ -181,7 +181,7 @@ struct port_ops {
     void (*log)(struct port *p, char level,
                 const char *line); /* level E W I D; one line, no newline */
     void (*stop)(struct port *p);  /* leave the loop after this step */
-    size_t (*peer_name)(struct port *p, conn_id c, char *out, size_t size); /* "1.2.3.4:567" */
+    size_t (*peer_name)(struct port *p, conn_id c, char *out, size_t size);  /* "1.2.3.4:567" */
     size_t (*local_name)(struct port *p, conn_id c, char *out, size_t size); /* our side's */
     bool (*is_tls)(struct port *p, conn_id c); /* is the connection encrypted? */
     size_t (*alpn)(struct port *p, conn_id c, char *out,

@@ -53,7 +53,8 @@ const char *run(struct run *r, const char *line);
 /* Closes `from`'s frames and lets `to` take all that is new in its log; frames that wait for causes
  * are kept by nobody: true when none had to. */
 bool run_ship(struct run *from, struct run *to);
-/* `to` joins the state of one of `from`'s partitions. run_ship does where a patch lacks its base. */
+/* `to` joins the state of one of `from`'s partitions. run_ship does where a patch lacks its base.
+ */
 void run_join(struct run *from, struct run *to, uint32_t partition);
 /* Both ways until nothing is new; then contexts, digests and keys must be equal. */
 void run_sync(struct run **all, unsigned n);

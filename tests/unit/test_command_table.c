@@ -56,8 +56,10 @@ Test(command_table, rows_agree_with_what_redis_says)
 {
     static const struct {
         uint32_t row, info;
-    } map[] = {{CMD_WRITE, INFO_WRITE},       {CMD_READONLY, INFO_READONLY},
-               {CMD_DENYOOM, INFO_DENYOOM},   {CMD_NO_AUTH, INFO_NO_AUTH},
+    } map[] = {{CMD_WRITE, INFO_WRITE},
+               {CMD_READONLY, INFO_READONLY},
+               {CMD_DENYOOM, INFO_DENYOOM},
+               {CMD_NO_AUTH, INFO_NO_AUTH},
                {CMD_BLOCKING, INFO_BLOCKING}};
     unsigned n;
     const struct command *const *all = command_all(&n);
