@@ -28,6 +28,7 @@ struct moment {
 typedef uint64_t conn_id; /* 0 is no connection; never reused within a port's life */
 
 struct port;
+struct port_usage;
 
 enum event_kind {
     EV_START,  /* first event of a machine's life */
@@ -189,6 +190,7 @@ struct port_ops {
     /* Monotonic microseconds at this very moment, on the scale of moment.mono_us: for measuring
      * what happens within one step, never for deciding what is replicated. */
     uint64_t (*clock_us)(struct port *p);
+    void (*usage)(struct port *p, struct port_usage *out);
     /* The thread stands still (DEBUG SLEEP). Virtual time does not pass within a step: sim/ returns
      * at once. */
     void (*sleep_us)(struct port *p, uint64_t us);
@@ -198,6 +200,14 @@ struct port {
     const struct port_ops *ops;
     uint32_t self;       /* this machine's neighbour index */
     uint32_t neighbours; /* how many there are, itself included */
+};
+
+/* What the process has used. */
+struct port_usage {
+    uint64_t user_us, system_us;                   /* processor time */
+    uint64_t children_user_us, children_system_us; /* likewise, of children that have ended */
+    uint64_t resident_bytes;
+    int64_t pid;
 };
 
 /* What a shell drives. */

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 static struct loop *of(struct port *p) { return (struct loop *)p; }
@@ -213,6 +214,27 @@ static void op_sleep_us(struct port *p, uint64_t us)
     uv_sleep((unsigned)(us / 1000));
 }
 
+static uint64_t us_of(struct timeval t)
+{
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_usec;
+}
+
+static void op_usage(struct port *p, struct port_usage *out)
+{
+    struct rusage self, children;
+    size_t resident = 0;
+    (void)p;
+    getrusage(RUSAGE_SELF, &self);
+    getrusage(RUSAGE_CHILDREN, &children);
+    (void)uv_resident_set_memory(&resident);
+    *out = (struct port_usage){.user_us = us_of(self.ru_utime),
+                               .system_us = us_of(self.ru_stime),
+                               .children_user_us = us_of(children.ru_utime),
+                               .children_system_us = us_of(children.ru_stime),
+                               .resident_bytes = resident,
+                               .pid = getpid()};
+}
+
 const struct port_ops io_ops = {
     .listen = op_listen,
     .unlisten = op_unlisten,
@@ -237,5 +259,6 @@ const struct port_ops io_ops = {
     .is_tls = op_is_tls,
     .alpn = op_alpn,
     .clock_us = op_clock_us,
+    .usage = op_usage,
     .sleep_us = op_sleep_us,
 };

@@ -16,7 +16,7 @@ const struct session_command *session_command_find(const char *name)
         cmd_connection_commands, cmd_multi_commands,   cmd_client_commands, cmd_config_commands,
         cmd_info_commands,       cmd_command_commands, cmd_pubsub_commands, cmd_acl_commands,
         cmd_crdt_commands,       cmd_debug_commands,   cmd_memory_commands, cmd_script_commands,
-        cmd_tracking_commands,   cmd_monitor_commands};
+        cmd_tracking_commands,   cmd_monitor_commands, cmd_slow_commands};
     for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++)
         for (const struct session_command *c = tables[t]; c->name != NULL; c++)
             if (strcmp(c->name, name) == 0)
@@ -291,22 +291,6 @@ static void lolwut(struct ask *a)
     buf_deinit(&text);
 }
 
-/* Nothing is recorded: empty lists, so that tools which ask for them work. */
-static void empty_log(struct ask *a)
-{
-    if (bytes_is_nocase(a->argv[1], "reset") || bytes_is_nocase(a->argv[1], "len")) {
-        if (bytes_is_nocase(a->argv[1], "reset") && strcmp(a->command->name, "slowlog|reset") == 0)
-            reply_ok(&a->reply);
-        else
-            reply_int(&a->reply, 0);
-    } else if (bytes_is_nocase(a->argv[1], "get") || bytes_is_nocase(a->argv[1], "latest") ||
-               bytes_is_nocase(a->argv[1], "history")) {
-        reply_array(&a->reply, 0);
-    } else {
-        reply_unknown_subcommand(a);
-    }
-}
-
 const struct session_command cmd_connection_commands[] = {
     {"ping", ping, SESSION_SUBSCRIBED},
     {"echo", echo, 0},
@@ -319,11 +303,5 @@ const struct session_command cmd_connection_commands[] = {
     {"move", move, 0},
     {"role", role, 0},
     {"lolwut", lolwut, 0},
-    {"slowlog|get", empty_log, 0},
-    {"slowlog|len", empty_log, 0},
-    {"slowlog|reset", empty_log, 0},
-    {"latency|latest", empty_log, 0},
-    {"latency|history", empty_log, 0},
-    {"latency|reset", empty_log, 0},
     {NULL, NULL, 0},
 };

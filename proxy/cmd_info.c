@@ -1,26 +1,45 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "base/mem.h"
+#include "base/num.h"
 #include "base/version.h"
 #include "proxy/route.h"
+#include "proxy/scripting.h"
 
 #include <stdio.h>
 
 /* INFO: https://redis.io/docs/latest/commands/info/, with a `crdt` section whose names are Redis
  * Enterprise's where they mean the same. Fields that monitoring tools read are there even where
- * they can only be 0; what is not measured (processor time, fragmentation) is left out. */
+ * they can only be 0. */
 
-enum section {
-    SECTION_SERVER = 1,
-    SECTION_CLIENTS = 2,
-    SECTION_MEMORY = 4,
-    SECTION_PERSISTENCE = 8,
-    SECTION_STATS = 16,
-    SECTION_REPLICATION = 32,
-    SECTION_CPU = 64,
-    SECTION_CLUSTER = 128,
-    SECTION_KEYSPACE = 256,
-    SECTION_CRDT = 512,
-    SECTION_ALL = 1023,
+#define SECTIONS(X)                                                                                \
+    X(SERVER, server)                                                                              \
+    X(CLIENTS, clients)                                                                            \
+    X(MEMORY, memory)                                                                              \
+    X(PERSISTENCE, persistence)                                                                    \
+    X(STATS, stats)                                                                                \
+    X(REPLICATION, replication)                                                                    \
+    X(CPU, cpu)                                                                                    \
+    X(MODULES, modules)                                                                            \
+    X(COMMANDSTATS, commandstats)                                                                  \
+    X(ERRORSTATS, errorstats)                                                                      \
+    X(LATENCYSTATS, latencystats)                                                                  \
+    X(CLUSTER, cluster)                                                                            \
+    X(KEYSPACE, keyspace)                                                                          \
+    X(CRDT, crdt)
+
+#define X(upper, lower) SECTION_##upper,
+enum section { SECTIONS(X) SECTION_COUNT };
+#undef X
+#define BIT(section) (UINT64_C(1) << SECTION_##section)
+#define EVERYTHING ((UINT64_C(1) << SECTION_COUNT) - 1)
+#define BY_DEFAULT (EVERYTHING & ~(BIT(COMMANDSTATS) | BIT(LATENCYSTATS)))
+
+/* What is shown: sums over all workers. */
+struct info {
+    struct figures figures;
+    struct stats stats;
+    struct port_usage usage;
+    struct scripting_figures scripts;
 };
 
 typedef unsigned long long ull;
@@ -35,21 +54,40 @@ static void human(char *out, size_t size, uint64_t bytes)
     snprintf(out, size, u == 0 ? "%.0f%c" : "%.2f%c", v, units[u]);
 }
 
-static void put_server(struct buf *out, const struct front *f, struct moment now)
+/* Forty hexadecimal digits, the same on all workers of a region's database. */
+static void put_run_id(struct buf *out, const struct front *f)
+{
+    struct figures_db db = {0};
+    f->host.describe(f->host.arg, f, &db);
+    uint64_t seed = hash_64(bytes_str(db.guid), f->db_uid + ((uint64_t)db.incarnation << 32));
+    buf_putf(out, "run_id:%016llx%016llx%08x\r\n", (ull)seed,
+             (ull)hash_64(bytes_of(&seed, sizeof seed), db.region), db.actor);
+}
+
+static void put_server(struct buf *out, const struct front *f, const struct info *n,
+                       struct moment now)
 {
     uint64_t up = (now.mono_us - f->born.mono_us) / 1000000;
     buf_putf(out,
-             "# Server\r\nredis_version:%s\r\nmeridian_version:%s\r\nredis_mode:standalone\r\n"
-             "os:Linux\r\narch_bits:64\r\nmultiplexing_api:libuv\r\nprocess_supervised:no\r\n"
+             "# Server\r\nredis_version:%s\r\nredis_git_sha1:00000000\r\nredis_git_dirty:0\r\n"
+             "redis_build_id:%016llx\r\nmeridian_version:%s\r\nredis_mode:standalone\r\n"
+             "os:Linux\r\narch_bits:64\r\nmonotonic_clock:POSIX clock_gettime\r\n"
+             "multiplexing_api:libuv\r\nprocess_id:%lld\r\nprocess_supervised:no\r\n",
+             REDIS_VERSION, (ull)hash_64(bytes_str(MERIDIAN_VERSION), 0), MERIDIAN_VERSION,
+             (long long)n->usage.pid);
+    put_run_id(out, f);
+    buf_putf(out,
              "tcp_port:%u\r\nserver_time_usec:%lld\r\nuptime_in_seconds:%llu\r\n"
-             "uptime_in_days:%llu\r\nhz:10\r\nconfigured_hz:10\r\nio_threads_active:0\r\n"
-             "workers:%u\r\n",
-             REDIS_VERSION, MERIDIAN_VERSION, f->settings.port, (long long)now.wall_ms * 1000,
-             (ull)up, (ull)(up / 86400), courier_workers(f->courier));
+             "uptime_in_days:%llu\r\nhz:10\r\nconfigured_hz:%lld\r\nlru_clock:%lld\r\n"
+             "executable:meridian\r\nconfig_file:\r\nio_threads_active:0\r\nworkers:%u\r\n",
+             f->settings.port, (long long)now.wall_ms * 1000, (ull)up, (ull)(up / 86400),
+             (long long)f->kept.number[CONFIG_HZ], (long long)(now.wall_ms / 1000 & 0xffffff),
+             courier_workers(f->courier));
 }
 
-static void put_clients(struct buf *out, const struct front *f, const struct figures *n)
+static void put_clients(struct buf *out, const struct front *f, const struct info *all)
 {
+    const struct figures *n = &all->figures;
     buf_putf(out,
              "# Clients\r\nconnected_clients:%llu\r\ncluster_connections:0\r\nmaxclients:%llu\r\n"
              "client_recent_max_input_buffer:%llu\r\nclient_recent_max_output_buffer:%llu\r\n"
@@ -59,29 +97,40 @@ static void put_clients(struct buf *out, const struct front *f, const struct fig
              (ull)topic_count(f->topics.first[TOPIC_TRACKERS]));
 }
 
-static void put_memory(struct buf *out, const struct front *f, const struct figures *n)
+static void put_bytes(struct buf *out, const char *name, uint64_t bytes)
 {
-    char used[32], most[32];
-    uint64_t bytes = mem_used();
-    struct scripting_figures scripts; /* functions and engines run in the same state of Lua */
-    scripting_figures(f, &scripts);
-    human(used, sizeof used, bytes);
-    human(most, sizeof most, f->settings.memory_max);
+    char text[32];
+    human(text, sizeof text, bytes);
+    buf_putf(out, "%s:%llu\r\n%s_human:%s\r\n", name, (ull)bytes, name, text);
+}
+
+static void put_memory(struct buf *out, const struct front *f, const struct info *all)
+{
+    const struct figures *n = &all->figures;
+    uint64_t used = mem_used(), resident = all->usage.resident_bytes;
+    buf_put_str(out, "# Memory\r\n");
+    put_bytes(out, "used_memory", used);
+    put_bytes(out, "used_memory_rss", resident);
+    put_bytes(out, "used_memory_lua", n->lua_bytes); /* functions live in the same state */
+    put_bytes(out, "used_memory_vm_total", n->lua_bytes);
+    put_bytes(out, "used_memory_scripts", n->lua_bytes + all->scripts.scripts_bytes);
     buf_putf(out,
-             "# Memory\r\nused_memory:%llu\r\nused_memory_human:%s\r\nmaxmemory:%llu\r\n"
-             "maxmemory_human:%s\r\nmaxmemory_policy:noeviction\r\n"
-             "used_memory_lua:%llu\r\nused_memory_vm_eval:%llu\r\n"
-             "used_memory_scripts_eval:%llu\r\nnumber_of_cached_scripts:%llu\r\n"
-             "number_of_functions:%llu\r\nnumber_of_libraries:%llu\r\n"
-             "used_memory_vm_functions:0\r\nused_memory_vm_total:%llu\r\n"
-             "used_memory_scripts:%llu\r\n"
-             "mem_replication_backlog:%llu\r\nmem_clients_normal:%llu\r\n"
-             "mem_allocator:jemalloc\r\nactive_defrag_running:0\r\nlazyfree_pending_objects:0\r\n",
-             (ull)bytes, used, (ull)f->settings.memory_max, most, (ull)n->lua_bytes,
-             (ull)n->lua_bytes, (ull)scripts.scripts_bytes, (ull)scripts.scripts,
-             (ull)scripts.functions, (ull)scripts.libraries, (ull)n->lua_bytes,
-             (ull)(n->lua_bytes + scripts.scripts_bytes), (ull)n->log_bytes,
-             (ull)(n->input_bytes + n->output_bytes));
+             "used_memory_vm_eval:%llu\r\nused_memory_scripts_eval:%llu\r\n"
+             "used_memory_vm_functions:0\r\n",
+             (ull)n->lua_bytes, (ull)all->scripts.scripts_bytes);
+    buf_putf(out,
+             "number_of_cached_scripts:%llu\r\nnumber_of_functions:%llu\r\n"
+             "number_of_libraries:%llu\r\n",
+             (ull)all->scripts.scripts, (ull)all->scripts.functions, (ull)all->scripts.libraries);
+    put_bytes(out, "maxmemory", f->settings.memory_max);
+    buf_putf(out,
+             "maxmemory_policy:noeviction\r\nmem_fragmentation_ratio:%.2f\r\n"
+             "mem_fragmentation_bytes:%lld\r\nmem_replication_backlog:%llu\r\n"
+             "mem_clients_slaves:0\r\nmem_clients_normal:%llu\r\nmem_aof_buffer:0\r\n"
+             "mem_allocator:jemalloc\r\nactive_defrag_running:0\r\n"
+             "lazyfree_pending_objects:0\r\nlazyfreed_objects:0\r\n",
+             used > 0 ? (double)resident / (double)used : 0, (long long)(resident - used),
+             (ull)n->log_bytes, (ull)(n->input_bytes + n->output_bytes));
 }
 
 static void put_persistence(struct buf *out)
@@ -92,21 +141,96 @@ static void put_persistence(struct buf *out)
                      "aof_rewrite_in_progress:0\r\naof_last_write_status:ok\r\n");
 }
 
-static void put_stats(struct buf *out, const struct front *f, const struct figures *n)
+static void put_stats(struct buf *out, const struct front *f, const struct info *all)
 {
+    const struct figures *n = &all->figures;
     buf_putf(out,
              "# Stats\r\ntotal_connections_received:%llu\r\ntotal_commands_processed:%llu\r\n"
-             "total_net_input_bytes:%llu\r\nrejected_connections:%llu\r\nsync_full:0\r\n"
-             "sync_partial_ok:0\r\nsync_partial_err:0\r\nexpired_keys:%llu\r\nevicted_keys:0\r\n"
+             "instantaneous_ops_per_sec:%llu\r\ntotal_net_input_bytes:%llu\r\n"
+             "rejected_connections:%llu\r\nsync_full:0\r\nsync_partial_ok:0\r\n"
+             "sync_partial_err:0\r\nexpired_keys:%llu\r\nevicted_keys:0\r\nevicted_clients:0\r\n",
+             (ull)n->connections, (ull)n->commands, (ull)n->rate, (ull)n->net_in, (ull)n->refused,
+             (ull)n->shard.expired);
+    buf_putf(out,
              "keyspace_hits:%llu\r\nkeyspace_misses:%llu\r\npubsub_channels:%u\r\n"
-             "pubsub_patterns:%u\r\npubsubshard_channels:%u\r\n"
-             "tracking_total_keys:%llu\r\ntracking_total_items:%llu\r\n"
-             "tracking_total_prefixes:%u\r\ntotal_writes:%llu\r\n",
-             (ull)n->connections, (ull)n->commands, (ull)n->net_in, (ull)n->refused,
-             (ull)n->shard.expired, (ull)n->shard.hits, (ull)n->shard.misses,
-             f->topics.n[TOPIC_CHANNEL], f->topics.n[TOPIC_PATTERN], f->topics.n[TOPIC_SHARD],
-             (ull)n->tracking_keys, (ull)n->tracking_items, f->topics.n[TOPIC_PREFIX],
+             "pubsub_patterns:%u\r\npubsubshard_channels:%u\r\nlatest_fork_usec:0\r\n"
+             "total_forks:0\r\nmigrate_cached_sockets:0\r\ntracking_total_keys:%llu\r\n"
+             "tracking_total_items:%llu\r\ntracking_total_prefixes:%u\r\n"
+             "unexpected_error_replies:0\r\ntotal_error_replies:%llu\r\ntotal_writes:%llu\r\n",
+             (ull)n->shard.hits, (ull)n->shard.misses, f->topics.n[TOPIC_CHANNEL],
+             f->topics.n[TOPIC_PATTERN], f->topics.n[TOPIC_SHARD], (ull)n->tracking_keys,
+             (ull)n->tracking_items, f->topics.n[TOPIC_PREFIX], (ull)n->errors,
              (ull)n->shard.writes);
+}
+
+static void put_cpu(struct buf *out, const struct info *n)
+{
+    const struct {
+        const char *name;
+        uint64_t us;
+    } rows[] = {{"sys", n->usage.system_us},
+                {"user", n->usage.user_us},
+                {"sys_children", n->usage.children_system_us},
+                {"user_children", n->usage.children_user_us}};
+    buf_put_str(out, "# CPU\r\n");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        buf_putf(out, "used_cpu_%s:%llu.%06llu\r\n", rows[i].name, (ull)(rows[i].us / 1000000),
+                 (ull)(rows[i].us % 1000000));
+}
+
+/* ------------------------------------------------------------ commands and errors */
+
+static void put_commandstats(struct buf *out, const struct stats *s)
+{
+    unsigned n;
+    const struct command *const *all = command_all(&n);
+    buf_put_str(out, "# Commandstats\r\n");
+    for (unsigned i = 0; i < n; i++) {
+        const struct command_use *u = &s->uses[i];
+        if (u->calls == 0 && u->failed == 0 && u->rejected == 0)
+            continue;
+        buf_putf(out,
+                 "cmdstat_%s:calls=%llu,usec=%llu,usec_per_call=%.2f,rejected_calls=%llu,"
+                 "failed_calls=%llu\r\n",
+                 all[i]->name, (ull)u->calls, (ull)(u->ns / 1000),
+                 u->calls > 0 ? (double)u->ns / 1000 / (double)u->calls : 0, (ull)u->rejected,
+                 (ull)u->failed);
+    }
+}
+
+static void put_errorstats(struct buf *out, const struct stats *s)
+{
+    buf_put_str(out, "# Errorstats\r\n");
+    for (uint32_t i = 0; i < s->errors_count; i++)
+        buf_putf(out, "errorstat_%s:count=%llu\r\n", s->errors[i].code, (ull)s->errors[i].n);
+}
+
+/* latency-tracking-info-percentiles: "50 99 99.9" */
+static void put_percentiles(struct buf *out, const struct histogram *h, const char *shares)
+{
+    for (const char *p = shares; *p != 0;) {
+        size_t n = strcspn(p, " ");
+        double share = 0;
+        if (n > 0 && num_parse_double(bytes_of(p, n), &share))
+            buf_putf(out, "%sp%.*s=%.3f", p == shares ? "" : ",", (int)n, p,
+                     (double)histogram_percentile(h, share) / 1000);
+        p += n + (p[n] == ' ');
+    }
+}
+
+static void put_latencystats(struct buf *out, const struct front *f, const struct stats *s)
+{
+    unsigned n;
+    const struct command *const *all = command_all(&n);
+    buf_put_str(out, "# Latencystats\r\n");
+    for (unsigned i = 0; i < n; i++) {
+        if (s->uses[i].histogram == NULL || s->uses[i].calls == 0)
+            continue;
+        buf_putf(out, "latency_percentiles_usec_%s:", all[i]->name);
+        put_percentiles(out, s->uses[i].histogram,
+                        f->kept.text[CONFIG_LATENCY_TRACKING_INFO_PERCENTILES]);
+        buf_put_str(out, "\r\n");
+    }
 }
 
 static void put_replication(struct buf *out)
@@ -180,79 +304,106 @@ static void put_crdt(struct buf *out, const struct front *f, const struct figure
             put_link(out, i, &n->links[i]);
 }
 
-static void put_sections(struct buf *out, const struct front *f, const struct figures *n,
-                         uint64_t sections, struct moment now)
+static void put_section(struct buf *out, const struct front *f, const struct info *n,
+                        enum section section, struct moment now)
 {
-    for (uint64_t one = 1; one < SECTION_ALL; one *= 2) {
-        if (!(sections & one))
-            continue;
-        if (buf_len(out) > 0)
-            buf_put_str(out, "\r\n");
-        if (one == SECTION_SERVER)
-            put_server(out, f, now);
-        else if (one == SECTION_CLIENTS)
-            put_clients(out, f, n);
-        else if (one == SECTION_MEMORY)
-            put_memory(out, f, n);
-        else if (one == SECTION_PERSISTENCE)
-            put_persistence(out);
-        else if (one == SECTION_STATS)
-            put_stats(out, f, n);
-        else if (one == SECTION_REPLICATION)
-            put_replication(out);
-        else if (one == SECTION_CPU)
-            buf_put_str(out, "# CPU\r\n");
-        else if (one == SECTION_CLUSTER)
-            buf_put_str(out, "# Cluster\r\ncluster_enabled:0\r\n");
-        else if (one == SECTION_KEYSPACE)
-            put_keyspace(out, n);
-        else
-            put_crdt(out, f, n);
+    switch (section) {
+    case SECTION_SERVER:
+        put_server(out, f, n, now);
+        break;
+    case SECTION_CLIENTS:
+        put_clients(out, f, n);
+        break;
+    case SECTION_MEMORY:
+        put_memory(out, f, n);
+        break;
+    case SECTION_PERSISTENCE:
+        put_persistence(out);
+        break;
+    case SECTION_STATS:
+        put_stats(out, f, n);
+        break;
+    case SECTION_REPLICATION:
+        put_replication(out);
+        break;
+    case SECTION_CPU:
+        put_cpu(out, n);
+        break;
+    case SECTION_MODULES:
+        buf_put_str(out, "# Modules\r\n");
+        break;
+    case SECTION_COMMANDSTATS:
+        put_commandstats(out, &n->stats);
+        break;
+    case SECTION_ERRORSTATS:
+        put_errorstats(out, &n->stats);
+        break;
+    case SECTION_LATENCYSTATS:
+        put_latencystats(out, f, &n->stats);
+        break;
+    case SECTION_CLUSTER:
+        buf_put_str(out, "# Cluster\r\ncluster_enabled:0\r\n");
+        break;
+    case SECTION_KEYSPACE:
+        put_keyspace(out, &n->figures);
+        break;
+    case SECTION_CRDT:
+        put_crdt(out, f, &n->figures);
+        break;
+    case SECTION_COUNT:
+        break;
     }
 }
 
 static void finish_info(struct front *f, struct answer *a, struct reply *r)
 {
-    struct figures sum = {0}, one;
+    struct info sum = {0};
+    struct figures one;
+    stats_init(&sum.stats);
     for (uint32_t i = 0; i < a->parts_count; i++) {
         struct bytes part = buf_bytes(&a->parts[i]);
-        if (part.n != sizeof one)
+        if (part.n <= sizeof one)
             continue; /* that worker no longer has the database */
         memcpy(&one, part.p, sizeof one);
-        figures_add(&sum, &one);
+        figures_add(&sum.figures, &one);
+        stats_add(&sum.stats, bytes_of(part.p + sizeof one, part.n - sizeof one));
     }
+    f->port->ops->usage(f->port, &sum.usage);
+    scripting_figures(f, &sum.scripts);
     struct buf text = {0};
-    put_sections(&text, f, &sum, a->aux, a->now);
+    for (enum section section = 0; section < SECTION_COUNT; section++) {
+        if (!(a->aux >> section & 1))
+            continue;
+        if (buf_len(&text) > 0)
+            buf_put_str(&text, "\r\n");
+        put_section(&text, f, &sum, section, a->now);
+    }
     reply_verbatim(r, buf_bytes(&text));
     buf_deinit(&text);
+    stats_deinit(&sum.stats);
 }
 
-static uint64_t section_of(struct bytes name)
+static uint64_t sections_of(struct bytes name)
 {
-    static const struct {
-        const char *name;
-        uint64_t section;
-    } all[] = {
-        {"server", SECTION_SERVER},     {"clients", SECTION_CLIENTS},
-        {"memory", SECTION_MEMORY},     {"persistence", SECTION_PERSISTENCE},
-        {"stats", SECTION_STATS},       {"replication", SECTION_REPLICATION},
-        {"cpu", SECTION_CPU},           {"cluster", SECTION_CLUSTER},
-        {"keyspace", SECTION_KEYSPACE}, {"crdt", SECTION_CRDT},
-        {"default", SECTION_ALL},       {"all", SECTION_ALL},
-        {"everything", SECTION_ALL},
-    };
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-        if (bytes_is_nocase(name, all[i].name))
-            return all[i].section;
-    return 0;
+#define X(upper, lower) #lower,
+    static const char *const names[] = {SECTIONS(X)};
+#undef X
+    for (unsigned i = 0; i < SECTION_COUNT; i++)
+        if (bytes_is_nocase(name, names[i]))
+            return UINT64_C(1) << i;
+    if (bytes_is_nocase(name, "default"))
+        return BY_DEFAULT;
+    if (bytes_is_nocase(name, "all"))
+        return EVERYTHING & ~BIT(MODULES);
+    return bytes_is_nocase(name, "everything") ? EVERYTHING : 0;
 }
 
 static void info(struct ask *a)
 {
-    uint64_t sections = a->argc == 1 ? (uint64_t)SECTION_ALL : 0;
+    uint64_t sections = a->argc == 1 ? BY_DEFAULT : 0;
     for (uint32_t i = 1; i < a->argc; i++)
-        sections |= section_of(a->argv[i]);
-    route_workers(a, JOB_FIGURES, 0, NULL, finish_info, sections);
+        sections |= sections_of(a->argv[i]);
+    route_workers(a, JOB_INFO, 0, NULL, finish_info, sections);
 }
 
 const struct session_command cmd_info_commands[] = {

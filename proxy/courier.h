@@ -56,6 +56,11 @@ enum job_kind {
     JOB_CONTEXTS,       /* argv: a bit for each partition, or empty; records (cmd_crdt.c) */
     JOB_SCRIPTS,        /* argv[0]: what (scripting.c) */
     JOB_BUSY,           /* argv: a shard's number, what keeps it busy; no reply */
+    JOB_INFO,           /* as JOB_FIGURES, and behind it as JOB_STATS */
+    JOB_STATS,          /* argv: names of commands; what stats_put writes */
+    JOB_SLOW,           /* argv: struct slow_note, a slow command of a client there; no reply */
+    JOB_SLOWLOG,        /* argv[0]: "get", "len" or "reset" */
+    JOB_LATENCY,        /* argv: "get", or "reset" and names of events */
     JOB_LATE, /* argv: the ticket of a job that was answered `later`, its reply; no reply */
 };
 

@@ -65,6 +65,8 @@ void figures_add(struct figures *sum, const struct figures *one)
     sum->tracking_items += one->tracking_items;
     sum->connections += one->connections;
     sum->refused += one->refused;
+    sum->errors += one->errors;
+    sum->rate += one->rate;
     sum->commands += one->commands;
     sum->net_in += one->net_in;
     sum->lua_bytes += one->lua_bytes;

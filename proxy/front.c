@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "proxy/clients.h"
+#include "proxy/measure.h"
 #include "proxy/multi.h"
 #include "proxy/pubsub.h"
 #include "proxy/route.h"
@@ -36,6 +37,7 @@ struct front *front_new(const struct front_opts *o)
     tracking_init(f);
     topics_init(&f->topics, courier_workers(o->courier), courier_self(o->courier), key);
     settings_init(&f->kept);
+    stats_init(&f->stats);
     struct front_settings s = o->settings;
     s.push_max = PUSH_MAX;
     s.push_soft = PUSH_SOFT;
@@ -65,6 +67,7 @@ void front_configure(struct front *f, const struct front_settings *s)
     f->limits = (struct resp_limits){
         .bulk_max = f->settings.bulk_max, .args_max = ARGS_MAX, .query_max = f->settings.query_max};
     acl_configure(f);
+    measure_configure(f);
     const struct shard_looks looks = {
         .hash_entries = f->kept.number[CONFIG_HASH_MAX_LISTPACK_ENTRIES],
         .hash_value = f->kept.number[CONFIG_HASH_MAX_LISTPACK_VALUE],
@@ -101,6 +104,9 @@ void front_free(struct front *f, struct port *port)
     buf_deinit(&f->event_name);
     topics_deinit(&f->topics);
     settings_deinit(&f->kept);
+    stats_deinit(&f->stats);
+    slowlog_clear(&f->slowlog);
+    latency_deinit(&f->latency);
     tracking_deinit(f);
     mem_free(f->at);
     mem_free(f->shards);
@@ -176,6 +182,7 @@ static void free_dead(struct front *f, struct port *port, struct moment now)
 
 void front_tick(struct front *f, struct port *port, struct moment now)
 {
+    rate_sample(&f->rate, stats_calls(&f->stats), now.mono_us);
     free_dead(f, port, now);
     acl_tell(f, port);
     push_tick(f, port, now);
@@ -211,11 +218,13 @@ const struct command *front_command(struct front *f, struct bytes name)
 {
     if (name.n == f->last_name_len && name.n > 0 && memcmp(name.p, f->last_name, name.n) == 0)
         return f->last_command;
-    const struct command *c = command_find(name);
+    unsigned number = 0;
+    const struct command *c = command_lookup(name, &number);
     if (c != NULL && name.n <= sizeof f->last_name) {
         memcpy(f->last_name, name.p, name.n);
         f->last_name_len = name.n;
         f->last_command = c;
+        f->last_use = &f->stats.uses[number];
     }
     return c;
 }
@@ -265,8 +274,13 @@ static void run_command(struct front *f, struct shard *shard, struct job *job, s
                      .key_hash = job->hash,
                      .block = job->kind == JOB_BLOCK ? &block : NULL,
                      .may_later = true};
-    f->commands++;
+    struct command_use *u = stats_use(&f->stats, job->command);
+    const struct measured m = {
+        .command = job->command, .session = job->session, .argc = job->argc, .argv = job->argv};
+    uint64_t began_us = measure_now(f);
     shard_execute(shard, &c);
+    measure_one(f, u, &m, began_us, now);
+    measure_failed(f, u, r);
     job->later = c.later;
     job->waits_ms = block.waits ? block.timeout_ms : -1;
 }
@@ -280,7 +294,8 @@ static struct shard *job_shard(const struct front *f, const struct job *job)
 }
 
 /* What another worker tells, or asks of what concerns clients. */
-static void hear(struct front *f, struct port *port, const struct job *job, struct reply *r)
+static void hear(struct front *f, struct port *port, const struct job *job, struct reply *r,
+                 struct moment now)
 {
     switch (job->kind) {
     case JOB_COUNT:
@@ -297,6 +312,13 @@ static void hear(struct front *f, struct port *port, const struct job *job, stru
     case JOB_MONITOR:
     case JOB_TRACKING:
         pubsub_job(f, port, job, r);
+        break;
+    case JOB_INFO:
+    case JOB_STATS:
+    case JOB_SLOW:
+    case JOB_SLOWLOG:
+    case JOB_LATENCY:
+        measure_job(f, job, r, now);
         break;
     case JOB_UNBLOCK:
         blocked_end_job(f, port, job_shard(f, job), job);
@@ -362,7 +384,8 @@ void front_run(struct front *f, struct port *port, struct job *job, struct buf *
         reply_ok(&r);
         break;
     case JOB_RESETSTAT:
-        f->connections = f->refused = f->commands = f->net_in = 0;
+        f->connections = f->refused = f->net_in = 0;
+        stats_reset(&f->stats);
         reply_ok(&r);
         break;
     case JOB_CATALOG:
@@ -391,7 +414,7 @@ void front_run(struct front *f, struct port *port, struct job *job, struct buf *
         reply_int(&r, blocked_unblock(f, port, job->argv));
         break;
     default:
-        hear(f, port, job, &r);
+        hear(f, port, job, &r, now);
         break;
     }
 }
@@ -413,7 +436,9 @@ void front_figures(struct front *f, struct figures *out, struct moment now)
     out->tracking_items += f->tracking.items;
     out->connections += f->connections;
     out->refused += f->refused;
-    out->commands += f->commands;
+    out->commands += stats_calls(&f->stats);
+    out->errors += stats_errors(&f->stats);
+    out->rate += rate_per_second(&f->rate);
     out->net_in += f->net_in;
     f->host.figures(f->host.arg, f, out, now);
 }

@@ -7,9 +7,12 @@
 #include "proxy/blocked.h"
 #include "proxy/courier.h"
 #include "proxy/figures.h"
+#include "proxy/latency.h"
 #include "proxy/observe.h"
 #include "proxy/scripting.h"
 #include "proxy/settings.h"
+#include "proxy/slowlog.h"
+#include "proxy/stats.h"
 #include "proxy/topic.h"
 #include "proxy/tracking_table.h"
 
@@ -80,6 +83,7 @@ struct front_opts {
 /* One parsed command of a batch. */
 struct request {
     const struct command *command; /* NULL unknown */
+    struct command_use *use;       /* of the command; NULL unknown */
     const struct bytes *argv;
     size_t first;
     uint64_t hash;
@@ -116,9 +120,13 @@ struct front {
     struct session *held; /* those that hold input back: pause, output, answers under way */
     struct blocked_sessions blocked;
     struct observers observers;
-    uint64_t connections, refused, commands, net_in; /* INFO stats */
+    uint64_t connections, refused, net_in; /* INFO stats */
+    struct stats stats;
+    struct rate rate;
+    struct slowlog slowlog;
+    struct latency latency;
+    struct port *port; /* kept: of this worker */
 
-    struct port *port;    /* kept */
     struct topics topics; /* who listens to what */
     struct tracking tracking;
     bool monitored;          /* somebody monitors: all commands take the slow way */
@@ -134,7 +142,8 @@ struct front {
     struct buf scratch, sink;
     uint32_t *at; /* owned: argument indexes of keys */
     uint32_t at_max;
-    const struct command *last_command; /* the last lookups, by name */
+    const struct command *last_command; /* the last lookup, by name */
+    struct command_use *last_use;
     uint8_t last_name[32];
     size_t last_name_len;
 };
@@ -175,14 +184,19 @@ static inline uint32_t front_shard_of(const struct front *f, unsigned slot)
 
 /* Command lookup that remembers the last name. */
 const struct command *front_command(struct front *f, struct bytes name);
-/* What a call means: command_resolve with that memory. */
-static inline const struct command *front_resolve(struct front *f, uint32_t argc,
-                                                  const struct bytes *argv)
+/* What a call means: command_resolve with that memory. *use gets its place in the statistics. */
+static inline const struct command *
+front_resolve(struct front *f, uint32_t argc, const struct bytes *argv, struct command_use **use)
 {
     const struct command *c = front_command(f, argv[0]), *sub = NULL;
-    if (c != NULL && (c->flags & CMD_CONTAINER) && argc > 1)
-        sub = command_sub(c, argv[1]);
-    return sub != NULL ? sub : c;
+    *use = c != NULL ? f->last_use : NULL;
+    if (c == NULL || !(c->flags & CMD_CONTAINER) || argc < 2)
+        return c;
+    sub = command_sub(c, argv[1]);
+    if (sub == NULL)
+        return c;
+    *use = stats_use(&f->stats, sub);
+    return sub;
 }
 /* A command with one key on a local shard: its shard, slot and hash. NULL: not so simple. */
 struct shard *front_locate(struct front *f, const struct command *c, uint32_t argc,

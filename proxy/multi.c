@@ -2,6 +2,7 @@
 #include "proxy/multi.h"
 
 #include "base/mem.h"
+#include "proxy/measure.h"
 #include "proxy/monitor.h"
 #include "proxy/route.h"
 
@@ -207,6 +208,7 @@ void multi_run(struct front *f, struct shard *shard, const struct multi_exec *ex
     }
     reply_array(r, count_entries(queue, &args));
     shard_atomic_begin(shard, now);
+    uint64_t since_us = measure_now(f);
     while (queue.n > 0) {
         struct call c = {.shard = shard,
                          .reply = r,
@@ -222,8 +224,13 @@ void multi_run(struct front *f, struct shard *shard, const struct multi_exec *ex
             buf_put_bytes(r->out, args.at[0]);
             continue;
         }
-        f->commands++;
+        struct command_use *u = stats_use(&f->stats, c.command);
+        const struct measured m = {
+            .command = c.command, .session = session, .argc = c.argc, .argv = c.argv};
+        u->calls++;
         shard_execute(shard, &c);
+        since_us = measure_one(f, u, &m, since_us, now);
+        measure_failed(f, u, r);
     }
     shard_atomic_end(shard);
     mem_free(args.at);
@@ -251,7 +258,7 @@ static void answer_own(struct ask *a, const struct buf *queue, struct buf *out)
             continue;
         }
         if (may)
-            session_command_find(one.command->name)->run(&one);
+            session_run(&one);
         struct bytes reply = buf_bytes(&text);
         put_entry(out, NULL, 1, &reply);
     }

@@ -2,6 +2,7 @@
 #include "proxy/session.h"
 
 #include "base/mem.h"
+#include "proxy/measure.h"
 #include "proxy/monitor.h"
 #include "proxy/multi.h"
 #include "proxy/push.h"
@@ -164,6 +165,7 @@ void session_answers(struct session *s, struct port *port)
                 a->finish(f, a, &r);
             else
                 buf_put_bytes(out, buf_bytes(&a->out));
+            measure_errors(f, &r);
         }
         answer_free(f->courier, a);
     }
@@ -249,22 +251,22 @@ static bool may_run(struct ask *a)
     return may;
 }
 
-void session_dispatch(struct ask *a)
+void session_run(struct ask *a)
+{
+    struct front *f = a->front;
+    struct command_use *u = stats_use(&f->stats, a->command);
+    const struct measured m = {
+        .command = a->command, .session = a->session->id, .argc = a->argc, .argv = a->argv};
+    uint64_t began_us = measure_now(f);
+    session_command_find(a->command->name)->run(a);
+    u->calls++;
+    measure_one(f, u, &m, began_us, a->now);
+    measure_failed(f, u, &a->reply);
+}
+
+static void dispatch_own(struct ask *a)
 {
     struct session *s = a->session;
-    if (!may_run(a))
-        return;
-    s->last_command = a->command;
-    if (a->command->where != AT_SESSION) {
-        if (s->multi != NULL) {
-            multi_queue(a);
-            return;
-        }
-        if (s->front->monitored)
-            monitor_command(a, a->command, a->argc, a->argv);
-        route_run(a);
-        return;
-    }
     const struct session_command *c = session_command_find(a->command->name);
     if (c == NULL) {
         reply_errorf(&a->reply, "ERR command '%s' is not supported", a->command->name);
@@ -272,10 +274,33 @@ void session_dispatch(struct ask *a)
     } else if (s->multi != NULL && !(c->flags & SESSION_AT_ONCE)) {
         multi_queue(a);
     } else {
-        s->front->commands++;
-        c->run(a);
+        session_run(a);
         if (s->front->monitored) /* EXEC is shown behind its commands */
             monitor_command(a, a->command, a->argc, a->argv);
+    }
+}
+
+void session_dispatch(struct ask *a)
+{
+    struct session *s = a->session;
+    if (!may_run(a)) {
+        if (a->command != NULL)
+            stats_use(&s->front->stats, a->command)->rejected++;
+        measure_errors(s->front, &a->reply);
+        return;
+    }
+    s->last_command = a->command;
+    if (a->command->where == AT_SESSION) {
+        dispatch_own(a);
+    } else if (s->multi != NULL) {
+        multi_queue(a);
+    } else {
+        struct command_use *u = stats_use(&s->front->stats, a->command);
+        u->calls++;
+        if (s->front->monitored)
+            monitor_command(a, a->command, a->argc, a->argv);
+        route_run(a);
+        measure_failed(s->front, u, &a->reply);
     }
 }
 
@@ -324,8 +349,9 @@ static void run_quickly(struct session *s, const struct request *q, struct reply
                      .key_hash = q->hash};
     s->last_command = q->command;
     s->wrote |= (uint64_t)(q->command->flags & CMD_WRITE) << (q->slot >> SLOT_GROUP_BITS);
-    s->front->commands++;
+    q->use->calls++;
     shard_execute(q->shard, &c);
+    measure_failed(s->front, q->use, r);
 }
 
 static bool is_plain(const struct session *s)
@@ -367,7 +393,7 @@ static bool prepare(struct front *f, struct request *batch, unsigned n)
     bool elsewhere = false, elements = false;
     for (unsigned i = 0; i < n; i++) {
         struct request *q = &batch[i];
-        q->command = front_resolve(f, q->argc, q->argv);
+        q->command = front_resolve(f, q->argc, q->argv, &q->use);
         q->shard = NULL;
         if (q->command != NULL && command_arity_ok(q->command, q->argc))
             q->shard = front_locate(f, q->command, q->argc, q->argv, &q->slot, &q->hash);
@@ -397,6 +423,16 @@ static bool is_paused(const struct front *f, const struct command *c, struct mom
     return f->pause_all || (c->flags & CMD_WRITE) || strcmp(c->name, "exec") == 0;
 }
 
+/* Runs a command that is measured by itself. Returns the time behind it. */
+static uint64_t run_timed(struct session *s, const struct request *q, struct reply *r,
+                          uint64_t since_us, struct moment now)
+{
+    const struct measured m = {
+        .command = q->command, .session = s->id, .argc = q->argc, .argv = q->argv};
+    run_quickly(s, q, r, now);
+    return measure_one(s->front, q->use, &m, since_us, now);
+}
+
 /* Runs the batch in order; returns how many ran before the session closed or had to wait. */
 static unsigned run_batch(struct session *s, struct port *port, struct request *batch, unsigned n,
                           struct moment now)
@@ -407,20 +443,33 @@ static unsigned run_batch(struct session *s, struct port *port, struct request *
         push(s, answer_new(f->courier, 0));
     struct reply r = {.out = session_out(s, port), .resp = s->resp};
     bool plain = is_plain(s);
-    for (unsigned i = 0; i < n; i++) {
+    unsigned i = 0, cheap = 0; /* those just before i which have not got their time yet */
+    uint64_t lap_us = measure_now(f);
+    for (; i < n; i++) {
         if (f->pause_until_ms != 0 && is_paused(f, batch[i].command, now))
-            return i;
+            break;
         if (plain && batch[i].shard != NULL) {
-            run_quickly(s, &batch[i], &r, now);
+            if (!batch[i].use->timed && !f->stats.precise) {
+                run_quickly(s, &batch[i], &r, now);
+                cheap++;
+                continue;
+            }
+            lap_us = measure_shared(f, batch + i - cheap, cheap, lap_us);
+            lap_us = run_timed(s, &batch[i], &r, lap_us, now);
+            cheap = 0;
             continue;
         }
+        measure_shared(f, batch + i - cheap, cheap, lap_us);
+        cheap = 0;
         run_slowly(s, port, &batch[i], now);
         if (s->closing || s->awaited > 0 || s->blocked != NULL)
             return i + 1;
         plain = is_plain(s);
         r = (struct reply){.out = session_out(s, port), .resp = s->resp};
+        lap_us = measure_now(f);
     }
-    return n;
+    measure_shared(f, batch + i - cheap, cheap, lap_us);
+    return i;
 }
 
 /* ------------------------------------------------------------ input */

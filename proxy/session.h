@@ -101,6 +101,8 @@ bool session_must_wait(const struct session *s, struct port *port);
 void session_hold(struct session *s, struct port *port, bool held);
 /* Runs one parsed command: checks, MULTI, where. */
 void session_dispatch(struct ask *a);
+/* Runs a command that the session answers itself, and measures it. */
+void session_run(struct ask *a);
 /* Queues an answer behind the others; from now on replies go behind it. */
 void session_wait(struct session *s, struct answer *a);
 /* The last answer in the queue, if one more reply of that worker may be appended to it (it is
@@ -127,9 +129,10 @@ enum {
 };
 const struct session_command *session_command_find(const char *name);
 extern const struct session_command cmd_connection_commands[], cmd_client_commands[],
-    cmd_acl_commands[], cmd_command_commands[], cmd_config_commands[], cmd_info_commands[],
-    cmd_multi_commands[], cmd_pubsub_commands[], cmd_crdt_commands[], cmd_debug_commands[],
-    cmd_memory_commands[], cmd_script_commands[], cmd_tracking_commands[], cmd_monitor_commands[];
+    cmd_acl_commands[], cmd_command_commands[], cmd_config_commands[], cmd_slow_commands[],
+    cmd_info_commands[], cmd_multi_commands[], cmd_pubsub_commands[], cmd_crdt_commands[],
+    cmd_debug_commands[], cmd_memory_commands[], cmd_script_commands[], cmd_tracking_commands[],
+    cmd_monitor_commands[];
 
 /* CRDT.VERIFY, JOB_COMPARE, JOB_COMPARED (cmd_verify.c). */
 void crdt_verify(struct ask *a);

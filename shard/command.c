@@ -28,17 +28,25 @@ static uint32_t hash_more(uint32_t h, struct bytes name)
 #define HASH_START 5381u
 #define NAME_MAX_BYTES 32u
 
-const struct command *command_find(struct bytes name)
+const struct command *command_lookup(struct bytes name, unsigned *number)
 {
     if (name.n > NAME_MAX_BYTES)
         return NULL;
     for (uint32_t h = hash_more(HASH_START, name) % COMMAND_SLOTS; slots[h] != 0;
          h = (h + 1) % COMMAND_SLOTS) {
         const struct command *cmd = by_name[slots[h] - 1];
-        if (bytes_is_nocase(name, cmd->name))
-            return cmd;
+        if (!bytes_is_nocase(name, cmd->name))
+            continue;
+        *number = slots[h] - 1u;
+        return cmd;
     }
     return NULL;
+}
+
+const struct command *command_find(struct bytes name)
+{
+    unsigned number;
+    return command_lookup(name, &number);
 }
 
 const struct command *command_sub(const struct command *container, struct bytes name)

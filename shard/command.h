@@ -67,6 +67,8 @@ struct command {
 
 /* Lookup ignoring case; NULL unknown. Finds commands, not subcommands. */
 const struct command *command_find(struct bytes name);
+/* The same; *number gets its command_number, too. */
+const struct command *command_lookup(struct bytes name, unsigned *number);
 /* The subcommand of a container (CMD_CONTAINER); NULL: it has none of that name. */
 const struct command *command_sub(const struct command *container, struct bytes name);
 /* What a call means: the subcommand's row if argv[0] is a container and argv[1] is known to it,

@@ -37,6 +37,8 @@ void reply_simple(struct reply *r, const char *text)
 void reply_error(struct reply *r, const char *text)
 {
     size_t n = strlen(text);
+    r->errors++;
+    r->error_at = buf_len(r->out);
     char *at = (char *)buf_reserve(r->out, n + 3);
     *at++ = '-';
     for (size_t i = 0; i < n; i++)

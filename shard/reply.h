@@ -9,6 +9,8 @@
 struct reply {
     struct buf *out; /* kept */
     uint8_t resp;    /* 2 or 3 */
+    uint32_t errors; /* errors replied so far, until somebody took note */
+    size_t error_at; /* where the last of them stands, behind out's head */
 };
 
 void reply_ok(struct reply *r);

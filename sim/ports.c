@@ -253,6 +253,13 @@ static void op_sleep_us(struct port *p, uint64_t us)
     (void)us;
 }
 
+/* Nothing is used up in the virtual world. */
+static void op_usage(struct port *p, struct port_usage *out)
+{
+    (void)p;
+    *out = (struct port_usage){.pid = 1};
+}
+
 const struct port_ops world_port_ops = {
     .listen = op_listen,
     .unlisten = op_unlisten,
@@ -277,5 +284,6 @@ const struct port_ops world_port_ops = {
     .is_tls = op_is_tls,
     .alpn = op_alpn,
     .clock_us = op_clock_us,
+    .usage = op_usage,
     .sleep_us = op_sleep_us,
 };
