@@ -183,6 +183,9 @@ static bool weigh(struct call *c, struct sort *s, struct sort_item *items, size_
         struct sort_item *it = &items[i];
         it->weight = it->text;
         it->weighed = s->by.p == NULL || follow(c, s, s->by, it->text, &it->weight);
+        if (s->alpha && s->store == NULL) /* Redis compares by strcoll here, which ends at a NUL */
+            it->weight.n =
+                it->weight.n == 0 ? 0 : strnlen((const char *)it->weight.p, it->weight.n);
         if (it->weighed && !s->alpha && !score_of(it->weight, &it->score)) {
             reply_error(c->reply, "ERR One or more scores can't be converted into double");
             return false;
