@@ -516,6 +516,20 @@ void tree_replace(struct tree *t, const void *old, void *item)
     leaf->item[at - 1] = item;
 }
 
+/* The leaf that holds a rank below the count; *rank is then counted from the leaf's beginning. */
+static struct leaf *leaf_of(const struct tree *t, size_t *rank)
+{
+    void *node = t->root;
+    for (unsigned h = t->height; h > 0; h--) {
+        const struct inner *in = node;
+        unsigned i = 0;
+        while (*rank >= in->count[i])
+            *rank -= in->count[i++];
+        node = in->child[i];
+    }
+    return node;
+}
+
 void tree_iter(struct tree_iter *it, const struct tree *t, size_t rank)
 {
     *it = (struct tree_iter){0};
@@ -527,15 +541,7 @@ void tree_iter(struct tree_iter *it, const struct tree *t, size_t rank)
         it->i = (unsigned)(rank < head->n ? rank : rank - (t->count - tail->n));
         return;
     }
-    void *node = t->root;
-    for (unsigned h = t->height; h > 0; h--) {
-        const struct inner *in = node;
-        unsigned i = 0;
-        while (rank >= in->count[i])
-            rank -= in->count[i++];
-        node = in->child[i];
-    }
-    it->leaf = node;
+    it->leaf = leaf_of(t, &rank);
     it->i = (unsigned)rank;
 }
 
@@ -652,18 +658,10 @@ void tree_iter_into(struct tree_iter *it, const struct tree *t, size_t rank, siz
         *offset = rank;
         return;
     }
-    void *node = t->root;
-    for (unsigned h = t->height; h > 0; h--) {
-        const struct inner *in = node;
-        unsigned i = 0;
-        while (rank >= in->count[i])
-            rank -= in->count[i++];
-        node = in->child[i];
-    }
-    const struct leaf *leaf = node;
+    struct leaf *leaf = leaf_of(t, &rank);
     for (size_t w; rank >= (w = weigh(t, leaf->item[it->i])); it->i++)
         rank -= w;
-    it->leaf = node;
+    it->leaf = leaf;
     *offset = rank;
 }
 

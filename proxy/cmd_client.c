@@ -93,27 +93,10 @@ static void client_list(struct ask *a)
         route_workers(a, JOB_CLIENTS, a->argc - 2, a->argv + 2, finish_list, 0);
 }
 
-static int64_t sum_parts(const struct answer *a)
-{
-    int64_t sum = 0, v = 0;
-    for (uint32_t i = 0; i < a->parts_count; i++) {
-        struct bytes part = buf_bytes(&a->parts[i]);
-        if (part.n > 3 && num_parse_i64(bytes_of(part.p + 1, part.n - 3), &v))
-            sum += v;
-    }
-    return sum;
-}
-
-static void finish_kill(struct front *f, struct answer *a, struct reply *r)
-{
-    (void)f;
-    reply_int(r, sum_parts(a));
-}
-
 static void finish_kill_one(struct front *f, struct answer *a, struct reply *r)
 {
     (void)f;
-    if (sum_parts(a) > 0)
+    if (answer_sum(a) > 0)
         reply_ok(r);
     else
         reply_error(r, "ERR No such client");
@@ -134,7 +117,7 @@ static void client_kill(struct ask *a)
         reply_errorf(&a->reply, "ERR No such user '%.*s'",
                      (int)(filter.user.n < 128 ? filter.user.n : 128), (const char *)filter.user.p);
     else
-        route_workers(a, JOB_KILL, a->argc - 2, a->argv + 2, finish_kill, 0);
+        route_workers(a, JOB_KILL, a->argc - 2, a->argv + 2, merge_of(MERGE_SUM), 0);
 }
 
 static void client_no(struct ask *a)
@@ -203,12 +186,6 @@ static void client_pause(struct ask *a)
         pause_until(a, a->now.wall_ms + ms, which);
 }
 
-static void finish_sum(struct front *f, struct answer *a, struct reply *r)
-{
-    (void)f;
-    reply_int(r, sum_parts(a));
-}
-
 static void client_unblock(struct ask *a)
 {
     int64_t id;
@@ -221,7 +198,7 @@ static void client_unblock(struct ask *a)
     else if (!num_parse_i64(argv[0], &id))
         reply_error(&a->reply, ERR_NOT_INT);
     else
-        route_workers(a, JOB_CLIENT_UNBLOCK, 2, argv, finish_sum, 0);
+        route_workers(a, JOB_CLIENT_UNBLOCK, 2, argv, merge_of(MERGE_SUM), 0);
 }
 
 static void client_unpause(struct ask *a) { pause_until(a, 0, bytes_str("write")); }

@@ -6,23 +6,6 @@
 
 /* SLOWLOG and LATENCY: what took long, on all workers. */
 
-static int64_t sum_parts(const struct answer *a)
-{
-    int64_t sum = 0, v = 0;
-    for (uint32_t i = 0; i < a->parts_count; i++) {
-        struct bytes part = buf_bytes(&a->parts[i]);
-        if (part.n > 3 && num_parse_i64(bytes_of(part.p + 1, part.n - 3), &v))
-            sum += v;
-    }
-    return sum;
-}
-
-static void finish_sum(struct front *f, struct answer *a, struct reply *r)
-{
-    (void)f;
-    reply_int(r, sum_parts(a));
-}
-
 /* ------------------------------------------------------------ SLOWLOG */
 
 static void finish_get(struct front *f, struct answer *a, struct reply *r)
@@ -48,7 +31,7 @@ static void slowlog_get(struct ask *a)
 
 static void finish_len(struct front *f, struct answer *a, struct reply *r)
 {
-    int64_t n = sum_parts(a), max = f->kept.number[CONFIG_SLOWLOG_MAX_LEN];
+    int64_t n = answer_sum(a), max = f->kept.number[CONFIG_SLOWLOG_MAX_LEN];
     reply_int(r, n < max ? n : max);
 }
 
@@ -197,7 +180,7 @@ static void latency_reset_all(struct ask *a)
     argv[0] = bytes_str("reset");
     for (uint32_t i = 2; i < a->argc; i++)
         argv[i - 1] = a->argv[i];
-    route_workers(a, JOB_LATENCY, a->argc - 1, argv, finish_sum, 0);
+    route_workers(a, JOB_LATENCY, a->argc - 1, argv, merge_of(MERGE_SUM), 0);
     mem_free(argv);
 }
 

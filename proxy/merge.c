@@ -19,19 +19,22 @@ static bool merge_error(struct answer *a, struct reply *r)
     return false;
 }
 
-static void merge_sum(struct front *f, struct answer *a, struct reply *r)
+int64_t answer_sum(const struct answer *a)
 {
-    (void)f;
-    if (merge_error(a, r))
-        return;
-    int64_t sum = 0;
+    int64_t sum = 0, v = 0;
     for (uint32_t i = 0; i < a->parts_count; i++) {
         struct bytes part = buf_bytes(&a->parts[i]);
-        int64_t v = 0;
         if (part.n > 3 && num_parse_i64(bytes_of(part.p + 1, part.n - 3), &v))
             sum += v;
     }
-    reply_int(r, sum);
+    return sum;
+}
+
+static void merge_sum(struct front *f, struct answer *a, struct reply *r)
+{
+    (void)f;
+    if (!merge_error(a, r))
+        reply_int(r, answer_sum(a));
 }
 
 static void merge_ok(struct front *f, struct answer *a, struct reply *r)

@@ -30,5 +30,7 @@ void route_workers(struct ask *a, enum job_kind kind, uint32_t argc, const struc
 
 /* How the parts of a scattered command become one reply. */
 answer_finish *merge_of(enum command_merge merge);
+/* The sum of its parts' integer replies. */
+int64_t answer_sum(const struct answer *a);
 
 #endif
