@@ -847,11 +847,17 @@ class Run:
             return False
         if args[0].upper() == "LPOS" and "-9223372036854775808" in args:  # overflows in Redis 7.0
             return False
+        if args[0].upper() == "COPY" and any(a.upper() == "DB" and b != "0" for a, b in zip(args[3:], args[4:])):
+            return False  # there is one database only
+        if group == "sort" and args[0].upper() in ("RPUSH", "SADD", "ZADD"):
+            return args[1:2] and args[1][:1] == {"R": "l", "S": "s", "Z": "z"}[args[0][0].upper()]
+        if args[0].upper() == "SORT" and "STORE" in [a.upper() for a in args[2:-1]] and args[-1][:1] != "l":
+            return False  # names tell types: what is sorted below must be a list
         if args[0].upper() in ("SORT", "SORT_RO"):
             words = [a.upper() for a in args[2:]]
             if "BY" in words and "ALPHA" in words and ("LIMIT" in words or args[1][:1] != "l"):
                 return False  # Redis leaves open how elements of equal weight are ordered
-            if "NOSORT" in words and args[1][:1] == "s":
+            if args[1:2] and args[1][:1] == "s" and any(a == "BY" and "*" not in b for a, b in zip(words, words[1:])):
                 return "STORE" in words
             if self.mixed and "BY" in words and "STORE" not in words:
                 return False
