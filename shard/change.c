@@ -106,6 +106,12 @@ static bool is_increment(uint8_t kind)
            kind == OP_ZINCR || kind == OP_PFADD;
 }
 
+/* One branch where nobody wants to know of changes. */
+static inline bool is_heeded(const struct shard *s)
+{
+    return (s->watches != NULL) | (s->blocked != NULL) | s->tracked;
+}
+
 /* Whoever watches, waits for or tracks the key. */
 static void tell_changed(struct shard *s, struct part *p, uint64_t hash, struct bytes name,
                          struct cell *now)
@@ -142,7 +148,8 @@ struct cell *local_op(struct shard *s, struct part *p, uint64_t hash, struct cel
     if (s->logged)
         frame_write(s, p, op, seen.prev);
     change_end(s, &change, now);
-    tell_changed(s, p, hash, op->key, now);
+    if (is_heeded(s))
+        tell_changed(s, p, hash, op->key, now);
     if (!change.was_shown && s->events != 0 && value_type(now) != TYPE_NONE &&
         !part_is_hidden(s, p))
         events_created(s, op->key);
