@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "shard/events.h"
 
+#include "crdt/stream_name.h"
 #include "shard/inside.h"
 
 /*
@@ -32,7 +33,28 @@ static const struct happening of_op[OP_KIND_MAX] = {
     [OP_LINS] = {EVENT_LIST, "rpush"},
     [OP_LREM] = {EVENT_LIST, "lrem"},
     [OP_PFADD] = {EVENT_STRING, "pfadd"},
+    [OP_PATCH] = {EVENT_STRING, "setrange"},
+    [OP_XADD] = {EVENT_STREAM, "xadd"},
+    [OP_XTRIM] = {EVENT_STREAM, "xtrim"},
 };
+
+/* A stream's entries, groups and consumers; of what is pending and delivered Redis tells nothing.
+ */
+static struct happening of_stream(const struct op *op, bool is_new)
+{
+    struct stream_name name;
+    bool set = op->kind == OP_XSET;
+    const char *what = NULL;
+    if (!stream_name_read(op->elem, &name))
+        return (struct happening){0};
+    if (name.kind == STREAM_ENTRY)
+        what = set ? NULL : "xdel";
+    else if (name.kind == STREAM_GROUP)
+        what = !set ? "xgroup-destroy" : is_new ? "xgroup-create" : "xgroup-setid";
+    else if (name.kind == STREAM_CONSUMER)
+        what = !set ? "xgroup-delconsumer" : is_new ? "xgroup-createconsumer" : NULL;
+    return what == NULL ? (struct happening){0} : (struct happening){EVENT_STREAM, what};
+}
 
 /* A key that changed in an unknown way: elements came (`more`), or went. */
 static struct happening of_type(enum type type, bool more)
@@ -90,6 +112,8 @@ void events_of_op(const struct shard *s, const struct op *op, const struct event
         return;
     }
     struct happening e = of_op[op->kind];
+    if (op->kind == OP_XSET || op->kind == OP_XREM)
+        e = of_stream(op, applied->elem_new);
     if (op->kind == OP_EXPIRE && op->num == DEADLINE_NEVER)
         e.name = "persist";
     else if (op->kind == OP_LINS && !applied->elem_new)

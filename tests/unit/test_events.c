@@ -275,6 +275,11 @@ static const struct {
     {"rpush l a", "lpop l", "lrem l, del l"},
     {"", "pfadd p a", "new p, pfadd p"},
     {"set {t}a 1", "rename {t}a {t}b", "new {t}b, set {t}b, del {t}a"},
+    {"", "xadd x * f v", "new x, xadd x"},
+    {"xadd x * f v|xadd x * f v", "xtrim x maxlen 1", "xtrim x"},
+    {"xadd x * f v", "xgroup create x g 0", "xgroup-create x"},
+    {"xadd x * f v|xgroup create x g 0", "xgroup setid x g $", "xgroup-setid x"},
+    {"xadd x * f v|xgroup create x g 0", "xgroup createconsumer x g c", "xgroup-createconsumer x"},
     {"set a 1", "flushall", ""},
 };
 
