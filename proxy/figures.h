@@ -23,7 +23,7 @@ struct figures {
     uint64_t blocked; /* sessions that wait in a command, or for CLIENT PAUSE to end */
     uint64_t tracking_keys, tracking_items; /* CLIENT TRACKING */
     uint64_t connections, refused, commands, errors, net_in;
-    uint64_t rate; /* commands a second */
+    uint64_t rate;      /* commands a second */
     uint64_t lua_bytes; /* held by the scripts' engines */
     uint64_t shards;
     struct shard_stats shard; /* sums */
