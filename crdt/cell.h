@@ -35,9 +35,21 @@
  * The first five are what commands read through the accessors below; nobody outside crdt/ looks at
  * the bytes.
  */
-struct cell; /* opaque */
+struct cell {
+    uint8_t b0; /* and what follows: form.h */
+};
 
 enum cell_form { CELL_DOT, CELL_ONE, CELL_SCORE, CELL_COUNT, CELL_WIDE, CELL_COLL, CELL_MULTI };
+#define CELL_DEADLINE_BIT 0x10u
+
+static inline uint8_t cell_form(const struct cell *c) { return c->b0 >> 5; }
+
+static inline uint8_t cell_low(const struct cell *c) { return c->b0 & 15u; }
+
+static inline bool cell_has_deadline(const struct cell *c)
+{
+    return (c->b0 & CELL_DEADLINE_BIT) != 0;
+}
 
 struct bytes cell_name(const struct cell *c);
 size_t cell_size(const struct cell *c); /* bytes of the run itself */

@@ -8,11 +8,6 @@
  * The bytes of a cell, for crdt/ only: reading them (view), and writing them from an image of the
  * payload.
  */
-struct cell {
-    uint8_t b0;
-};
-
-#define CELL_DEADLINE_BIT 0x10u
 #define CELL_SHORT_BIT 0x08u
 #define DEADLINE_BYTES 16u
 
@@ -21,15 +16,6 @@ struct view {
     const uint8_t *deadline; /* NULL none */
     struct bytes name, payload;
 };
-
-static inline uint8_t cell_form(const struct cell *c) { return c->b0 >> 5; }
-
-static inline uint8_t cell_low(const struct cell *c) { return c->b0 & 15u; }
-
-static inline bool cell_has_deadline(const struct cell *c)
-{
-    return (c->b0 & CELL_DEADLINE_BIT) != 0;
-}
 
 /* Bytes of a stored dot. */
 static inline size_t cell_dot_size(const struct cell *c)

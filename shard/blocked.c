@@ -92,6 +92,7 @@ static struct blocked *blocked_get(struct shard *s)
         s->blocked = mem_zalloc(sizeof *s->blocked);
         table_init(&s->blocked->lines, &lines_type, s->hash_key);
         table_init(&s->blocked->waiters, &waiters_type, s->hash_key);
+        shard_note_hooks(s);
     }
     return s->blocked;
 }
@@ -218,6 +219,7 @@ static void waiter_free(struct shard *s, struct waiter *w)
     if (b->waiters.count == 0 && b->ready == NULL && !b->serving) {
         blocked_free(b);
         s->blocked = NULL;
+        shard_note_hooks(s);
     }
 }
 
@@ -342,6 +344,7 @@ void blocked_serve(struct shard *s, struct moment now)
     if (b->waiters.count == 0) {
         blocked_free(b);
         s->blocked = NULL;
+        shard_note_hooks(s);
     }
 }
 
@@ -387,6 +390,7 @@ void blocked_end_all(struct shard *s, const char *error)
     if (b->ready == NULL) {
         blocked_free(b);
         s->blocked = NULL;
+        shard_note_hooks(s);
     }
 }
 

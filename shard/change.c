@@ -25,7 +25,8 @@ void change_begin(struct shard *s, struct change *c, struct part *p, uint64_t ha
     s->at = p;
     s->at_hash = hash;
     s->around.digest = &p->digest;
-    s->around.shelf = s->geo ? &p->shelf : NULL;
+    if (s->geo)
+        s->around.shelf = &p->shelf;
 }
 
 void change_end(struct shard *s, struct change *c, struct cell *now)
@@ -106,12 +107,6 @@ static bool is_increment(uint8_t kind)
            kind == OP_ZINCR || kind == OP_PFADD;
 }
 
-/* One branch where nobody wants to know of changes. */
-static inline bool is_heeded(const struct shard *s)
-{
-    return (s->watches != NULL) | (s->blocked != NULL) | s->tracked;
-}
-
 /* Whoever watches, waits for or tracks the key. */
 static void tell_changed(struct shard *s, struct part *p, uint64_t hash, struct bytes name,
                          struct cell *now)
@@ -124,14 +119,25 @@ static void tell_changed(struct shard *s, struct part *p, uint64_t hash, struct 
         s->changed(s->arg, name, s->caller);
 }
 
+static __attribute__((noinline)) void tell_local(struct shard *s, const struct change *c,
+                                                 struct bytes name, struct cell *now)
+{
+    tell_changed(s, c->part, c->hash, name, now);
+    if (!c->was_shown && s->wants.events != 0 && value_type(now) != TYPE_NONE &&
+        !part_is_hidden(s, c->part))
+        events_created(s, name);
+}
+
 struct cell *local_op(struct shard *s, struct part *p, uint64_t hash, struct cell *held,
                       struct op *op, int64_t wall_ms, struct applied *out)
 {
     struct change change;
     struct seen seen = {.prev = p->own};
     change_begin(s, &change, p, hash, held);
-    s->around.frame_actor = s->clock.actor;
-    s->around.frame_prev = p->closed;
+    if (s->geo) { /* nobody else asks */
+        s->around.frame_actor = s->clock.actor;
+        s->around.frame_prev = p->closed;
+    }
     op->stamp = clock_tick(&s->clock, wall_ms);
     if (!change.was_shown)
         op->flags |= OPF_FRESH;
@@ -148,12 +154,9 @@ struct cell *local_op(struct shard *s, struct part *p, uint64_t hash, struct cel
     if (s->logged)
         frame_write(s, p, op, seen.prev);
     change_end(s, &change, now);
-    if (is_heeded(s))
-        tell_changed(s, p, hash, op->key, now);
-    if (!change.was_shown && s->events != 0 && value_type(now) != TYPE_NONE &&
-        !part_is_hidden(s, p))
-        events_created(s, op->key);
     s->stats.ops_own++;
+    if (s->heard)
+        tell_local(s, &change, op->key, now);
     return now;
 }
 
@@ -172,7 +175,7 @@ struct cell *local_move(struct shard *s, struct key_at from, struct cell *held, 
     change_end(s, &change, now);
     tell_changed(s, from.part, from.hash, from.name, NULL);
     tell_changed(s, to.part, to.hash, to.name, now);
-    if (s->events != 0)
+    if (s->wants.events != 0)
         events_created(s, to.name);
     return now;
 }

@@ -83,7 +83,7 @@ static struct happening of_type(enum type type, bool more)
 
 static void raise(const struct shard *s, struct happening e, struct bytes key)
 {
-    if (s->events & (uint32_t)e.class)
+    if (s->wants.events & (uint32_t)e.class)
         s->event(s->arg, e.class, e.name, key);
 }
 

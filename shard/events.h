@@ -28,9 +28,21 @@ enum event_class {
     (EVENT_GENERIC | EVENT_STRING | EVENT_LIST | EVENT_SET | EVENT_HASH | EVENT_ZSET |             \
      EVENT_EXPIRED | EVENT_EVICTED | EVENT_STREAM | EVENT_MODULE)
 
-/* Tells whoever asked (shard_set_events) of one event; `name` is Redis' ("lpush"). Call it after
- * the change, once per key and event. Cheap when nobody asked. */
-void key_event(struct call *c, enum event_class class, const char *name, struct bytes key);
+/* What every shard begins with: the classes that shard_set_events asked for. */
+struct shard_wants {
+    uint32_t events;
+};
+
+/* Tells whoever asked of one event; `name` is Redis' ("lpush"). Call it after the change, once per
+ * key and event. Cheap when nobody asked. */
+void key_event_send(struct call *c, enum event_class class, const char *name, struct bytes key);
+static inline void key_event(struct call *c, enum event_class class, const char *name,
+                             struct bytes key)
+{
+    const struct shard_wants *wants = (const void *)c->shard;
+    if (__builtin_expect((wants->events & (uint32_t) class) != 0, 0))
+        key_event_send(c, class, name, key);
+}
 /* After a removal of elements: where none is left, the key is gone, and "del" follows. */
 void key_event_left(struct call *c, enum event_class class, const char *name, const struct key *k);
 

@@ -96,7 +96,7 @@ static void expire(struct shard *s, const struct heap_entry *e, int64_t wall_ms)
     struct applied applied;
     local_op(s, p, e->what, key, &op, wall_ms, &applied);
     s->stats.expired++;
-    if (s->events != 0)
+    if (s->wants.events != 0)
         events_removed(s, op.key, true);
 }
 

@@ -196,7 +196,7 @@ static void take_op(struct shard *s, struct part *p, const struct op *op, uint64
     struct applied applied;
     struct event_before before = {0};
     change_begin(s, &change, p, hash, table_get(&p->keys, hash, op->key));
-    if (s->events != 0)
+    if (s->wants.events != 0)
         before = event_before(change.held);
     struct cell *now = value_apply(change.held, op, seen, &p->vv, &s->around, &applied);
     change_end(s, &change, now);
@@ -206,7 +206,7 @@ static void take_op(struct shard *s, struct part *p, const struct op *op, uint64
         blocked_changed(s, hash, op->key, now);
     if (s->tracked && applied.changed && !part_is_hidden(s, p))
         s->changed(s->arg, op->key, 0);
-    if (s->events != 0 && applied.changed && !part_is_hidden(s, p))
+    if (s->wants.events != 0 && applied.changed && !part_is_hidden(s, p))
         events_of_op(s, op, &before, now, &applied);
 }
 

@@ -7,6 +7,7 @@
 #include "crdt/position.h"
 #include "crdt/shelf.h"
 #include "shard/catalog.h"
+#include "shard/events.h"
 #include "shard/keys.h"
 #include "shard/names.h"
 
@@ -107,34 +108,46 @@ struct conflict_feed {
 #define UNREACHABLE_US UINT64_C(30000000)
 #define FRAME_OPS_MAX (256u << 10)
 
+/* In the order of use: every command needs what stands first. */
 struct shard {
-    uint32_t id, region, partitions, first;
+    struct shard_wants wants; /* first: events.h reads it */
+    bool guarded;             /* a command may be refused; shard_note_hooks */
+    bool heard;               /* somebody wants to hear of changes; likewise */
+    bool geo;
+    bool logged;   /* geo or durable: operations are written into frames */
+    bool atomic;   /* a transaction or a script is being run */
+    bool open_big; /* an open frame has passed FRAME_OPS_MAX */
+    bool woken;    /* a key that a command waits for has changed */
+    bool tracked;  /* `changed` is wanted */
+    uint32_t partitions, first;
     uint32_t count, shown; /* of partitions: all of them, those that hold keys (catalog.h) */
     struct part *parts;
     struct clock clock;
-    struct hash_key hash_key;
-    struct surroundings around;
-    struct part *at; /* the partition being changed, and the key's hash: for around.unsettled */
+    int64_t wall_ms;  /* of the last call that brought a moment */
+    uint64_t mono_us; /* likewise */
+    uint64_t caller;  /* whose command is being executed; 0: nobody's */
+    struct part *at;  /* the partition being changed, and the key's hash: for around.unsettled */
     uint64_t at_hash;
+    struct shard_stats stats;
+    struct surroundings around;
+    struct hash_key hash_key;
+    struct watches *watches; /* NULL: nobody watches */
+    struct blocked *blocked; /* NULL: no command waits */
+    uint32_t id, region;
     struct log *log;
     uint32_t *open; /* partitions (own index) with an open frame */
     uint32_t open_count;
-    bool geo, stale, leaving, atomic, full;
+    bool stale, leaving, full;
     const char *busy;            /* a script has stopped in the middle: the answer to all */
     struct shard_engine *engine; /* kept; NULL none */
     bool durable;                /* the log goes to disk */
-    bool logged;                 /* geo or durable: operations are written into frames */
     bool closing_atomic;         /* the frames being closed are a transaction's */
     bool reachable_changed;
-    bool open_big; /* an open frame has passed FRAME_OPS_MAX */
-    bool woken;    /* a key that a command waits for has changed */
     struct shard_looks looks;
     bool expiry_off; /* DEBUG SET-ACTIVE-EXPIRE 0: keys past their deadline are only hidden */
     size_t memory_max;
     uint64_t memory_asked; /* calls since `full` was computed */
     struct expiry expiry;
-    struct watches *watches; /* NULL: nobody watches */
-    struct blocked *blocked; /* NULL: no command waits */
     struct transfer *transfers;
     struct shelf_total kept; /* by the partitions' shelves */
     size_t patch_min;
@@ -151,16 +164,11 @@ struct shard {
     uint64_t *hashes; /* of their keys */
     size_t ops_cap;
     struct context scratch;
-    int64_t wall_ms;   /* of the last call that brought a moment */
-    uint64_t mono_us;  /* likewise */
-    uint64_t caller;   /* whose command is being executed; 0: nobody's */
     bool monitored;    /* `show` is wanted */
     bool script_reads; /* the script under way has read something for a session that tracks */
-    bool tracked;      /* `changed` is wanted */
     uint64_t reachable;
     uint64_t unreachable_since[REGION_MAX + 1]; /* mono_us, where the bit is not set */
     uint32_t tick_part;                         /* where compaction goes on */
-    struct shard_stats stats;
     struct conflicts conflicts;
     struct conflict_feed feed;
     void (*touched)(void *arg, uint64_t session);
@@ -171,12 +179,18 @@ struct shard {
     void (*read)(void *arg, const struct call *c);
     void (*changed)(void *arg, struct bytes key, uint64_t session);
     void (*show)(void *arg, const struct call *c);
-    uint32_t events; /* classes that `event` wants */
     void *arg;
     void (*catalog)(void *arg, enum catalog_kind kind, struct bytes name,
                     const struct bytes *value);
     void *catalog_arg;
 };
+
+/* To be called when anything of this changes. */
+static inline void shard_note_hooks(struct shard *s)
+{
+    s->guarded = s->busy != NULL || s->stale || s->leaving || s->memory_max != 0;
+    s->heard = s->watches != NULL || s->blocked != NULL || s->tracked || s->wants.events != 0;
+}
 
 static inline void shard_note_time(struct shard *s, struct moment now)
 {

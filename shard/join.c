@@ -93,7 +93,7 @@ static void join_key(struct joining *j, struct cell *held, struct cell *theirs)
         blocked_changed(s, hash, name, now);
     if (s->tracked && applied.changed && !part_is_hidden(s, j->part))
         s->changed(s->arg, name, 0);
-    if (s->events != 0 && applied.changed && !part_is_hidden(s, j->part))
+    if (s->wants.events != 0 && applied.changed && !part_is_hidden(s, j->part))
         events_of_join(s, name, &before, now);
 }
 

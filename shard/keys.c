@@ -24,21 +24,33 @@ static void locate(struct call *c, struct bytes name, struct key *out)
     out->cell = out->held = table_get(&shard_part(s, out->partition)->keys, out->hash, name);
 }
 
+static void miss(struct call *c, const struct key *k)
+{
+    struct shard *s = c->shard;
+    s->stats.misses++;
+    key_event(c, EVENT_KEY_MISS, "keymiss", k->name);
+    /* Past its deadline and not removed yet: who has the value cached hears of it now. */
+    if (s->tracked && k->held != NULL)
+        s->changed(s->arg, k->name, 0);
+}
+
 void key_read(struct call *c, struct bytes name, struct key *out)
 {
     locate(c, name, out);
     if (out->held != NULL &&
         (value_type(out->held) == TYPE_NONE || key_expired(out->held, c->now.wall_ms)))
         out->cell = NULL;
-    if (out->cell != NULL) {
+    if (out->cell != NULL)
         c->shard->stats.hits++;
-        return;
-    }
-    c->shard->stats.misses++;
-    key_event(c, EVENT_KEY_MISS, "keymiss", name);
-    /* Past its deadline and not removed yet: who has the value cached hears of it now. */
-    if (c->shard->tracked && out->held != NULL)
-        c->shard->changed(c->shard->arg, name, 0);
+    else
+        miss(c, out);
+}
+
+static void remove_expired(struct call *c, struct key *k)
+{
+    key_del(c, k);
+    c->shard->stats.expired++;
+    key_event(c, EVENT_EXPIRED, "expired", k->name);
 }
 
 void key_write(struct call *c, struct bytes name, struct key *out)
@@ -46,13 +58,10 @@ void key_write(struct call *c, struct bytes name, struct key *out)
     locate(c, name, out);
     if (out->held == NULL)
         return;
-    if (value_type(out->held) == TYPE_NONE) {
+    if (value_type(out->held) == TYPE_NONE)
         out->cell = NULL;
-    } else if (key_expired(out->held, c->now.wall_ms)) {
-        key_del(c, out);
-        c->shard->stats.expired++;
-        key_event(c, EVENT_EXPIRED, "expired", name);
-    }
+    else if (key_expired(out->held, c->now.wall_ms))
+        remove_expired(c, out);
 }
 
 bool key_is(struct call *c, const struct key *k, enum type type)
@@ -108,11 +117,9 @@ struct buf *call_room(struct call *c)
     return &c->shard->room;
 }
 
-void key_event(struct call *c, enum event_class class, const char *name, struct bytes key)
+void key_event_send(struct call *c, enum event_class class, const char *name, struct bytes key)
 {
-    const struct shard *s = c->shard;
-    if (s->events & class)
-        s->event(s->arg, class, name, key);
+    c->shard->event(c->shard->arg, class, name, key);
 }
 
 void key_event_left(struct call *c, enum event_class class, const char *name, const struct key *k)

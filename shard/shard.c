@@ -76,6 +76,7 @@ struct shard *shard_new(const struct shard_opts *o)
     s->runs = position_runs_new();
     rng_init(&s->rng, o->seed);
     set_actor(s, o->actor);
+    shard_note_hooks(s);
     return s;
 }
 
@@ -138,6 +139,7 @@ void shard_set_memory_max(struct shard *s, size_t bytes)
     s->memory_max = bytes;
     s->memory_asked = 0; /* ask at the next command */
     s->full = false;
+    shard_note_hooks(s);
 }
 
 const char *shard_write_refusal(const struct shard *s)
@@ -182,23 +184,30 @@ static void note_read(struct shard *s, const struct call *c)
         s->script_reads |= reads;
 }
 
+/* Of a shard that is guarded: true when the command was refused. A script has been checked as it
+ * began. */
+static bool refuse(struct shard *s, const struct call *c)
+{
+    if (c->in_script)
+        return false;
+    const char *why = s->busy;
+    if (why == NULL) {
+        why = shard_refusal(s, c->command->flags);
+        s->stats.commands += why != NULL;
+    }
+    if (why != NULL)
+        reply_error(c->reply, why);
+    return why != NULL;
+}
+
 void shard_execute(struct shard *s, struct call *c)
 {
     c->shard = s;
-    if (__builtin_expect(s->busy != NULL, 0) && !c->in_script) {
-        reply_error(c->reply, s->busy);
+    if (s->guarded && refuse(s, c))
         return;
-    }
     shard_note_time(s, c->now);
     s->stats.commands++;
-    if (c->command->flags & CMD_WRITE) {
-        const char *why = c->in_script ? NULL : shard_refusal(s, c->command->flags);
-        if (why != NULL) {
-            reply_error(c->reply, why);
-            return;
-        }
-        s->stats.writes++;
-    }
+    s->stats.writes += (c->command->flags & CMD_WRITE) != 0;
     s->caller = c->session;
     c->command->run(c);
     if (c->track)
@@ -209,7 +218,8 @@ void shard_execute(struct shard *s, struct call *c)
 
 void shard_set_events(struct shard *s, uint32_t classes)
 {
-    s->events = s->event != NULL ? classes : 0;
+    s->wants.events = s->event != NULL ? classes : 0;
+    shard_note_hooks(s);
 }
 
 bool shard_owns(const struct shard *s, struct bytes key)
@@ -223,7 +233,11 @@ void shard_set_engine(struct shard *s, struct shard_engine *engine) { s->engine 
 
 struct shard_engine *shard_engine(const struct shard *s) { return s->engine; }
 
-void shard_set_busy(struct shard *s, const char *text) { s->busy = text; }
+void shard_set_busy(struct shard *s, const char *text)
+{
+    s->busy = text;
+    shard_note_hooks(s);
+}
 
 const char *shard_busy(const struct shard *s) { return s->busy; }
 
@@ -241,6 +255,7 @@ void shard_show(const struct shard *s, const struct call *c)
 void shard_set_tracked(struct shard *s, bool tracked)
 {
     s->tracked = tracked && s->changed != NULL;
+    shard_note_hooks(s);
 }
 
 uint64_t shard_hash(const struct shard *s, struct bytes key) { return hash_sip(key, s->hash_key); }
@@ -291,6 +306,7 @@ void shard_set_geo(struct shard *s, bool geo)
     s->geo = geo;
     s->logged = geo || s->durable;
     s->around.digest_off = !geo;
+    s->around.shelf = NULL;
     for (uint32_t i = 0; i < s->count; i++) {
         struct part *p = &s->parts[i];
         p->closed = p->own;
@@ -343,6 +359,7 @@ void shard_set_stale(struct shard *s, bool stale)
 {
     bool changed = s->stale != stale;
     s->stale = stale;
+    shard_note_hooks(s);
     if (stale)
         blocked_end_all(s, UNBLOCKED_STALE);
     if (changed && s->catalog != NULL && shard_has_catalog(s))
@@ -352,6 +369,7 @@ void shard_set_stale(struct shard *s, bool stale)
 void shard_set_leaving(struct shard *s, bool leaving)
 {
     s->leaving = leaving;
+    shard_note_hooks(s);
     if (leaving)
         blocked_end_all(s, UNBLOCKED_LEAVING);
 }

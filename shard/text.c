@@ -8,7 +8,8 @@
 
 static bool is_text(struct call *c, const struct key *k)
 {
-    return (k->cell != NULL && value_type(k->cell) == TYPE_HLL) || key_is(c, k, TYPE_STRING);
+    enum type t = value_type(k->cell);
+    return k->cell == NULL || t == TYPE_STRING || t == TYPE_HLL || key_is(c, k, TYPE_STRING);
 }
 
 bool text_read(struct call *c, struct bytes name, struct key *k)
@@ -26,7 +27,6 @@ bool text_write(struct call *c, struct bytes name, struct key *k)
 bool text_show_hll(struct call *c, const struct key *k, struct shown *out)
 {
     uint8_t ranks[HLL_REGISTERS];
-    out->text = bytes_of(NULL, 0);
     if (!hll_show(k->cell, ranks))
         return false;
     struct buf *text = &c->shard->text;

@@ -120,6 +120,7 @@ void shard_watch(struct shard *s, uint64_t session, struct bytes key, struct mom
     shard_note_time(s, now);
     if (s->watches == NULL)
         s->watches = mem_zalloc(sizeof *s->watches);
+    shard_note_hooks(s);
     struct watches *w = s->watches;
     if (w->n >= w->cap)
         grow(w);
@@ -160,6 +161,7 @@ bool shard_unwatch(struct shard *s, uint64_t session, struct moment now)
     if (w->n == 0) {
         watches_free(w);
         s->watches = NULL;
+        shard_note_hooks(s);
     }
     return dirty;
 }
