@@ -37,9 +37,12 @@ void member_heard(void *arg, const struct syncer_message *m)
     const struct database *d = member->database;
     if (d->front == NULL || d->config.messages_stay)
         return;
-    (void)pubsub_deliver(
-        d->front, d->worker->port,
-        &(struct message){.channel = m->channel, .text = m->text, .sharded = m->sharded});
+    struct message message = {.channel = m->channel, .text = m->text, .sharded = m->sharded};
+#ifdef MUTANT_messages_passed_on
+    (void)pubsub_publish(d->front, d->worker->port, &message);
+#else
+    (void)pubsub_deliver(d->front, d->worker->port, &message);
+#endif
 }
 
 void publish_across(void *worker, struct front *f, uint32_t partition, struct bytes channel,

@@ -90,6 +90,7 @@ static void fault_crash(struct run *r)
         return;
     check_crash(r, g);
     workload_forget(r, g);
+    messages_forget(r, g);
     deploy_crash(r->deploy, g, r->plan.silent && rng_below(&r->rng, 2));
     r->restart_us[g] = world_now_us(r->world) + 10000 + rng_below(&r->rng, 3000000);
 }
@@ -122,6 +123,7 @@ static void fault_members(struct run *r)
     world_note(r->world, "fault: region %u is removed", g);
     check_crash(r, g);
     workload_forget(r, g);
+    messages_forget(r, g);
     r->removed |= bit;
     deploy_members(r->deploy, now & ~bit);
 }

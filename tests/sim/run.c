@@ -41,6 +41,7 @@ static void build(struct run *r, bool verbose)
     if (r->plan.membership)
         o.members &= ~(UINT64_C(1) << o.regions); /* one may join later */
     r->deploy = deploy_new(r->world, r->driver, &o);
+    messages_start(r);
     for (unsigned i = 1; i <= o.regions; i++) {
         r->before[i] = mem_zalloc((o.partitions + 1) * sizeof(struct context));
         deploy_start(r->deploy, i);
@@ -59,6 +60,7 @@ static void tear_down(struct run *r)
 {
     for (unsigned g = 1; g <= r->plan.regions; g++) {
         workload_forget(r, g);
+        messages_forget(r, g);
         clear_before(r, g);
         mem_free(r->before[g]);
     }
@@ -150,6 +152,7 @@ static void play(struct run *r)
     while (world_now_us(r->world) < start + r->plan.fault_until_us && r->failure[0] == 0) {
         faults_tick(r);
         workload_tick(r);
+        messages_tick(r);
         advance(r, &next_look);
     }
     faults_end(r);
@@ -159,12 +162,15 @@ static void play(struct run *r)
     bool quiet = false;
     while (!quiet && world_now_us(r->world) < until && r->failure[0] == 0) {
         workload_tick(r);
+        messages_tick(r);
         advance(r, &next_look);
         quiet = workload_idle(r) && all_quiet(r);
     }
     if (r->failure[0] == 0 && !quiet)
         fail(r, "not quiet %u s after the faults ended",
              (unsigned)((r->plan.wild_skew ? QUIET_WILD_MAX_US : QUIET_MAX_US) / 1000000));
+    if (r->failure[0] == 0)
+        messages_check(r);
     if (r->failure[0] == 0)
         check_end(r);
 }

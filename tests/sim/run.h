@@ -20,6 +20,8 @@
  *  7. an element of a queue is never lost, nor popped twice by one region        (queue)
  *  8. after the faults all regions converge, and nothing waits for compaction     (quiet)
  *  9. of a script all effects are seen or none                                    (pair)
+ * 10. a message reaches a subscriber at most once, in order, and surely when all is quiet
+ * (messages)
  */
 #define CLIENTS_MAX 4u
 #define LEDGER_MAX 4096u
@@ -59,6 +61,24 @@ struct queue {
     unsigned open; /* pops whose outcome nobody knows */
 };
 
+#define SPEAKER_LIVES 64u
+
+struct speaker { /* publishes */
+    struct run *run;
+    unsigned region, lives; /* connections so far */
+    struct vconn *conn;
+    bool waiting;
+    uint64_t sent_us;
+    unsigned serials[SPEAKER_LIVES]; /* of each connection's last message */
+};
+
+struct listener { /* subscribes */
+    struct run *run;
+    unsigned region;
+    struct vconn *conn;
+    unsigned heard[DEPLOY_REGIONS_MAX + 1][SPEAKER_LIVES]; /* on this connection */
+};
+
 struct counter {
     int64_t low, high; /* what its value may be */
     int64_t flying;    /* sent, and not known to be acknowledged */
@@ -89,6 +109,8 @@ struct run {
     unsigned pair_n;                                 /* scripts sent */
     struct counter counters[DEPLOY_REGIONS_MAX + 1]; /* by region; 0: the shared one */
     struct queue queues[DEPLOY_REGIONS_MAX + 1];     /* by region */
+    struct speaker speakers[DEPLOY_REGIONS_MAX + 1];
+    struct listener listeners[DEPLOY_REGIONS_MAX + 1];
     uint64_t restart_us[DEPLOY_REGIONS_MAX + 1];
     int64_t shift_ms[DEPLOY_REGIONS_MAX + 1];
     uint64_t removed;                               /* regions that were members and are no more */
@@ -110,6 +132,11 @@ void queue_pop(struct client *c);      /* it asks for one now */
 void queue_lost(struct client *c);     /* its connection is gone, whatever was under way */
 void queue_crash(struct run *r, unsigned dying);
 void queue_check(struct run *r, unsigned g);
+/* messages.c */
+void messages_start(struct run *r);
+void messages_tick(struct run *r);
+void messages_forget(struct run *r, unsigned region); /* its connections died */
+void messages_check(struct run *r);                   /* when all is quiet */
 /* faults.c */
 void faults_draw(struct run *r);
 void faults_tick(struct run *r);
