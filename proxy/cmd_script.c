@@ -193,7 +193,7 @@ static bool refuse_full(struct catalog_job *j)
 {
     if (!shard_is_full(j->shard))
         return false;
-    reply_error(j->reply, "OOM command not allowed when used memory > 'maxmemory'.");
+    reply_error(j->reply, OOM_TEXT);
     return true;
 }
 

@@ -88,6 +88,11 @@ void front_configure(struct front *f, const struct front_settings *s)
                             (uint64_t)f->kept.number[CONFIG_BUSY_REPLY_THRESHOLD]);
 }
 
+bool front_is_full(const struct front *f)
+{
+    return f->settings.memory_max != 0 && mem_used() > f->settings.memory_max;
+}
+
 void front_free(struct front *f, struct port *port)
 {
     while (f->first != NULL)

@@ -155,6 +155,8 @@ void front_start(struct front *f, struct port *port);
 void front_free(struct front *f, struct port *port);
 /* Password, limits. Sessions that are authenticated stay so. */
 void front_configure(struct front *f, const struct front_settings *s);
+/* Is more memory used than settings.memory_max? Asks each time: for what is not the hot path. */
+bool front_is_full(const struct front *f);
 /* A client connected: a new session owns the connection. */
 void front_accept(struct front *f, struct port *port, conn_id conn, struct moment now);
 /* About ten times a second: idle clients, pauses that end. */

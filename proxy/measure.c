@@ -112,6 +112,12 @@ void measure_errors(struct front *f, struct reply *r)
     r->errors = 0;
 }
 
+void measure_late(struct front *f, const struct command *command, struct bytes reply)
+{
+    stats_use(&f->stats, command)->failed++;
+    stats_error(&f->stats, bytes_of(reply.p + 1, reply.n - 1));
+}
+
 void measure_configure(struct front *f)
 {
     int64_t slow = f->kept.number[CONFIG_SLOWLOG_LOG_SLOWER_THAN];

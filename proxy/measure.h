@@ -35,6 +35,8 @@ static inline void measure_failed(struct front *f, struct command_use *u, struct
     u->failed++;
     measure_errors(f, r);
 }
+/* A command of a client, on any worker, that waited at a shard here ends in that error. */
+void measure_late(struct front *f, const struct command *command, struct bytes reply);
 /* Settings have changed. */
 void measure_configure(struct front *f);
 /* JOB_INFO, JOB_STATS, JOB_SLOW, JOB_SLOWLOG, JOB_LATENCY. */

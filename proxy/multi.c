@@ -113,6 +113,11 @@ void multi_queue(struct ask *a)
         refuse(a, "ERR Command not allowed inside a transaction");
         return;
     }
+    bool grows = (a->command->flags & CMD_DENYOOM) != 0;
+    if (grows && front_is_full(a->front)) {
+        refuse(a, OOM_TEXT);
+        return;
+    }
     if (!same_shard(a))
         return;
     if (m->count >= MULTI_COMMANDS_MAX || buf_len(&m->queue) + entry_bytes(a) > MULTI_BYTES_MAX) {
@@ -122,6 +127,7 @@ void multi_queue(struct ask *a)
     route_note_writes(a);
     put_entry(&m->queue, a->command, a->argc, a->argv);
     m->count++;
+    m->grows |= grows;
     reply_simple(&a->reply, "QUEUED");
 }
 
@@ -266,6 +272,19 @@ static void answer_own(struct ask *a, const struct buf *queue, struct buf *out)
     mem_free(args.at);
 }
 
+/* Why it cannot run as a whole; NULL: it can. */
+static const char *why_aborted(const struct session *s)
+{
+    const struct multi *m = s->multi;
+    if (m->dirty)
+        return "EXECABORT Transaction discarded because of previous errors.";
+    if (m->shard >= 0 && s->watching >= 0 && m->shard != s->watching)
+        return CROSSSLOT;
+    if (m->grows && front_is_full(s->front))
+        return "EXECABORT Transaction discarded because of: " OOM_TEXT;
+    return NULL;
+}
+
 static void exec(struct ask *a)
 {
     struct session *s = a->session;
@@ -274,9 +293,8 @@ static void exec(struct ask *a)
         reply_error(&a->reply, "ERR EXEC without MULTI");
         return;
     }
-    if (m->dirty || (m->shard >= 0 && s->watching >= 0 && m->shard != s->watching)) {
-        const char *why =
-            m->dirty ? "EXECABORT Transaction discarded because of previous errors." : CROSSSLOT;
+    const char *why = why_aborted(s);
+    if (why != NULL) {
         multi_discard(s);
         multi_unwatch(s, a->port, a->now);
         reply_error(&a->reply, why);

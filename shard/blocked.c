@@ -280,10 +280,13 @@ static enum type shown_type(const struct shard *s, const struct line *l, struct 
     return key == NULL || key_expired(key, now.wall_ms) ? TYPE_NONE : value_type(key);
 }
 
-static void tell(struct shard *s, uint64_t session)
+static void tell(struct shard *s, uint64_t session, const struct command *command,
+                 const struct reply *r)
 {
+    const struct unblocked end = {
+        .command = command, .reply = buf_bytes(r->out), .failed = r->errors > 0};
     if (s->unblocked != NULL)
-        s->unblocked(s->arg, session, buf_bytes(&s->blocked->reply));
+        s->unblocked(s->arg, session, &end);
 }
 
 static void run_again(struct shard *s, struct waiter *w, struct bytes ready, struct moment now)
@@ -306,7 +309,7 @@ static void run_again(struct shard *s, struct waiter *w, struct bytes ready, str
         return;
     uint64_t session = w->session;
     waiter_free(s, w);
-    tell(s, session);
+    tell(s, session, c.command, &r);
 }
 
 /* In the order in which they came; those who come meanwhile wait for the next change. */
@@ -380,10 +383,11 @@ void blocked_end_all(struct shard *s, const char *error)
         memcpy(&w, all.p + at, sizeof w);
         struct reply r = {.out = &b->reply, .resp = w->resp};
         uint64_t session = w->session;
+        const struct command *command = w->command;
         buf_clear(&b->reply);
         reply_error(&r, error);
         waiter_free(s, w);
-        tell(s, session);
+        tell(s, session, command, &r);
     }
     buf_deinit(&all);
     b->serving = false;

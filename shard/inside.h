@@ -172,7 +172,7 @@ struct shard {
     struct conflicts conflicts;
     struct conflict_feed feed;
     void (*touched)(void *arg, uint64_t session);
-    void (*unblocked)(void *arg, uint64_t session, struct bytes reply);
+    void (*unblocked)(void *arg, uint64_t session, const struct unblocked *end);
     uint64_t (*lacking)(void *arg, uint32_t partition, stamp_t stamp);
     void (*event)(void *arg, uint32_t class, const char *name, struct bytes key);
     uint64_t (*publish)(void *arg, struct bytes channel, struct bytes text, bool sharded);

@@ -158,7 +158,7 @@ const char *shard_refusal(struct shard *s, uint32_t flags)
     if (s->stale || s->leaving)
         return shard_write_refusal(s);
     if ((flags & CMD_DENYOOM) && shard_is_full(s))
-        return "OOM command not allowed when used memory > 'maxmemory'.";
+        return OOM_TEXT;
     return NULL;
 }
 

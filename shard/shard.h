@@ -24,6 +24,12 @@ struct shard; /* opaque outside shard/ */
  */
 enum xadd_ids { XADD_IDS_DEFAULT, XADD_IDS_STRICT, XADD_IDS_SEMI_STRICT, XADD_IDS_LIBERAL };
 
+struct unblocked {
+    const struct command *command;
+    struct bytes reply; /* borrowed */
+    bool failed;        /* the reply is an error */
+};
+
 struct shard_opts {
     uint32_t id;
     uint32_t region; /* 1..63 */
@@ -41,9 +47,9 @@ struct shard_opts {
     size_t kept_bytes_max; /* what is kept for patches to come; 0: 64 MiB */
     void (*touched)(void *arg,
                     uint64_t session); /* a key that session WATCHes was changed; may be NULL */
-    /* The session's waiting command has come to its end, with that reply (borrowed). Called within
-     * other calls: it must not call the shard. May be NULL. */
-    void (*unblocked)(void *arg, uint64_t session, struct bytes reply);
+    /* The session's waiting command has come to its end. Called within other calls: it must not
+     * call the shard. May be NULL. */
+    void (*unblocked)(void *arg, uint64_t session, const struct unblocked *end);
     /* The other regions (bit r) that are not known to have seen the stamp. May be NULL. */
     uint64_t (*lacking)(void *arg, uint32_t partition, stamp_t stamp);
     /* Something happened to a key, of a class that shard_set_events asked for; may be NULL. */
@@ -115,7 +121,8 @@ void shard_set_tracked(struct shard *s, bool tracked); /* is opts.changed wanted
 void shard_set_events(struct shard *s, uint32_t classes);
 /* Why a command with these flags is refused now (with the error's code), NULL: it may run. */
 const char *shard_refusal(struct shard *s, uint32_t flags);
-bool shard_is_full(struct shard *s);                      /* beyond memory_max */
+bool shard_is_full(struct shard *s); /* beyond memory_max */
+#define OOM_TEXT "OOM command not allowed when used memory > 'maxmemory'."
 bool shard_owns(const struct shard *s, struct bytes key); /* is the key's partition here? */
 bool shard_is_whole(const struct shard *s);               /* are all keys of the database here? */
 

@@ -111,8 +111,11 @@ void watches_cleared(struct shard *s, const struct part *p)
 {
     for (size_t i = 0; i < s->watches->cap; i++)
         for (struct watch *e = s->watches->by_key[i]; e != NULL; e = e->next_key)
-            if (e->partition == p->number && shown_key(s, e) != NULL)
-                touch(s, e);
+            if (e->partition == p->number && shown_key(s, e) != NULL) {
+                if (!e->expired)
+                    touch(s, e);
+                e->expired = false;
+            }
 }
 
 void shard_watch(struct shard *s, uint64_t session, struct bytes key, struct moment now)

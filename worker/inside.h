@@ -126,7 +126,7 @@ void member_read(void *arg, const struct call *c);
 void member_show(void *arg, const struct call *c);
 void member_changed(void *arg, struct bytes key, uint64_t session);
 uint64_t member_publish(void *arg, struct bytes channel, struct bytes text, bool sharded);
-void member_unblocked(void *arg, uint64_t session, struct bytes reply);
+void member_unblocked(void *arg, uint64_t session, const struct unblocked *end);
 void member_verified(void *arg, uint64_t ticket, struct bytes records);
 uint64_t member_lacking(void *arg, uint32_t partition, stamp_t stamp);
 struct database *database_find(struct worker *w, uint32_t uid);

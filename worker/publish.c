@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "proxy/measure.h"
 #include "proxy/monitor.h"
 #include "proxy/pubsub.h"
 #include "proxy/tracking.h"
@@ -25,10 +26,13 @@ uint64_t member_publish(void *arg, struct bytes channel, struct bytes text, bool
                           &(struct message){.channel = channel, .text = text, .sharded = sharded});
 }
 
-void member_unblocked(void *arg, uint64_t session, struct bytes reply)
+void member_unblocked(void *arg, uint64_t session, const struct unblocked *end)
 {
     const struct member *m = arg;
-    front_unblocked(m->database->front, m->database->worker->port, session, reply);
+    struct front *f = m->database->front;
+    if (end->failed)
+        measure_late(f, end->command, end->reply);
+    front_unblocked(f, m->database->worker->port, session, end->reply);
 }
 
 void member_heard(void *arg, const struct syncer_message *m)

@@ -6,9 +6,12 @@
 static struct run a, b;
 static struct buf told; /* "session:reply " of each that was served, CR LF as | */
 
-static void unblocked(void *arg, uint64_t session, struct bytes reply)
+static void unblocked(void *arg, uint64_t session, const struct unblocked *end)
 {
+    struct bytes reply = end->reply;
     (void)arg;
+    cr_expect_eq(end->failed, reply.p[0] == '-');
+    cr_expect(end->command->flags & CMD_BLOCKING);
     buf_putf(&told, "%llu:", (unsigned long long)session);
     for (size_t i = 0; i < reply.n; i++)
         if (reply.p[i] != '\r')
