@@ -212,13 +212,15 @@ void stability_report(struct stability *s, uint32_t retired, uint32_t reporter, 
     report(s, retired, reporter, record);
 }
 
-void stability_save(struct stability *s, const struct context *durable)
+bool stability_save(struct stability *s, const struct context *durable)
 {
+    bool news = false;
     for (unsigned i = 0; i < s->retired_n; i++) {
         stamp_t had = context_get(durable, s->retired[i].actor);
         if (had >= s->retired[i].record) /* else it was recorded after the durable state */
-            report(s, s->retired[i].actor, s->actor, had);
+            news |= report(s, s->retired[i].actor, s->actor, had);
     }
+    return news;
 }
 
 bool stability_may_take(const struct stability *s, uint32_t actor, stamp_t last, bool direct)

@@ -59,8 +59,8 @@ void stability_report(struct stability *s, uint32_t retired, uint32_t reporter, 
 /* Our state up to the context `durable` is durable now (at once where nothing is kept on disk): own
  * records become reports. What has come of a retired actor since it was recorded is reported as
  * well: it is below the cut anyway, and so the survivors' reports still cover it when the region
- * with the greatest record is removed. */
-void stability_save(struct stability *s, const struct context *durable);
+ * with the greatest record is removed. True when there is something new to tell. */
+bool stability_save(struct stability *s, const struct context *durable);
 /* out := the causally stable context, given our vv. */
 void stability_stable(const struct stability *s, const struct context *vv, struct context *out);
 /* The region that holds stability back most (in time), or 0. For INFO crdt. */

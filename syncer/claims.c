@@ -3,9 +3,18 @@
 
 /*
  * Claims, fences, cuts: what each partition's struct stability is told, and what the peers are told
- * of it. Nothing is kept on disk yet, so a record is a report at once, and a claim is what is in
- * memory: a region that restarts empty therefore catches up before it writes (catchup.c).
+ * of it. Where nothing is kept on disk a record is a report at once, and a claim is what is in
+ * memory: a region that restarts empty therefore catches up before it writes (catchup.c). Where the
+ * log is on disk both wait until it is durable.
  */
+
+/* What would survive this process. */
+static const struct context *survives(const struct syncer *s, uint32_t partition)
+{
+    const struct context *durable =
+        s->lasting != NULL ? s->lasting(s->lasting_arg, partition) : NULL;
+    return durable != NULL ? durable : shard_context(s->shard, partition);
+}
 
 bool claims_is_retired(const struct syncer *s, uint32_t actor)
 {
@@ -17,7 +26,7 @@ bool claims_is_retired(const struct syncer *s, uint32_t actor)
 static void news_changed(struct syncer *s, uint32_t partition, struct moment now)
 {
     struct part *part = syncer_part(s, partition);
-    stability_save(part->stability, shard_context(s->shard, partition));
+    stability_save(part->stability, survives(s, partition));
     wait_retry(s, partition, now);
     part->news++;
     part->restable = true;
@@ -102,6 +111,27 @@ void claims_members(struct syncer *s)
         s->parts[i].restable = true;
     }
     s->dirty = true;
+}
+
+void syncer_set_lasting(struct syncer *s, syncer_lasting *lasting, void *arg)
+{
+    s->lasting = lasting;
+    s->lasting_arg = arg;
+}
+
+void syncer_durable(struct syncer *s, struct moment now)
+{
+    s->dirty = true; /* the next beat claims it */
+    syncer_wake(s, now.mono_us + BEAT);
+    for (uint32_t i = 0; s->any_retired && i < s->count; i++) {
+        struct part *part = &s->parts[i];
+        if (!stability_save(part->stability, survives(s, s->first + i)))
+            continue;
+        part->news++;
+        part->restable = true;
+        for (struct feed *f = s->feeds; f != NULL; f = f->next)
+            f->claim_now = true;
+    }
 }
 
 /* ------------------------------------------------------------ hearing */
@@ -241,7 +271,7 @@ void claims_send(struct feed *f, struct port *port)
     buf_clear(body);
     for (uint32_t i = 0; i < f->count; i++) {
         struct feed_part *part = &f->parts[i];
-        const struct context *mine = shard_context(s->shard, f->first + i);
+        const struct context *mine = survives(s, f->first + i);
 #ifdef MUTANT_claim_unapplied
         struct context claim = {0};
         context_copy(&claim, mine);

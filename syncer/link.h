@@ -219,7 +219,9 @@ struct syncer {
     uint64_t wake_us; /* a tick is due */
     uint64_t turn_us; /* a turn is due: something was left over, or an acknowledgement */
     struct buf scratch, batch;
-    struct buf messages; /* published in this turn (message.c) */
+    struct buf messages;     /* published in this turn (message.c) */
+    syncer_lasting *lasting; /* NULL: nothing is on disk */
+    void *lasting_arg;
     syncer_verified *verified;
     void *verified_arg;
     syncer_heard *heard;

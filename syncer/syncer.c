@@ -11,11 +11,15 @@
 static void parts_new(struct syncer *s)
 {
     static const struct context nothing;
+    bool kept = s->config.kept;
     s->parts = mem_zalloc(s->count * sizeof *s->parts);
     for (uint32_t i = 0; i < s->count; i++) {
         struct part *part = &s->parts[i];
         part->stability = stability_new(s->config.region);
-        stability_begin(part->stability, s->config.actor, s->config.reborn ? &nothing : NULL);
+        stability_begin(part->stability, s->config.actor,
+                        !s->config.reborn ? NULL
+                        : kept            ? shard_context(s->shard, s->first + i)
+                                          : &nothing);
         part->restable = true;
     }
 }
@@ -42,7 +46,7 @@ struct syncer *syncer_new(struct shard *shard, uint32_t first_partition, uint32_
     s->first = first_partition;
     s->count = count;
     s->wake_us = s->turn_us = 0;
-    s->caught_up = !config->reborn;
+    s->caught_up = !config->reborn || config->kept;
     rng_init(&s->rng, seed);
     parts_new(s);
     for (uint32_t r = 1; r <= REGION_MAX; r++) {
@@ -53,7 +57,7 @@ struct syncer *syncer_new(struct shard *shard, uint32_t first_partition, uint32_
     }
     claims_members(s);
     claims_life(s, NULL, config->region, config->incarnation, (struct moment){0});
-    if (config->reborn)
+    if (!s->caught_up)
         shard_set_stale(shard, true);
     return s;
 }
@@ -172,6 +176,7 @@ void syncer_configure(struct syncer *s, struct port *port, const struct syncer_c
     struct syncer_config old = s->config;
     s->config = *config;
     s->config.reborn = old.reborn;
+    s->config.kept = old.kept;
     bool anew = old.actor != config->actor || old.tls != config->tls ||
                 strcmp(old.secret, config->secret) != 0;
     if (old.actor != config->actor)

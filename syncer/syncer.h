@@ -39,7 +39,9 @@ struct syncer_config {
     uint32_t region; /* own */
     uint32_t actor;
     uint32_t incarnation;
-    bool reborn; /* memory was lost: earlier incarnations are retired, catch up before writing */
+    bool reborn; /* a new life: earlier incarnations are retired. Memory was lost: catch up before
+                    writing */
+    bool kept; /* ... but the disk brought back all that they had claimed to have: write at once */
     uint32_t partitions;
     uint32_t tls;                                 /* port tls handle for dialling; 0 none */
     struct syncer_region regions[REGION_MAX + 1]; /* by id; id 0 = no such member; own included */
@@ -96,6 +98,12 @@ void syncer_verify(struct syncer *s, struct port *port, uint32_t region, uint64_
 typedef void syncer_verified(void *arg, uint64_t ticket, struct bytes records);
 void syncer_hear_verified(struct syncer *s, syncer_verified *fn, void *arg);
 
+/* Of a region that keeps its state on disk: what of a partition is durable; NULL while nothing is
+ * promised. It claims and reports no more than that. To be set before the first turn; the disk
+ * tells of its progress by syncer_durable. */
+typedef const struct context *syncer_lasting(void *arg, uint32_t partition);
+void syncer_set_lasting(struct syncer *s, syncer_lasting *lasting, void *arg);
+void syncer_durable(struct syncer *s, struct moment now);
 /* At the end of each turn: feeds take what is new in the log. */
 void syncer_turn(struct syncer *s, struct port *port, struct moment now);
 /* On the timer: heartbeats and claims, reconnects, relays, lag, stability. */

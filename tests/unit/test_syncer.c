@@ -251,3 +251,56 @@ Test(syncer, little_room_to_wait_or_send_only_makes_it_slower)
     AGREE(g, 60000); /* what finds no room is asked for again, twice a second */
     regions_free(g);
 }
+
+/* ------------------------------------------------------------ regions with disks */
+
+static const struct context *on_disk(void *arg, uint32_t partition)
+{
+    const struct context *durable = arg;
+    return &durable[partition];
+}
+
+Test(syncer, a_region_with_a_disk_claims_what_is_durable)
+{
+    struct regions *g = regions_new(&(struct regions_opts){.n = 2, .seed = 14, .partitions = 2});
+    struct context durable[3] = {{0}};
+    syncer_set_lasting(g->at[1].syncers[0], on_disk, durable);
+    regions_pause(g, 1, 2, true);
+    regions_pause(g, 2, 1, true);
+    regions_do(g, 1, "SET k one");
+    regions_do(g, 2, "SET k two");
+    regions_pause(g, 1, 2, false);
+    regions_pause(g, 2, 1, false);
+    regions_run(g, 3000);
+    cr_assert(regions_equal(g));
+    cr_assert_eq(shard_unsettled(g->at[1].shards[0]), 0, "the other one claims what it has");
+    cr_assert_gt(shard_unsettled(g->at[2].shards[0]), 0, "it may yet be forgotten there");
+    for (uint32_t i = 0; i < 3; i++)
+        context_copy(&durable[i], shard_context(g->at[1].shards[0], i));
+    syncer_durable(g->at[1].syncers[0], (struct moment){.mono_us = world_now_us(g->world)});
+    regions_run(g, 2000);
+    cr_assert_eq(shard_unsettled(g->at[2].shards[0]), 0);
+    for (uint32_t i = 0; i < 3; i++)
+        context_deinit(&durable[i]);
+    regions_free(g);
+}
+
+Test(syncer, a_region_that_kept_its_state_writes_at_once)
+{
+    struct regions *g = regions_new(&(struct regions_opts){.n = 2, .seed = 15});
+    AGREE(g, 2000);
+    regions_cut(g, 1, 2, true);
+    regions_kill(g, 1);
+    regions_start(g, 1, true);
+    regions_run(g, 500);
+    cr_assert(strncmp(regions_do(g, 1, "SET k v"), "-STALE", 6) == 0);
+    regions_kill(g, 1);
+    g->at[1].config.kept = true;
+    regions_start(g, 1, true);
+    regions_run(g, 500);
+    EXPECT(g, 1, "SET k v", "+OK\r\n");
+    regions_cut(g, 1, 2, false);
+    AGREE(g, 20000);
+    EXPECT(g, 2, "GET k", "$1\r\nv\r\n");
+    regions_free(g);
+}
