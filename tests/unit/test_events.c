@@ -320,3 +320,45 @@ Test(events, an_expiry_elsewhere_is_an_expiry_here)
     buf_deinit(&heard);
     buf_deinit(&other);
 }
+
+/* ------------------------------------------------------------ what CLIENT TRACKING hears of */
+
+static void note_changed(void *arg, struct bytes key, uint64_t session)
+{
+    buf_putf(arg, "%.*s by %llu;", (int)key.n, (const char *)key.p, (unsigned long long)session);
+}
+
+static void track(struct run *r, uint32_t region, struct buf *changed)
+{
+    run_start_with(r, &(struct shard_opts){
+                          .region = region, .geo = true, .changed = note_changed, .arg = changed});
+    shard_set_tracked(r->shard, true);
+}
+
+Test(events, whatever_changes_a_key_is_heard_of)
+{
+    struct run here, there;
+    struct buf mine = {0}, theirs = {0};
+    track(&here, 1, &mine);
+    track(&there, 2, &theirs);
+    run_lines(&there, "set k v px 50|get k");
+    heard_are(&theirs, "a command", "k by 0;k by 0;");
+    cr_assert(run_ship(&there, &here));
+    heard_are(&mine, "another region's command", "k by 0;k by 0;");
+    run_wait(&there, 200);
+    heard_are(&theirs, "expiry", "k by 0;");
+    cr_assert(run_ship(&there, &here));
+    heard_are(&mine, "expiry elsewhere", "k by 0;");
+    run_lines(&there, "set k v|flushall");
+    buf_clear(&theirs);
+    cr_assert(run_ship(&there, &here));
+    cr_expect_neq(buf_len(&mine), 0);
+    buf_clear(&mine);
+    shard_set_tracked(here.shard, false);
+    run_lines(&here, "set k v");
+    heard_are(&mine, "nobody tracks", "");
+    run_stop(&here);
+    run_stop(&there);
+    buf_deinit(&mine);
+    buf_deinit(&theirs);
+}
