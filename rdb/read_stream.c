@@ -40,6 +40,7 @@ struct stream_reading {
     uint8_t code;
     uint64_t live;
     struct rdb_id first; /* entry; 0-0: none yet */
+    struct rdb_id last;  /* ID ever given */
     /* the node being read */
     struct pack pack;
     struct rdb_id node;
@@ -270,15 +271,27 @@ static void read_consumer(struct stream_reading *r)
         read_owned(r);
 }
 
+/* Streams of before Redis 7.0 do not say how many entries a group has read: what is there counts as
+ * all that was ever added. -1: it cannot be told. */
+static int64_t read_before(const struct stream_reading *r, struct rdb_id id)
+{
+    if (r->live == 0)
+        return 0;
+    int to_first = id_cmp(id, r->first), to_last = id_cmp(id, r->last);
+    if (to_last == 0)
+        return (int64_t)r->live;
+    return to_last > 0 || to_first > 0 ? -1 : to_first == 0;
+}
+
 static void read_group(struct stream_reading *r)
 {
     struct rdb_text name;
     if (!rdb_read_text(r->in, &name))
         return;
-    struct rdb_item item = {.kind = RDB_ITEM_GROUP, .name = name.text, .read = -1};
+    struct rdb_item item = {.kind = RDB_ITEM_GROUP, .name = name.text};
     item.id = read_id(r->in);
-    if (r->code != RDB_CODE_STREAM)
-        item.read = (int64_t)rdb_read_length(r->in);
+    item.read =
+        r->code == RDB_CODE_STREAM ? read_before(r, item.id) : (int64_t)rdb_read_length(r->in);
     if (r->in->fault == RDB_OK)
         give(r, &item);
     rdb_text_free(&name);
@@ -298,7 +311,7 @@ static void read_ends(struct stream_reading *r)
     struct rdb_item item = {.kind = RDB_ITEM_STREAM, .first = r->first, .added = r->live};
     if (rdb_read_length(r->in) != r->live)
         bad(r);
-    item.id = read_id(r->in);
+    item.id = r->last = read_id(r->in);
     if (r->code != RDB_CODE_STREAM) {
         item.first = read_id(r->in);
         item.deleted = read_id(r->in);
