@@ -81,7 +81,10 @@ bool engine_open(struct engine *e)
         return false;
     lua_atpanic(e->lua, panic);
     e->generation = scripts_generation(e->opts.scripts);
-    (void)fiber_start(e->fiber, enter_open, e);
+    if (fiber_is_inside(e->fiber)) /* a transaction with scripts, after SCRIPT FLUSH */
+        enter_open(e);
+    else
+        (void)fiber_start(e->fiber, enter_open, e);
     if (e->lua != NULL)
         lua_sethook(e->lua, engine_hook, LUA_MASKCOUNT, HOOK_EVERY);
     return e->lua != NULL;

@@ -121,6 +121,17 @@ Test(scripting, a_slow_script_within_a_transaction)
     serve_free(s);
 }
 
+Test(scripting, a_transaction_begins_with_new_Lua_after_a_flush)
+{
+    struct serve *s = begin(1, 1);
+    struct client *c = client_new(s);
+    expect(c, "EVAL \"return 1\" 0\r\nSCRIPT FLUSH\r\n", ":1\r\n+OK\r\n");
+    expect(c, "MULTI\r\nEVAL \"return 2\" 0\r\nEVAL \"return {3}\" 0\r\nEXEC\r\n",
+           "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:2\r\n*1\r\n:3\r\n");
+    expect(c, "EVAL \"return 4\" 0\r\n", ":4\r\n");
+    serve_free(s);
+}
+
 Test(scripting, a_database_can_be_dropped_under_a_script)
 {
     struct serve *s = begin(2, 2);
