@@ -342,7 +342,7 @@ Test(events, whatever_changes_a_key_is_heard_of)
     track(&here, 1, &mine);
     track(&there, 2, &theirs);
     run_lines(&there, "set k v px 50|get k");
-    heard_are(&theirs, "a command", "k by 0;k by 0;");
+    heard_are(&theirs, "a command, of session 1", "k by 1;k by 1;");
     cr_assert(run_ship(&there, &here));
     heard_are(&mine, "another region's command", "k by 0;k by 0;");
     run_wait(&there, 200);
