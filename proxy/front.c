@@ -219,19 +219,20 @@ void front_resume(struct front *f, struct port *port, struct moment now)
 
 /* ------------------------------------------------------------ lookups */
 
-const struct command *front_command(struct front *f, struct bytes name)
+const struct lookup *front_lookup(struct front *f, struct bytes name)
 {
-    if (name.n == f->last_name_len && name.n > 0 && memcmp(name.p, f->last_name, name.n) == 0)
-        return f->last_command;
+    if (name.n == 0 || name.n > sizeof f->lookups[0].name)
+        return NULL;
+    struct lookup *l = &f->lookups[(name.n + name.p[0]) % LOOKUPS];
+    if (name.n == l->name_n && memcmp(name.p, l->name, name.n) == 0)
+        return l;
     unsigned number = 0;
     const struct command *c = command_lookup(name, &number);
-    if (c != NULL && name.n <= sizeof f->last_name) {
-        memcpy(f->last_name, name.p, name.n);
-        f->last_name_len = name.n;
-        f->last_command = c;
-        f->last_use = &f->stats.uses[number];
-    }
-    return c;
+    if (c == NULL)
+        return NULL;
+    *l = (struct lookup){.command = c, .use = &f->stats.uses[number], .name_n = name.n};
+    memcpy(l->name, name.p, name.n);
+    return l;
 }
 
 uint32_t *front_indexes(struct front *f, uint32_t n)

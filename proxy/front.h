@@ -93,6 +93,15 @@ struct request {
     uint64_t elem_hash;
 };
 
+/* A command's name as a client wrote it, and what it means. */
+#define LOOKUPS 8u /* power of two */
+struct lookup {
+    const struct command *command;
+    struct command_use *use;
+    size_t name_n;
+    uint8_t name[32];
+};
+
 struct front {
     uint32_t db_uid, partitions;
     struct front_settings settings;
@@ -142,10 +151,7 @@ struct front {
     struct buf scratch, sink;
     uint32_t *at; /* owned: argument indexes of keys */
     uint32_t at_max;
-    const struct command *last_command; /* the last lookup, by name */
-    struct command_use *last_use;
-    uint8_t last_name[32];
-    size_t last_name_len;
+    struct lookup lookups[LOOKUPS];
 };
 
 struct front *front_new(const struct front_opts *o);
@@ -184,15 +190,18 @@ static inline uint32_t front_shard_of(const struct front *f, unsigned slot)
     return i;
 }
 
-/* Command lookup that remembers the last name. */
-const struct command *front_command(struct front *f, struct bytes name);
-/* What a call means: command_resolve with that memory. *use gets its place in the statistics. */
+/* What a name means, kept until another of its kind is looked up; NULL unknown. */
+const struct lookup *front_lookup(struct front *f, struct bytes name);
+/* What a call means: command_resolve with a memory. *use gets its place in the statistics. */
 static inline const struct command *
 front_resolve(struct front *f, uint32_t argc, const struct bytes *argv, struct command_use **use)
 {
-    const struct command *c = front_command(f, argv[0]), *sub = NULL;
-    *use = c != NULL ? f->last_use : NULL;
-    if (c == NULL || !(c->flags & CMD_CONTAINER) || argc < 2)
+    const struct lookup *l = front_lookup(f, argv[0]);
+    *use = l != NULL ? l->use : NULL;
+    if (l == NULL)
+        return NULL;
+    const struct command *c = l->command, *sub;
+    if (!(c->flags & CMD_CONTAINER) || argc < 2)
         return c;
     sub = command_sub(c, argv[1]);
     if (sub == NULL)

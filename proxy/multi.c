@@ -252,6 +252,7 @@ static void answer_own(struct ask *a, const struct buf *queue, struct buf *out)
     while (left.n > 0) {
         struct ask one = *a;
         one.command = next_entry(&left, &args, &one.argc);
+        one.use = stats_use(&a->front->stats, one.command);
         one.argv = args.at;
         buf_clear(&text);
         one.in_exec = true;

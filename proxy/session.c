@@ -254,7 +254,7 @@ static bool may_run(struct ask *a)
 void session_run(struct ask *a)
 {
     struct front *f = a->front;
-    struct command_use *u = stats_use(&f->stats, a->command);
+    struct command_use *u = a->use;
     const struct measured m = {
         .command = a->command, .session = a->session->id, .argc = a->argc, .argv = a->argv};
     uint64_t began_us = measure_now(f);
@@ -262,6 +262,19 @@ void session_run(struct ask *a)
     u->calls++;
     measure_one(f, u, &m, began_us, a->now);
     measure_failed(f, u, &a->reply);
+}
+
+/* A cheap command's time is part of its pipeline's. */
+static void run_own(struct ask *a, const struct session_command *c)
+{
+    if (a->use->timed || a->front->stats.precise) {
+        session_run(a);
+        return;
+    }
+    c->run(a);
+    a->use->calls++;
+    measure_failed(a->front, a->use, &a->reply);
+    a->shares_time = true;
 }
 
 static void dispatch_own(struct ask *a)
@@ -274,7 +287,7 @@ static void dispatch_own(struct ask *a)
     } else if (s->multi != NULL && !(c->flags & SESSION_AT_ONCE)) {
         multi_queue(a);
     } else {
-        session_run(a);
+        run_own(a, c);
         if (s->front->monitored) /* EXEC is shown behind its commands */
             monitor_command(a, a->command, a->argc, a->argv);
     }
@@ -285,7 +298,7 @@ void session_dispatch(struct ask *a)
     struct session *s = a->session;
     if (!may_run(a)) {
         if (a->command != NULL)
-            stats_use(&s->front->stats, a->command)->rejected++;
+            a->use->rejected++;
         measure_errors(s->front, &a->reply);
         return;
     }
@@ -295,17 +308,16 @@ void session_dispatch(struct ask *a)
     } else if (s->multi != NULL) {
         multi_queue(a);
     } else {
-        struct command_use *u = stats_use(&s->front->stats, a->command);
-        u->calls++;
+        a->use->calls++;
         if (s->front->monitored)
             monitor_command(a, a->command, a->argc, a->argv);
         route_run(a);
-        measure_failed(s->front, u, &a->reply);
+        measure_failed(s->front, a->use, &a->reply);
     }
 }
 
-/* The general way of a command. */
-static void run_slowly(struct session *s, struct port *port, const struct request *q,
+/* The general way of a command. True: its time has not been taken, and is the pipeline's. */
+static bool run_slowly(struct session *s, struct port *port, const struct request *q,
                        struct moment now)
 {
     struct ask a = {.front = s->front,
@@ -313,6 +325,7 @@ static void run_slowly(struct session *s, struct port *port, const struct reques
                     .port = port,
                     .now = now,
                     .command = q->command,
+                    .use = q->use,
                     .argc = q->argc,
                     .argv = q->argv,
                     .reply = {.out = session_out(s, port), .resp = s->resp}};
@@ -331,6 +344,7 @@ static void run_slowly(struct session *s, struct port *port, const struct reques
         tracking_after(s, q->command);
     if (buf_len(&s->front->after) > 0)
         push_after(s, port);
+    return a.shares_time;
 }
 
 /* A command with one key here, nothing special about the session: straight to the shard. `c` serves
@@ -428,6 +442,37 @@ static uint64_t run_timed(struct session *s, const struct request *q, struct cal
     return measure_one(s->front, q->use, &m, since_us, c->now);
 }
 
+/* Those commands just before the next one whose time has not been taken. */
+struct lap {
+    unsigned n;
+    uint64_t since_us; /* 0: not looked at */
+};
+
+static void lap_end(struct front *f, struct lap *lap, const struct request *next)
+{
+    measure_shared(f, next - lap->n, lap->n, lap->since_us);
+    *lap = (struct lap){0};
+}
+
+static bool is_cheap(const struct front *f, const struct request *q)
+{
+    return !q->use->timed && !f->stats.precise;
+}
+
+static void run_in_lap(struct session *s, struct port *port, const struct request *q,
+                       struct lap *lap, struct moment now)
+{
+    struct front *f = s->front;
+    if (q->command == NULL || q->command->where != AT_SESSION || !is_cheap(f, q))
+        lap_end(f, lap, q);
+    else if (lap->since_us == 0)
+        lap->since_us = measure_now(f);
+    if (run_slowly(s, port, q, now))
+        lap->n++;
+    else
+        lap_end(f, lap, q);
+}
+
 /* Runs the batch in order; returns how many ran before the session closed or had to wait. */
 static unsigned run_batch(struct session *s, struct port *port, struct request *batch, unsigned n,
                           struct moment now)
@@ -439,33 +484,33 @@ static unsigned run_batch(struct session *s, struct port *port, struct request *
     struct reply r = {.out = session_out(s, port), .resp = s->resp};
     struct call quick = {.reply = &r, .now = now, .session = s->id, .hashed = true};
     bool plain = is_plain(s);
-    unsigned i = 0, cheap = 0; /* those just before i which have not got their time yet */
-    uint64_t lap_us = measure_now(f);
-    for (; i < n; i++) {
-        if (f->pause_until_ms != 0 && is_paused(f, batch[i].command, now))
+    struct request *q = batch, *end = batch + n;
+    struct lap lap = {0};
+    for (; q < end; q++) {
+        if (f->pause_until_ms != 0 && is_paused(f, q->command, now))
             break;
-        if (plain && batch[i].shard != NULL) {
-            if (!batch[i].use->timed && !f->stats.precise) {
-                run_quickly(s, &batch[i], &quick);
-                cheap++;
+        if (plain && q->shard != NULL) {
+            if (lap.since_us == 0)
+                lap.since_us = measure_now(f);
+            if (is_cheap(f, q)) {
+                run_quickly(s, q, &quick);
+                lap.n++;
                 continue;
             }
-            lap_us = measure_shared(f, batch + i - cheap, cheap, lap_us);
-            lap_us = run_timed(s, &batch[i], &quick, lap_us);
-            cheap = 0;
+            lap.since_us = measure_shared(f, q - lap.n, lap.n, lap.since_us);
+            lap = (struct lap){.since_us = run_timed(s, q, &quick, lap.since_us)};
             continue;
         }
-        measure_shared(f, batch + i - cheap, cheap, lap_us);
-        cheap = 0;
-        run_slowly(s, port, &batch[i], now);
-        if (s->closing || s->awaited > 0 || s->blocked != NULL)
-            return i + 1;
+        run_in_lap(s, port, q, &lap, now);
+        if (s->closing || s->awaited > 0 || s->blocked != NULL) {
+            q++;
+            break;
+        }
         plain = is_plain(s);
         r = (struct reply){.out = session_out(s, port), .resp = s->resp};
-        lap_us = measure_now(f);
     }
-    measure_shared(f, batch + i - cheap, cheap, lap_us);
-    return i;
+    lap_end(f, &lap, q);
+    return (unsigned)(q - batch);
 }
 
 /* ------------------------------------------------------------ input */

@@ -80,10 +80,12 @@ struct ask {
     struct port *port;
     struct moment now;
     const struct command *command;
+    struct command_use *use; /* of the command; NULL unknown */
     uint32_t argc;
     const struct bytes *argv;
     struct reply reply;
-    bool in_exec; /* its reply is an element of EXEC's */
+    bool in_exec;     /* its reply is an element of EXEC's */
+    bool shares_time; /* set: it ran, and its time is part of its pipeline's */
 };
 
 struct session *session_new(struct front *f, conn_id conn, struct moment now);

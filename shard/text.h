@@ -19,10 +19,11 @@ bool text_write(struct call *c, struct bytes name, struct key *k);
 bool text_show_hll(struct call *c, const struct key *k, struct shown *out);
 static inline bool text_show(struct call *c, const struct key *k, struct shown *out)
 {
-    if (string_show(k->cell, out))
-        return true;
+    enum type t = value_type(k->cell);
+    if (t == TYPE_STRING)
+        return string_show(k->cell, out);
     out->text = bytes_of(NULL, 0);
-    return value_type(k->cell) == TYPE_HLL && text_show_hll(c, k, out);
+    return t == TYPE_HLL && text_show_hll(c, k, out);
 }
 size_t text_len(struct call *c, const struct key *k);
 /* Copies of the bytes, appended. */
