@@ -432,26 +432,34 @@ static bool is_paused(const struct front *f, const struct command *c, struct mom
     return f->pause_all || (c->flags & CMD_WRITE) || strcmp(c->name, "exec") == 0;
 }
 
-/* Runs a command that is measured by itself. Returns the time behind it. */
-static uint64_t run_timed(struct session *s, const struct request *q, struct call *c,
-                          uint64_t since_us)
-{
-    const struct measured m = {
-        .command = q->command, .session = s->id, .argc = q->argc, .argv = q->argv};
-    run_quickly(s, q, c);
-    return measure_one(s->front, q->use, &m, since_us, c->now);
-}
-
 /* Those commands just before the next one whose time has not been taken. */
 struct lap {
     unsigned n;
     uint64_t since_us; /* 0: not looked at */
 };
 
+/* Those before `next` get their time: the next lap begins. */
+static void lap_close(struct front *f, struct lap *lap, const struct request *next)
+{
+    lap->since_us = measure_shared(f, next - lap->n, lap->n, lap->since_us);
+    lap->n = 0;
+}
+
+/* A command that is measured by itself has run, alone in its lap. */
+static void take_time(struct session *s, const struct request *q, struct lap *lap,
+                      struct moment now)
+{
+    const struct measured m = {
+        .command = q->command, .session = s->id, .argc = q->argc, .argv = q->argv};
+    lap->since_us = measure_one(s->front, q->use, &m, lap->since_us, now);
+    lap->n = 0;
+}
+
+/* Likewise, and what comes next is measured elsewhere. */
 static void lap_end(struct front *f, struct lap *lap, const struct request *next)
 {
-    measure_shared(f, next - lap->n, lap->n, lap->since_us);
-    *lap = (struct lap){0};
+    lap_close(f, lap, next);
+    lap->since_us = 0;
 }
 
 static bool is_cheap(const struct front *f, const struct request *q)
@@ -492,13 +500,13 @@ static unsigned run_batch(struct session *s, struct port *port, struct request *
         if (plain && q->shard != NULL) {
             if (lap.since_us == 0)
                 lap.since_us = measure_now(f);
-            if (is_cheap(f, q)) {
-                run_quickly(s, q, &quick);
-                lap.n++;
-                continue;
-            }
-            lap.since_us = measure_shared(f, q - lap.n, lap.n, lap.since_us);
-            lap = (struct lap){.since_us = run_timed(s, q, &quick, lap.since_us)};
+            bool cheap = is_cheap(f, q);
+            if (!cheap)
+                lap_close(f, &lap, q);
+            run_quickly(s, q, &quick);
+            lap.n++;
+            if (!cheap)
+                take_time(s, q, &lap, now);
             continue;
         }
         run_in_lap(s, port, q, &lap, now);

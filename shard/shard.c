@@ -165,6 +165,8 @@ const char *shard_refusal(struct shard *s, uint32_t flags)
 /* What is due after a command, and seldom is. */
 static void finish(struct shard *s, struct moment now)
 {
+    if (s->atomic)
+        return;
     if (s->woken)
         blocked_serve(s, now);
     if (s->open_big)
@@ -210,10 +212,11 @@ void shard_execute(struct shard *s, struct call *c)
     s->stats.writes += (c->command->flags & CMD_WRITE) != 0;
     s->caller = c->session;
     c->command->run(c);
-    if (c->track)
-        note_read(s, c);
-    if ((s->open_big | s->woken) && !s->atomic)
+    if (__builtin_expect(c->track | s->open_big | s->woken, 0)) {
+        if (c->track)
+            note_read(s, c);
         finish(s, c->now);
+    }
 }
 
 void shard_set_events(struct shard *s, uint32_t classes)
@@ -387,8 +390,7 @@ bool shard_tick(struct shard *s, struct moment now)
     bool more = expiry_tick(s, now);
     more |= compact_tick(s, COMPACT_BUDGET);
     more |= garbage_tick(s, GARBAGE_BUDGET);
-    if ((s->open_big | s->woken) && !s->atomic)
-        finish(s, now);
+    finish(s, now);
     return more;
 }
 
