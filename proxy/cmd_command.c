@@ -335,12 +335,11 @@ struct list_filter {
     struct bytes pattern;
 };
 
-/* Subcommands are listed when a filter chooses them by name or category. */
 static bool list_has(const struct list_filter *f, const struct command *c)
 {
     switch (f->by) {
     case LIST_ALL:
-        return !command_is_sub(c);
+        return true;
     case LIST_CATEGORY:
         return command_facts(c).categories & f->category;
     case LIST_PATTERN:

@@ -427,7 +427,7 @@ void front_run(struct front *f, struct port *port, struct job *job, struct buf *
 
 void front_figures(struct front *f, struct figures *out, struct moment now)
 {
-    out->clients += f->sessions;
+    out->clients += f->sessions - f->dead;
     out->blocked += blocked_count(&f->blocked);
     for (const struct session *s = f->held; s != NULL; s = s->held_next)
         out->blocked += s->parked;

@@ -118,6 +118,13 @@ void measure_late(struct front *f, const struct command *command, struct bytes r
     stats_error(&f->stats, bytes_of(reply.p + 1, reply.n - 1));
 }
 
+void measure_script(struct front *f, const struct call *c)
+{
+    struct command_use *u = stats_use(&f->stats, c->command);
+    u->calls++;
+    measure_failed(f, u, c->reply);
+}
+
 void measure_configure(struct front *f)
 {
     int64_t slow = f->kept.number[CONFIG_SLOWLOG_LOG_SLOWER_THAN];

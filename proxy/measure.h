@@ -37,6 +37,8 @@ static inline void measure_failed(struct front *f, struct command_use *u, struct
 }
 /* A command of a client, on any worker, that waited at a shard here ends in that error. */
 void measure_late(struct front *f, const struct command *command, struct bytes reply);
+/* A script has run a command: it counts as any other, its time is in the script's. */
+void measure_script(struct front *f, const struct call *c);
 /* Settings have changed. */
 void measure_configure(struct front *f);
 /* JOB_INFO, JOB_STATS, JOB_SLOW, JOB_SLOWLOG, JOB_LATENCY. */

@@ -8,9 +8,6 @@
 void monitor_heed(struct front *f)
 {
     f->monitored = f->topics.n[TOPIC_MONITORS] > 0;
-    for (uint32_t i = 0; i < f->shards_count; i++)
-        if (f->shards[i].local != NULL)
-            shard_set_monitored(f->shards[i].local, f->monitored);
 }
 
 static bool is_shown(const struct command *c)

@@ -20,15 +20,17 @@ static unsigned step_of(uint64_t ns)
     return step < HISTOGRAM_STEPS ? step : HISTOGRAM_STEPS - 1;
 }
 
-/* The longest duration that a step counts. */
-static uint64_t step_end(unsigned step)
+static uint64_t step_begin(unsigned step)
 {
     if (step < 1u << SUB_BITS)
         return step;
     unsigned power = (step >> SUB_BITS) + SUB_BITS - 1;
-    uint64_t width = UINT64_C(1) << (power - SUB_BITS);
-    return (UINT64_C(1) << power) + ((step & ((1u << SUB_BITS) - 1)) + 1) * width - 1;
+    return (UINT64_C(1) << power) +
+           ((uint64_t)(step & ((1u << SUB_BITS) - 1)) << (power - SUB_BITS));
 }
+
+/* The longest duration that a step counts. */
+static uint64_t step_end(unsigned step) { return step_begin(step + 1) - 1; }
 
 void histogram_add(struct histogram *h, uint64_t ns, uint32_t n)
 {
@@ -57,7 +59,7 @@ uint64_t histogram_below(const struct histogram *h, unsigned power)
 {
     uint64_t from = power == 0 ? 0 : 1000ull << (power - 1), to = 1000ull << power, n = 0;
     for (unsigned i = 0; i < HISTOGRAM_STEPS; i++)
-        if (step_end(i) >= from && step_end(i) < to)
+        if (step_begin(i) >= from && step_begin(i) < to)
             n += h->at[i];
     return n;
 }

@@ -24,7 +24,7 @@ struct histogram {
 void histogram_add(struct histogram *h, uint64_t ns, uint32_t n);
 /* The duration below which that share (0 to 100) of all lie, in nanoseconds. */
 uint64_t histogram_percentile(const struct histogram *h, double share);
-/* How many took less than 2^power microseconds (not counting those below 2^(power - 1)). */
+/* How many took up to 2^power microseconds, to a step's width (and more than 2^(power - 1)). */
 uint64_t histogram_below(const struct histogram *h, unsigned power);
 
 struct command_use {

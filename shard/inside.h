@@ -164,7 +164,6 @@ struct shard {
     uint64_t *hashes; /* of their keys */
     size_t ops_cap;
     struct context scratch;
-    bool monitored;    /* `show` is wanted */
     bool script_reads; /* the script under way has read something for a session that tracks */
     uint64_t reachable;
     uint64_t unreachable_since[REGION_MAX + 1]; /* mono_us, where the bit is not set */

@@ -244,14 +244,9 @@ void shard_set_busy(struct shard *s, const char *text)
 
 const char *shard_busy(const struct shard *s) { return s->busy; }
 
-void shard_set_monitored(struct shard *s, bool monitored)
-{
-    s->monitored = monitored && s->show != NULL;
-}
-
 void shard_show(const struct shard *s, const struct call *c)
 {
-    if (s->monitored)
+    if (s->show != NULL)
         s->show(s->arg, c);
 }
 

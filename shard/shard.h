@@ -61,7 +61,7 @@ struct shard_opts {
      * changed, by a command of that session or (0) by nobody's. `key.p` NULL: all keys. */
     void (*read)(void *arg, const struct call *c);
     void (*changed)(void *arg, struct bytes key, uint64_t session);
-    /* While shard_set_monitored: a script has run a command (shard_show). */
+    /* A script has run a command (shard_show). May be NULL. */
     void (*show)(void *arg, const struct call *c);
     void *arg;
     /* An entry of the catalog was set or (NULL) removed, here, elsewhere or by a join, or may have
@@ -113,7 +113,6 @@ struct call {
 
 /* Runs it: checks OOM and staleness, then the command's function. Keys must all belong here. */
 void shard_execute(struct shard *s, struct call *c);
-void shard_set_monitored(struct shard *s, bool monitored); /* is opts.show wanted? */
 /* Tells of a command that a script has run. */
 void shard_show(const struct shard *s, const struct call *c);
 void shard_set_tracked(struct shard *s, bool tracked); /* is opts.changed wanted? */

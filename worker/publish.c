@@ -84,7 +84,9 @@ uint64_t member_lacking(void *arg, uint32_t partition, stamp_t stamp)
 void member_show(void *arg, const struct call *c)
 {
     const struct member *m = arg;
-    monitor_script(m->database->front, m->database->worker->port, c);
+    measure_script(m->database->front, c);
+    if (m->database->front->monitored)
+        monitor_script(m->database->front, m->database->worker->port, c);
 }
 
 void member_verified(void *arg, uint64_t ticket, struct bytes records)
