@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "base/num.h"
 #include "proxy/route.h"
+#include "shard/debug_reply.h"
 
 /* DEBUG, what the session answers itself; what looks at keys is in shard/cmd_debug.c. */
 
@@ -39,18 +40,6 @@ static void debug_log(struct ask *a)
 
 /* ------------------------------------------------------------ PROTOCOL */
 
-static void show_attribute(struct reply *r)
-{
-    if (r->resp > 2) {
-        buf_put_str(r->out, "|1\r\n");
-        reply_bulk_str(r, "key-popularity");
-        reply_array(r, 2);
-        reply_bulk_str(r, "key:123");
-        reply_int(r, 90);
-    }
-    reply_bulk_str(r, "Some real reply following the attribute");
-}
-
 /* A push is no answer: one follows. */
 static void show_push(struct ask *a)
 {
@@ -65,60 +54,15 @@ static void show_push(struct ask *a)
     reply_bulk_str(r, "Some real reply following the push reply");
 }
 
-static void show_number(struct reply *r)
-{
-    static const char digits[] = "1234567999999999999999999999999999999";
-    if (r->resp < 3)
-        reply_bulk_str(r, digits);
-    else
-        buf_putf(r->out, "(%s\r\n", digits);
-}
-
-static void show_aggregate(struct reply *r, struct bytes type)
-{
-    bool map = bytes_is_nocase(type, "map");
-    if (map)
-        reply_map(r, 3);
-    else if (bytes_is_nocase(type, "set"))
-        reply_set(r, 3);
-    else
-        reply_array(r, 3);
-    for (int i = 0; i < 3; i++) {
-        reply_int(r, i);
-        if (map)
-            reply_bool(r, i == 1);
-    }
-}
-
-/* The same values as Redis: its tests compare them. */
 static void debug_protocol(struct ask *a)
 {
     struct bytes type = a->argv[2];
-    struct reply *r = &a->reply;
-    if (bytes_is_nocase(type, "string"))
-        reply_bulk_str(r, "Hello World");
-    else if (bytes_is_nocase(type, "integer"))
-        reply_int(r, 12345);
-    else if (bytes_is_nocase(type, "double"))
-        reply_double(r, 3.141);
-    else if (bytes_is_nocase(type, "null"))
-        reply_nil(r);
-    else if (bytes_is_nocase(type, "array") || bytes_is_nocase(type, "set") ||
-             bytes_is_nocase(type, "map"))
-        show_aggregate(r, type);
-    else if (bytes_is_nocase(type, "attrib"))
-        show_attribute(r);
-    else if (bytes_is_nocase(type, "push"))
+    if (bytes_is_nocase(type, "push"))
         show_push(a);
-    else if (bytes_is_nocase(type, "verbatim"))
-        reply_verbatim(r, bytes_str("This is a verbatim\nstring"));
-    else if (bytes_is_nocase(type, "bignum"))
-        show_number(r);
-    else if (bytes_is_nocase(type, "true") || bytes_is_nocase(type, "false"))
-        reply_bool(r, bytes_is_nocase(type, "true"));
-    else
-        reply_error(r, "ERR Wrong protocol type name. Please use one of the following: "
-                       "string|integer|double|null|array|set|map|attrib|push|verbatim|true|false");
+    else if (!debug_reply(&a->reply, type))
+        reply_error(&a->reply,
+                    "ERR Wrong protocol type name. Please use one of the following: "
+                    "string|integer|double|null|array|set|map|attrib|push|verbatim|true|false");
 }
 
 /* ------------------------------------------------------------ what there is not */
@@ -166,6 +110,8 @@ static void debug_help(struct ask *a)
         "    Write each key as other regions get it and read it back.",
         "SET-ACTIVE-EXPIRE <0|1>",
         "    Setting it to 0 disables expiring keys in the background.",
+        "SET-DISABLE-DENY-SCRIPTS <0|1>",
+        "    Setting it to 1 lets scripts call DEBUG PROTOCOL.",
         "SLEEP <seconds>",
         "    Stop this worker for <seconds>. Decimals allowed.",
         "HELP",

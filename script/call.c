@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "script/inside.h"
+#include "shard/debug_reply.h"
 
 #include <stdio.h>
 
@@ -101,6 +102,13 @@ static const char *check_keys(struct engine *e, const struct command *cmd, uint3
     return NULL;
 }
 
+/* Of what scripts may not call DEBUG SET-DISABLE-DENY-SCRIPTS lets them call this, which shows how
+ * replies become values. */
+static bool is_debug(const struct engine *e, const struct command *cmd)
+{
+    return shard_scripts_debug(e->opts.shard) && strcmp(cmd->name, "debug|protocol") == 0;
+}
+
 static const char *check(struct engine *e, struct call *c)
 {
     const char *why = NULL;
@@ -108,7 +116,7 @@ static const char *check(struct engine *e, struct call *c)
         return "Unknown Redis command called from script";
     if (!command_arity_ok(c->command, c->argc))
         return "Wrong number of args calling Redis command from script";
-    if (c->command->flags & CMD_NOSCRIPT)
+    if ((c->command->flags & CMD_NOSCRIPT) && !is_debug(e, c->command))
         return "This Redis command is not allowed from script";
     if (e->opts.refuse != NULL)
         why = e->opts.refuse(e->opts.arg, c, false);
@@ -139,6 +147,9 @@ static void run_own(const struct call *c)
             reply_error(c->reply, "ERR DB index is out of range");
         else
             reply_ok(c->reply);
+    } else if (strcmp(c->command->name, "debug|protocol") == 0) {
+        if (!debug_reply(c->reply, c->argv[2]))
+            reply_error(c->reply, "ERR DEBUG PROTOCOL has no such type for scripts");
     } else {
         reply_errorf(c->reply, "ERR command '%s' cannot be called from a script", c->command->name);
     }

@@ -146,6 +146,17 @@ static bool push_sized(lua_State *L, struct reader *r, uint8_t type, int64_t n)
     }
 }
 
+/* Scripts do not see attributes, only what they belong to. */
+static bool push_behind_attribute(lua_State *L, struct reader *r, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        if (!push_value(L, r) || !push_value(L, r))
+            return false;
+        lua_pop(L, 2);
+    }
+    return push_value(L, r);
+}
+
 static bool push_value(lua_State *L, struct reader *r)
 {
     struct bytes line;
@@ -184,6 +195,8 @@ static bool push_value(lua_State *L, struct reader *r)
     case '~':
     case '=':
         return num_parse_i64(line, &n) && push_sized(L, r, type, n);
+    case '|':
+        return num_parse_i64(line, &n) && push_behind_attribute(L, r, n);
     default:
         return false;
     }

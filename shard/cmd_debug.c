@@ -143,6 +143,17 @@ static void debug_set_active_expire(struct call *c)
     reply_ok(c->reply);
 }
 
+static void debug_set_scripts(struct call *c)
+{
+    int64_t on;
+    if (!arg_i64(c, c->argv[2], &on))
+        return;
+    c->shard->scripts_debug = on != 0;
+    reply_ok(c->reply);
+}
+
+bool shard_scripts_debug(const struct shard *s) { return s->scripts_debug; }
+
 /* Redis' tests set from which size on an element gets a node of its own in a list. Ours do so by
  * themselves: the number is read and means nothing. */
 static void debug_packed_threshold(struct call *c)
@@ -242,6 +253,9 @@ const struct command cmd_debug_table[] = {
     {"debug|set-active-expire", 3, DEBUG_FLAGS, 0, 0, 0, AT_EACH, MERGE_OK, debug_set_active_expire,
      NULL, "server", "1.0.0", "O(1)", "Switches deleting expired keys in the background off or on",
      "0|1"},
+    {"debug|set-disable-deny-scripts", 3, DEBUG_FLAGS, 0, 0, 0, AT_EACH, MERGE_OK,
+     debug_set_scripts, NULL, "server", "1.0.0", "O(1)",
+     "Lets scripts call DEBUG PROTOCOL, or no longer", "0|1"},
     {"debug|sleep", 3, DEBUG_FLAGS, 0, 0, 0, AT_SESSION, MERGE_NONE, NULL, NULL, "server", "1.0.0",
      "O(1)", "Lets this worker stand still for so many seconds, 60 at most", "seconds"},
     {.name = NULL},

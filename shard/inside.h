@@ -144,7 +144,8 @@ struct shard {
     bool closing_atomic;         /* the frames being closed are a transaction's */
     bool reachable_changed;
     struct shard_looks looks;
-    bool expiry_off; /* DEBUG SET-ACTIVE-EXPIRE 0: keys past their deadline are only hidden */
+    bool expiry_off;    /* DEBUG SET-ACTIVE-EXPIRE 0: keys past their deadline are only hidden */
+    bool scripts_debug; /* scripts may call DEBUG PROTOCOL */
     size_t memory_max;
     uint64_t memory_asked; /* calls since `full` was computed */
     struct expiry expiry;

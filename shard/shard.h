@@ -120,7 +120,8 @@ void shard_set_tracked(struct shard *s, bool tracked); /* is opts.changed wanted
 void shard_set_events(struct shard *s, uint32_t classes);
 /* Why a command with these flags is refused now (with the error's code), NULL: it may run. */
 const char *shard_refusal(struct shard *s, uint32_t flags);
-bool shard_is_full(struct shard *s); /* beyond memory_max */
+bool shard_scripts_debug(const struct shard *s); /* may scripts call DEBUG PROTOCOL? */
+bool shard_is_full(struct shard *s);             /* beyond memory_max */
 #define OOM_TEXT "OOM command not allowed when used memory > 'maxmemory'."
 bool shard_owns(const struct shard *s, struct bytes key); /* is the key's partition here? */
 bool shard_is_whole(const struct shard *s);               /* are all keys of the database here? */
