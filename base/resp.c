@@ -160,6 +160,18 @@ enum number_result { NUMBER_OK, NUMBER_MORE, NUMBER_BAD };
 static inline enum number_result read_number(const uint8_t *p, const uint8_t *end, int64_t *out,
                                              size_t *used)
 {
+    if (end - p >= 3 && p[0] >= '1' && p[0] <= '9') { /* nearly all have one digit or two */
+        if (p[1] == '\r') {
+            *out = p[0] - '0';
+            *used = 3;
+            return NUMBER_OK;
+        }
+        if (p[1] >= '0' && p[1] <= '9' && p[2] == '\r' && end - p >= 4) {
+            *out = (p[0] - '0') * 10 + (p[1] - '0');
+            *used = 4;
+            return NUMBER_OK;
+        }
+    }
     const uint8_t *at = p;
     bool minus = at < end && *at == '-';
     if (minus)

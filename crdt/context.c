@@ -46,16 +46,11 @@ stamp_t context_get(const struct context *c, uint32_t actor)
     return i < c->n && stamp_actor(c->at[i]) == actor ? c->at[i] : 0;
 }
 
-void context_raise(struct context *c, stamp_t s)
+void context_add(struct context *c, stamp_t s)
 {
     if (stamp_is_zero(s))
         return;
     unsigned i = place(c, stamp_actor(s));
-    if (i < c->n && stamp_actor(c->at[i]) == stamp_actor(s)) {
-        if (s > c->at[i])
-            c->at[i] = s;
-        return;
-    }
     reserve(c, c->n + 1u);
     memmove(c->at + i + 1, c->at + i, (c->n - i) * sizeof *c->at);
     c->at[i] = s;

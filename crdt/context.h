@@ -20,8 +20,20 @@ void context_deinit(struct context *c);
 void context_copy(struct context *to, const struct context *from); /* `to` is initialised */
 void context_clear(struct context *c);
 stamp_t context_get(const struct context *c, uint32_t actor); /* 0 when absent */
+void context_add(struct context *c, stamp_t s);               /* of an actor that is absent */
 /* Raises the entry of the stamp's actor; never lowers. */
-void context_raise(struct context *c, stamp_t s);
+static inline void context_raise(struct context *c, stamp_t s)
+{
+    uint32_t actor = stamp_actor(s);
+    for (unsigned i = 0; i < c->n; i++) {
+        if (stamp_actor(c->at[i]) != actor)
+            continue;
+        if (s > c->at[i])
+            c->at[i] = s;
+        return;
+    }
+    context_add(c, s);
+}
 void context_drop(struct context *c, uint32_t actor);
 /* Least upper bound: c := max(c, o), by actor. */
 void context_join(struct context *c, const struct context *o);
