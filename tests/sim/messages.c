@@ -150,11 +150,32 @@ void messages_forget(struct run *r, unsigned region)
     s->conn = l->conn = NULL;
 }
 
+/* Does every region take from every other? A message finds no way where a link is being dialled
+ * anew, which may take some seconds after the faults. */
+static bool all_linked(const struct run *r)
+{
+    for (unsigned g = 1; g <= r->plan.regions; g++) {
+        struct worker_shard s[64];
+        struct link_stats links[REGION_MAX + 1];
+        struct moment now = {.mono_us = world_now_us(r->world),
+                             .wall_ms = world_wall_ms(r->world, deploy_host(r->deploy, g))};
+        unsigned n = takes_part(r, g) ? deploy_shards(r->deploy, g, s, 64) : 0;
+        for (unsigned i = 0; i < n; i++) {
+            unsigned m = s[i].syncer ? syncer_stats(s[i].syncer, links, REGION_MAX + 1, now) : 0;
+            for (unsigned k = 0; k < m; k++)
+                if (takes_part(r, links[k].region) && links[k].state != LINK_UP)
+                    return false;
+        }
+    }
+    return true;
+}
+
 void messages_check(struct run *r)
 {
     for (unsigned g = 1; g <= r->plan.regions; g++) /* a fault may have cut them unnoticed */
         messages_forget(r, g);
-    for (unsigned i = 0; i < 20; i++) { /* all are connected, and have been answered */
+    /* All are connected, and have been answered. */
+    for (unsigned i = 0; i < 20 || (i < 100 && !all_linked(r)); i++) {
         messages_tick(r);
         world_run(r->world, world_now_us(r->world) + 100000);
     }

@@ -55,7 +55,7 @@ static void send_words(struct client *c, unsigned n, const char *const *words)
 static void send_line(struct client *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static void send_line(struct client *c, const char *fmt, ...)
 {
-    char line[256];
+    char line[320];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(line, sizeof line, fmt, ap);
@@ -251,11 +251,57 @@ static const char *const free_commands[] = {
     "GEOADD %k %n %n %m",
     "GEOSEARCHSTORE %k %k FROMLONLAT 3 3 BYRADIUS 2000 km COUNT 2",
     "SORT %k ALPHA STORE %k",
-    "SORT %k BY nosort GET %k GET # STORE %k",
+    "SORT %k BY nosort LIMIT 0 5 GET %k GET # STORE %k",
     "DEBUG RELOAD",
     "EVAL return(redis.call('SET',KEYS[1],ARGV[1])) 1 %k %n",
     "EVAL redis.call('HINCRBY',KEYS[1],'w',ARGV[1])return(redis.call('EXPIRE',KEYS[1],9)) 1 %k %n",
     "EVAL redis.call('DEL',KEYS[1])return(redis.call('RPUSH',KEYS[1],ARGV[1],'x')) 1 %k %v",
+    "EVAL return(redis.call('RESTORE',KEYS[2],0,redis.call('DUMP',KEYS[1]),'REPLACE')) 2 %k %k",
+    "EVAL return(redis.call('RESTORE',KEYS[2],%t,redis.call('DUMP',KEYS[1]))) 2 %k %k",
+    /* A library's first line may hold a tab where others have a blank. */
+    "FUNCTION LOAD REPLACE "
+    "#!lua\tname=%m\nredis.register_function('%v',function(k)return(redis.call('INCR',k[1]))end)",
+    "FUNCTION LOAD "
+    "#!lua\tname=%m\nredis.register_function('%v',function(k)return(redis.call('DEL',k[1]))end)",
+    "FUNCTION DELETE %m",
+    "FUNCTION FLUSH",
+    "FCALL %v 1 %k",
+    "SCRIPT LOAD return(%n)",
+    "SCRIPT FLUSH",
+    "SET %k %v GET KEEPTTL",
+    "GETEX %k PX %t",
+    "SETNX %k %n",
+    "MSET %k %v %k %v",
+    "MSETNX %k %v %k %v",
+    "DECRBY %k %n",
+    "BITFIELD %k SET u8 %o 200 OVERFLOW SAT INCRBY i5 #%o 9",
+    "HSET %k %m %n w %v x %n",
+    "HINCRBYFLOAT %k %m 1.5",
+    "SMOVE %k %k %m",
+    "SPOP %k 2",
+    "SINTERSTORE %k %k %k",
+    "SDIFFSTORE %k %k %k",
+    "ZADD %k GT %n %m",
+    "ZADD %k NX INCR %n %m",
+    "ZPOPMAX %k 2",
+    "ZREMRANGEBYRANK %k 1 2",
+    "ZREMRANGEBYSCORE %k 3 9",
+    "ZRANGESTORE %k %k 0 2",
+    "ZINTERSTORE %k 2 %k %k WEIGHTS 2 3",
+    "ZDIFFSTORE %k 2 %k %k",
+    "ZMPOP 1 %k MIN COUNT 2",
+    "LPUSHX %k %v",
+    "LMPOP 1 %k RIGHT COUNT 3",
+    "RPOPLPUSH %k %k",
+    "LINSERT %k AFTER %v %m",
+    "PFMERGE %k %k %k",
+    "EXPIRE %k 2 GT",
+    "PEXPIRE %k %t NX",
+    "RENAMENX %k %k",
+    "UNLINK %k %k",
+    "COPY %k %k",
+    "CLIENT TRACKING ON",
+    "CLIENT TRACKING OFF",
     "FLUSHALL",
 };
 #define FREE_COMMANDS (sizeof free_commands / sizeof *free_commands)
@@ -306,7 +352,7 @@ static const char *draw_command(struct run *r)
 
 static void send_free(struct client *c)
 {
-    char line[200];
+    char line[280];
     c->on_reply = NULL;
     bool multi = rng_below(&c->run->rng, 12) == 0;
     if (multi)
