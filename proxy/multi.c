@@ -128,6 +128,7 @@ void multi_queue(struct ask *a)
     put_entry(&m->queue, a->command, a->argc, a->argv);
     m->count++;
     m->grows |= grows;
+    m->writes |= session_may_write(a->front, a->command, a->argv);
     reply_simple(&a->reply, "QUEUED");
 }
 

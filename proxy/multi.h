@@ -21,6 +21,7 @@ struct multi {
     uint32_t count;
     int32_t shard; /* where all keys live; -1 no key yet */
     bool dirty;    /* a command was refused: EXEC answers EXECABORT */
+    bool writes;   /* some command may write: CLIENT PAUSE WRITE holds EXEC back */
     bool grows;    /* some command is CMD_DENYOOM: EXEC is refused when memory is full */
 };
 

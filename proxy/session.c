@@ -9,6 +9,7 @@
 #include "proxy/route.h"
 #include "proxy/tracking.h"
 #include "proxy/unsupported.h"
+#include "script/scripts.h"
 
 #include <stdio.h>
 
@@ -422,14 +423,30 @@ static bool prepare(struct front *f, struct request *batch, unsigned n)
     return elsewhere;
 }
 
-/* CLIENT PAUSE: may this command run now? CLIENT itself always may, so that UNPAUSE works. */
-static bool is_paused(const struct front *f, const struct command *c, struct moment now)
+bool session_may_write(const struct front *f, const struct command *c, const struct bytes *argv)
 {
+    if (c->flags & CMD_WRITE || strcmp(c->name, "publish") == 0 || strcmp(c->name, "spublish") == 0)
+        return true;
+    return (c->flags & CMD_SCRIPT) && !(c->flags & CMD_READONLY) &&
+           (f->scripting.scripts == NULL ||
+            !scripts_only_reads(f->scripting.scripts, c->name, argv[1]));
+}
+
+/* CLIENT PAUSE: has this command to wait? CLIENT itself has not, so that UNPAUSE works; nor what is
+ * refused in any case. */
+static bool is_paused(const struct session *s, const struct request *q, struct moment now)
+{
+    const struct front *f = s->front;
+    const struct command *c = q->command;
     if (f->pause_until_ms == 0 || now.wall_ms >= f->pause_until_ms || c == NULL)
         return false;
-    if (strncmp(c->name, "client", 6) == 0)
+    if (strncmp(c->name, "client", 6) == 0 || !command_arity_ok(c, q->argc))
         return false;
-    return f->pause_all || (c->flags & CMD_WRITE) || strcmp(c->name, "exec") == 0;
+    if (f->pause_all)
+        return true;
+    if (strcmp(c->name, "exec") == 0)
+        return s->multi != NULL && s->multi->writes;
+    return session_may_write(f, c, q->argv);
 }
 
 /* Those commands just before the next one whose time has not been taken. */
@@ -495,7 +512,7 @@ static unsigned run_batch(struct session *s, struct port *port, struct request *
     struct request *q = batch, *end = batch + n;
     struct lap lap = {0};
     for (; q < end; q++) {
-        if (f->pause_until_ms != 0 && is_paused(f, q->command, now))
+        if (f->pause_until_ms != 0 && is_paused(s, q, now))
             break;
         if (plain && q->shard != NULL) {
             if (lap.since_us == 0)

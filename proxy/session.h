@@ -100,6 +100,9 @@ void session_resume(struct session *s, struct port *port, struct moment now);
 /* True while the client must wait: it does not read, too many answers are under way, or CLIENT
  * PAUSE. */
 bool session_must_wait(const struct session *s, struct port *port);
+/* Does CLIENT PAUSE WRITE hold such a command back: may it write, or be seen in other regions? Its
+ * arity is right. */
+bool session_may_write(const struct front *f, const struct command *c, const struct bytes *argv);
 /* Stops reading, until front_resume finds that it need not wait; or goes on. */
 void session_hold(struct session *s, struct port *port, bool held);
 /* Runs one parsed command: checks, MULTI, where. */

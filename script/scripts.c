@@ -379,3 +379,25 @@ const char *script_flag_name(unsigned i, uint32_t *flag)
     *flag = all[i].flag;
     return all[i].name;
 }
+
+bool scripts_only_reads(struct scripts *s, const char *command, struct bytes what)
+{
+    char sha[SHA1_HEX + 1];
+    unsigned index;
+    if (strcmp(command, "fcall") == 0) {
+        const struct library *l = scripts_function(s, what, &index);
+        return l != NULL && (l->functions[index].flags & SCRIPT_NO_WRITES);
+    }
+    if (strcmp(command, "evalsha") == 0) {
+        const struct body *b = script_sha(what, sha) ? scripts_body(s, sha) : NULL;
+        if (b == NULL)
+            return false;
+        what = bytes_of(b->text, b->n);
+    }
+    struct shebang line = {0};
+    struct buf why = {0};
+    bool only = shebang_script(what, &line, &why) == NULL && (line.flags & SCRIPT_NO_WRITES);
+    buf_deinit(&line.text);
+    buf_deinit(&why);
+    return only;
+}

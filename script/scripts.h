@@ -94,6 +94,8 @@ const char *scripts_check(struct scripts *s, struct bytes code, enum scripts_pol
 struct reply;
 /* Does a body compile (SCRIPT LOAD)? If not, the error is replied. */
 bool scripts_check_body(struct scripts *s, struct bytes body, struct reply *out);
+/* Does what EVAL, EVALSHA or FCALL (`command`) names as `what` declare that it writes nothing? */
+bool scripts_only_reads(struct scripts *s, const char *command, struct bytes what);
 struct bytes scripts_checked(const struct scripts *s);
 /* A library as every region has it now; an older one of the name goes. One that does not compile is
  * kept with its error. */

@@ -296,6 +296,39 @@ Test(session, maxmemory_acts_at_once)
 }
 
 /* A client that asks for much and reads nothing is held back; nothing is lost when it reads on. */
+Test(session, a_pause_of_writes_holds_back_what_may_write)
+{
+    struct serve *s = lone();
+    struct client *c = client_new(s), *other = client_new(s);
+    expect(c, "multi\r\nget k\r\n", "+OK\r\n+QUEUED\r\n");
+    expect(other, "client pause 100000 write\r\n", "+OK\r\n");
+    expect(c, "exec\r\n", "*1\r\n$-1\r\n");
+    expect(c, "eval \"#!lua flags=no-writes\\nreturn 1\" 0\r\n", ":1\r\n");
+    expect(c, "eval_ro 'return 2' 0\r\n", ":2\r\n");
+    expect(c, "set k\r\n", "-ERR wrong number of arguments for 'set' command\r\n");
+    expect(c, "eval 'return 3' 0\r\n", "");
+    expect(other, "client unpause\r\n", "+OK\r\n");
+    serve_run(s, 300);
+    cr_expect_str_eq(client_take(c), ":3\r\n");
+    serve_free(s);
+}
+
+Test(session, full_memory_refuses_what_is_queued)
+{
+    struct serve *s = lone();
+    struct client *c = client_new(s), *other = client_new(s);
+    const char *oom = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
+    expect(c, "multi\r\nset k v\r\n", "+OK\r\n+QUEUED\r\n");
+    expect(other, "config set maxmemory 1\r\nmulti\r\n", "+OK\r\n+OK\r\n");
+    expect(other, "set k v\r\n", oom);
+    expect(other, "discard\r\n", "+OK\r\n");
+    expect(
+        c, "exec\r\n",
+        "-EXECABORT Transaction discarded because of: OOM command not allowed when used memory > "
+        "'maxmemory'.\r\n");
+    serve_free(s);
+}
+
 Test(session, holds_back_a_client_that_asks_for_too_much)
 {
     struct serve *s = lone();
