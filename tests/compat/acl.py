@@ -235,10 +235,10 @@ class Server:
             if self.resp == 3 and number not in (3, 4):
                 self.ask(number, ["HELLO", "3"])
         conn = self.conns[number]
-        conn[0].sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w.encode()), w.encode()) for w in words))
         try:
+            conn[0].sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w.encode()), w.encode()) for w in words))
             return self.read(conn)
-        except EOFError:
+        except (EOFError, ConnectionError):  # to write tells it sooner, at times
             del self.conns[number]
             return "closed"
 
