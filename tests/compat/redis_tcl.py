@@ -144,6 +144,7 @@ def main():
     parser.add_argument("--skip-nothing", action="store_true", help="also run what redis-tcl-skip.txt leaves out")
     parser.add_argument("--logs", type=pathlib.Path, default=ROOT / "build" / "redis-tcl")
     args = parser.parse_intermixed_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends the node, too
     args.logs.mkdir(parents=True, exist_ok=True)
     teach_blocks(args.source)
     skip = [] if args.skip_nothing else skip_list()
