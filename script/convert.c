@@ -326,12 +326,25 @@ static void put_array(lua_State *L, struct reply *r, uint8_t script_resp)
     }
 }
 
+/* An error of the script's own counts as one; a command's was counted when it ran. */
+static void put_error(lua_State *L, struct reply *r)
+{
+    lua_pushstring(L, "ignore_error_stats_update");
+    lua_rawget(L, -3);
+    if (!lua_toboolean(L, -1)) {
+        r->errors++;
+        r->error_at = buf_len(r->out);
+    }
+    lua_pop(L, 1);
+    put_line(r, '-', string_at(L, -1));
+}
+
 /* Tables that stand for something else than an array. The field that says so is left on the stack
  * (the caller drops it with the table). */
 static bool put_special(lua_State *L, struct reply *r, uint8_t script_resp)
 {
     if (has_field(L, "err", LUA_TSTRING)) {
-        put_line(r, '-', string_at(L, -1));
+        put_error(L, r);
     } else if (has_field(L, "ok", LUA_TSTRING)) {
         put_line(r, '+', string_at(L, -1));
     } else if (has_field(L, "double", LUA_TNUMBER)) {

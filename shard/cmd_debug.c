@@ -257,6 +257,7 @@ const struct command cmd_debug_table[] = {
      debug_set_scripts, NULL, "server", "1.0.0", "O(1)",
      "Lets scripts call DEBUG PROTOCOL, or no longer", "0|1"},
     {"debug|sleep", 3, DEBUG_FLAGS, 0, 0, 0, AT_SESSION, MERGE_NONE, NULL, NULL, "server", "1.0.0",
-     "O(1)", "Lets this worker stand still for so many seconds, 60 at most", "seconds"},
+     "O(N) with N the seconds", "Lets this worker stand still for so many seconds, 60 at most",
+     "seconds"},
     {.name = NULL},
 };
