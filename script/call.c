@@ -195,8 +195,6 @@ static bool call_command(lua_State *L, struct engine *e, uint32_t argc)
         bool code = why[0] >= 'A' && why[0] <= 'Z' && why[1] >= 'A' && why[1] <= 'Z';
         snprintf(text, sizeof text, "%s%s", code ? "-" : "", why);
         push_error(L, text);
-        lua_pushboolean(L, 1);
-        lua_setfield(L, -2, "ignore_error_stats_update");
         return true;
     }
     run_command(e, &c);

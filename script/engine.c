@@ -262,7 +262,11 @@ static void reply_failure(lua_State *L, struct reply *out, const char *name)
 {
     struct buf text = {0};
     int top = lua_gettop(L);
+    bool counted = false;
     if (lua_istable(L, top)) {
+        lua_pushstring(L, "ignore_error_stats_update");
+        lua_rawget(L, top);
+        counted = lua_toboolean(L, -1);
         const char *err = error_field(L, top, "err");
         const char *source = error_field(L, top, "source");
         const char *line = error_field(L, top, "line");
@@ -275,6 +279,7 @@ static void reply_failure(lua_State *L, struct reply *out, const char *name)
     }
     buf_put_u8(&text, 0);
     reply_error(out, (const char *)text.p);
+    out->errors -= counted; /* when the command ran */
     buf_deinit(&text);
     lua_settop(L, top - 1);
 }
@@ -488,24 +493,22 @@ static struct reply reply_of(struct run *r)
     return (struct reply){.out = &r->engine->out, .resp = r->resp};
 }
 
-static int run_protected(lua_State *L)
+static void run_script(lua_State *L, struct run *r, struct reply *out)
 {
-    struct run *r = lua_touserdata(L, 1);
     struct engine *e = r->engine;
     const struct call *c = r->call;
-    struct reply out = *c->reply;
     int64_t keys = 0;
     uint32_t flags = 0;
     lua_settop(L, 0);
     lua_rawgeti(L, LUA_REGISTRYINDEX, e->handler);
-    if (r->eval && !read_keys(r, &out, &keys))
-        return 0;
-    if (!(r->eval ? push_script(r, &out, &flags) : push_function(r, &out, &flags)))
-        return 0;
-    if (!r->eval && !read_keys(r, &out, &keys))
-        return 0;
-    if (!may_start(r, &out, flags))
-        return 0;
+    if (r->eval && !read_keys(r, out, &keys))
+        return;
+    if (!(r->eval ? push_script(r, out, &flags) : push_function(r, out, &flags)))
+        return;
+    if (!r->eval && !read_keys(r, out, &keys))
+        return;
+    if (!may_start(r, out, flags))
+        return;
     if (r->eval)
         lua_rawgeti(L, LUA_REGISTRYINDEX, e->eval_globals);
     push_strings(L, c->argv + 3, (size_t)keys);
@@ -517,14 +520,24 @@ static int run_protected(lua_State *L)
         lua_pop(L, 1);
     }
     int failed = lua_pcall(L, r->eval ? 0 : 2, 1, 1);
-    out = reply_of(r);
+    *out = reply_of(r);
     if (failed)
-        reply_failure(L, &out, r->name);
+        reply_failure(L, out, r->name);
     else
-        convert_reply(L, &out, r->script_resp);
-    return 0;
+        convert_reply(L, out, r->script_resp);
 }
 
+static int run_protected(lua_State *L)
+{
+    struct run *r = lua_touserdata(L, 1);
+    struct reply out = *r->call->reply;
+    run_script(L, r, &out);
+    if (r->call != NULL) { /* errors count for the caller, while it waits */
+        r->call->reply->errors = out.errors;
+        r->call->reply->error_at = out.error_at;
+    }
+    return 0;
+}
 /* The whole of a run, on the engine's stack. */
 static void run_on_stack(struct run *r)
 {
