@@ -123,8 +123,8 @@ static uint16_t read_operand(struct reader *r)
                    (struct syntax_arg){.type = SYNTAX_VALUE, .name = word, .first = SYNTAX_NONE});
 }
 
-/* Marks what "[x ...]" repeats. True: it was one. */
-static bool read_repetition(struct reader *r, struct list *l, struct bytes token)
+/* What "[x ...]" repeats is marked. True: it was one. */
+static bool read_repetition(struct reader *r, struct list *l)
 {
     unsigned items;
     skip_blanks(r);
@@ -137,8 +137,8 @@ static bool read_repetition(struct reader *r, struct list *l, struct bytes token
         r->bad = true;
         return true;
     }
-    struct bytes known = token.p != NULL ? token : arg_at(r, l->last)->token;
-    bool with_token = word.n > 0 && known.p != NULL && bytes_eq(word, known);
+    const struct syntax_arg *last = arg_at(r, l->last);
+    bool with_token = word.n > 0 && last->token.p != NULL && bytes_eq(word, last->token);
     if (!with_token)
         wrap_last(r, l, items);
     arg_at(r, l->last)->multiple = true;
@@ -146,21 +146,32 @@ static bool read_repetition(struct reader *r, struct list *l, struct bytes token
     return true;
 }
 
+/* Does "[TOKEN x ...]" come, which repeats the token, too? */
+static bool repeats_token(struct reader *r, struct bytes token)
+{
+    unsigned items;
+    skip_blanks(r);
+    if (repetition(r->at, &items) == NULL)
+        return false;
+    struct reader inside = {.s = r->s, .at = r->at + 1};
+    return bytes_eq(word_here(&inside), token);
+}
+
 /* A token with the arguments that belong to it. */
 static uint16_t read_token(struct reader *r, struct bytes token)
 {
     struct list l = {.first = SYNTAX_NONE};
     r->at += token.n;
-    if (bytes_is(token, "\"\""))
-        token.n = 0;
-    for (;;) {
-        if (l.n > 0 && read_repetition(r, &l, token))
+    while (!r->bad && !repeats_token(r, token)) {
+        if (l.n > 0 && read_repetition(r, &l))
             continue;
         uint16_t i = read_operand(r);
-        if (i == SYNTAX_NONE || r->bad)
+        if (i == SYNTAX_NONE)
             break;
         list_add(r, &l, i);
     }
+    if (bytes_is(token, "\"\""))
+        token.n = 0;
     if (l.n == 1 && arg_at(r, l.first)->token.p == NULL) {
         arg_at(r, l.first)->token = token;
         return l.first;
@@ -178,7 +189,7 @@ static struct list read_list(struct reader *r)
         skip_blanks(r);
         if (r->bad || is_end(*r->at))
             return l;
-        if (read_repetition(r, &l, (struct bytes){0}))
+        if (read_repetition(r, &l))
             continue;
         if (*r->at == '[' || *r->at == '<') {
             list_add(r, &l, read_group(r));

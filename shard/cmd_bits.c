@@ -159,14 +159,14 @@ const struct command cmd_bits_table[] = {
      "key [start end [BYTE|BIT]]"},
     {"bitfield", -2, WRITE, 1, 1, 1, AT_SHARD, MERGE_NONE, bitfield, NULL, "bitmap", "3.2.0",
      "O(1) for each operation", "Reads and changes numbers of any width within a string",
-     "key [GET encoding offset|[OVERFLOW WRAP|SAT|FAIL] SET encoding offset value|INCRBY encoding "
-     "offset increment [...]]"},
+     "key [<GET encoding offset|[OVERFLOW <WRAP|SAT|FAIL>] <SET encoding offset value|INCRBY "
+     "encoding offset increment>> [...]]"},
     {"bitfield_ro", -2, CMD_READONLY | CMD_FAST, 1, 1, 1, AT_SHARD, MERGE_NONE, bitfield_ro, NULL,
      "bitmap", "6.0.0", "O(1) for each operation", "Reads numbers of any width within a string",
      "key [GET encoding offset [GET encoding offset ...]]"},
     {"bitop", -4, WRITE, 2, -1, 1, AT_SHARD, MERGE_NONE, bitop, NULL, "bitmap", "2.6.0",
      "O(N) with N the length of the longest string", "Combines strings bit by bit into another",
-     "AND|OR|XOR|NOT destkey key [key ...]"},
+     "<AND|OR|XOR|NOT> destkey key [key ...]"},
     {"bitpos", -3, CMD_READONLY, 1, 1, 1, AT_SHARD, MERGE_NONE, bitpos, NULL, "bitmap", "2.8.7",
      "O(N) with N the length of the range",
      "Finds the first bit that is set, or clear, in a string", "key bit [start [end [BYTE|BIT]]]"},

@@ -28,9 +28,7 @@ const struct command cmd_client_table[] = {
      NULL, NULL, "connection", "2.4.0", "O(N) with N the number of connections",
      "Closes the connections that fit",
      "<ip:port|<[ID client-id]|[TYPE <NORMAL|MASTER|SLAVE|REPLICA|PUBSUB>]|[USER username]|[ADDR "
-     "ip:port]|[LADDR ip:port]|[SKIPME yes/no] [[ID client-id]|[TYPE "
-     "<NORMAL|MASTER|SLAVE|REPLICA|PUBSUB>]|[USER username]|[ADDR ip:port]|[LADDR ip:port]|[SKIPME "
-     "yes/no] ...]>>"},
+     "ip:port]|[LADDR ip:port]|[SKIPME yes/no]> [...]>"},
     {"client|list", -2, CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING, 0, 0, 0, AT_SESSION, MERGE_NONE,
      NULL, NULL, "connection", "2.4.0", "O(N) with N the number of connections",
      "Describes the open connections, on all workers",

@@ -169,6 +169,7 @@ Test(syntax, reads_arguments_tokens_groups_and_repetitions)
     reads("[LIMIT offset count]", "LIMIT:all?(offset count)");
     reads("[GET pattern [GET pattern ...]]", "GET:pattern?*+");
     reads("[ID client-id [client-id ...]]", "ID:client-id?*");
+    reads("[GET encoding offset [GET encoding offset ...]]", "GET:all?*+(encoding offset)");
     reads("STREAMS key [key ...] id [id ...]", "STREAMS:all(key* id*)");
     reads("<MAXLEN|MINID> [=|~] threshold", "one(MAXLEN:t MINID:t) one?(=:t ~:t) threshold");
     reads("[FILTERBY <MODULE name|PATTERN pattern>]", "FILTERBY:one?(MODULE:name PATTERN:pattern)");
