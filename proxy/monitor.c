@@ -5,10 +5,7 @@
 
 #define REDACTED "(redacted)"
 
-void monitor_heed(struct front *f)
-{
-    f->monitored = f->topics.n[TOPIC_MONITORS] > 0;
-}
+void monitor_heed(struct front *f) { f->monitored = f->topics.n[TOPIC_MONITORS] > 0; }
 
 static bool is_shown(const struct command *c)
 {
