@@ -109,15 +109,17 @@ static void slot_close(struct block *b, unsigned slot)
 }
 
 /* Room for `n` bytes of cells at the end; none is there: NULL. Moves the cells together if that
- * helps. */
+ * helps. What a block has beyond BLOCK_BYTES is for one cell alone, even when a small one has taken
+ * the place of the large one it was made for. */
 static uint8_t *block_room(struct block *b, size_t n)
 {
-    if (b->live + n > b->cap)
+    size_t most = b->count == 0 ? b->cap : BLOCK_BYTES;
+    if (b->live + n > most)
         return NULL;
-    if (b->used + n > b->cap) {
+    if (b->used + n > most) {
         uint8_t kept[BLOCK_BYTES];
         size_t used = 0;
-        assert(b->cap <= sizeof kept);
+        assert(b->live <= sizeof kept);
         for (unsigned i = 0; i < b->count; i++) {
             const struct cell *c = block_cell(b, i);
             size_t size = cell_size(c);
@@ -204,7 +206,7 @@ static struct cell *add_behind(struct large *l, struct place *at, const uint8_t 
     void *before, *after;
     tree_beside(&l->tree, at->block, &before, &after);
     struct block *next = after;
-    if (next == NULL || next->count >= BLOCK_CELLS || next->live + need > next->cap)
+    if (next == NULL || next->count >= BLOCK_CELLS || next->live + need > BLOCK_BYTES)
         return add_alone(l, at, cell, need);
     at->block = next;
     at->slot = 0;
@@ -267,7 +269,7 @@ static void insert(struct large *l, struct place *at, const struct heading *h,
 {
     struct block *b = at->block;
     size_t need = cell_need(h, im);
-    if (b != NULL && b->count < BLOCK_CELLS && b->used + need <= b->cap) {
+    if (b != NULL && b->count < BLOCK_CELLS && b->used + need <= BLOCK_BYTES) {
         cell_put(b->cells + b->used, h, im);
         slot_open(b, at->slot, b->used);
         b->used += (uint32_t)need;
@@ -280,7 +282,7 @@ static void insert(struct large *l, struct place *at, const struct heading *h,
     scratch_put(&s, need, h, im);
     if (b == NULL) {
         at->cell = add_alone(l, at, s.p, need);
-    } else if (b->count < BLOCK_CELLS && b->live + need <= b->cap) {
+    } else if (b->count < BLOCK_CELLS && b->live + need <= BLOCK_BYTES) {
         at->cell = block_add(b, at->slot, s.p, need);
         tree_reweigh(&l->tree, b, 1);
     } else {
@@ -294,7 +296,7 @@ static void replace(struct large *l, struct place *at, const uint8_t *cell, size
 {
     struct block *b = at->block;
     size_t was = cell_size(at->cell);
-    if (b->live - was + need <= b->cap) {
+    if (b->live - was + need <= (b->count == 1 ? b->cap : BLOCK_BYTES)) {
         block_drop(b, at->slot);
         at->cell = block_add(b, at->slot, cell, need);
     } else if (b->count == 1) {
