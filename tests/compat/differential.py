@@ -13,7 +13,10 @@ missing or too many. Replies must be equal to the byte, with these exceptions:
   - of members that are equally far, GEOSEARCH with COUNT may choose others;
   - remaining times may differ by two seconds;
   - of streams, times and the number of Redis' own nodes are not compared;
-  - scores are compared by value (docs/decisions.md, 9).
+  - scores are compared by value (docs/decisions.md, 9);
+  - encodings are compared of streams only: Redis' go by a key's history, Meridian's by its content (22); of HyperLogLogs
+    whether the text is sparse or dense does so too;
+  - SORT and its kin answer wrongly in redis-server 7.0 after an overflow elsewhere (it looks at an old errno): asked again.
 
 After a difference the keys of that command are deleted on both sides, so that one cause is not counted many times.
 HyperLogLogs are strings to Redis and a type of their own to Meridian: of the string commands they get those that show
@@ -250,7 +253,6 @@ GROUPS = {
         SETRANGE %k:p 0 0123
         SETRANGE %k:p 4 x
         PFDEBUG <ENCODING|DECODE|TODENSE|X> %k:p
-        LCS %k:p %k:t LEN
         DEL %k:p
     """,
     "generic": """
@@ -324,6 +326,59 @@ GROUPS = {
         COPY %k:x %k:x REPLACE
         RENAME %k:x %k:x
     """,
+    "blocking": """
+        BLPOP (%k:l)+ %W
+        BRPOP (%k:l)+ %W
+        BLMOVE %k:l %k:l <LEFT|RIGHT> <LEFT|RIGHT> %W
+        BRPOPLPUSH %k:l %k:l %W
+        BLMPOP %W #k:l <LEFT|RIGHT> [COUNT %i]
+        BZPOPMIN (%k:z)+ %W
+        BZPOPMAX (%k:z)+ %W
+        BZMPOP %W #k:z <MIN|MAX> [COUNT %i]
+        RPUSH %k:l (%m)+
+        ZADD %k:z (%s %m)+
+        RENAME %k:l %k:l
+    """,
+    "session": """
+        PING [%v]
+        ECHO %v
+        SELECT <0|x|-1|>
+        PUBLISH %v %v
+        SPUBLISH %v %v
+        PUBSUB <CHANNELS|NUMPAT|NUMSUB|SHARDCHANNELS|SHARDNUMSUB|x> [%p]
+        COMMAND GETKEYS SET %k:t %v
+        COMMAND GETKEYS <MSET|ZUNION|EVAL|SORT|XREAD|GET|PING|BLMPOP> (%k:t)+
+        COMMAND GETKEYSANDFLAGS <SMOVE|COPY|LMOVE|GETEX|SET> (%k:t)+
+        COMMAND INFO <get|set|config|mget|zadd|nosuch>
+        CLIENT <GETNAME|NO-EVICT|NO-TOUCH|GETREDIR|TRACKINGINFO|CACHING|x> [<ON|OFF|x>]
+        CLIENT SETNAME <a|b|%v>
+        CLIENT GETNAME
+        CONFIG GET <hash-max-listpack-entries|zset-max-listpack-value|proto-max-bulk-len|list-max-listpack-size|nosuch*>
+        CONFIG <x|SET> [%v]
+        WAIT 0 0
+        WAIT x %i
+        EVAL %L 1 %k:t %v
+        EVAL %L 1 %k:t %i
+        EVAL_RO %L 1 %k:t %v
+        EVAL %L %i %k:t
+        EVALSHA ffffffffffffffffffffffffffffffffffffffff 0
+        SCRIPT EXISTS (ffffffffffffffffffffffffffffffffffffffff)+
+        FCALL nosuch 0
+        FCALL nosuch %i %k:t
+        FUNCTION <LIST|DELETE|x> [%v]
+        OBJECT <HELP|x>
+        DISCARD
+        UNWATCH
+        SLOWLOG <x|GET x>
+        ACL <WHOAMI|x|DRYRUN default get %k:t>
+        ACL CAT <read|nosuch>
+        MEMORY <x|USAGE none>
+        HELLO <2 x|4|3 AUTH>
+        LOLWUT x %v
+        XGROUP <HELP|x>
+        SUBSTR %k:t %i %i
+        NOSUCHCOMMAND %v
+    """,
     "expire": """
         EXPIRE %k:? %t [<NX|XX|GT|LT>]
         PEXPIRE %k:? %t000 [<NX|XX|GT|LT>]
@@ -348,6 +403,11 @@ SCANS = {"SCAN", "HSCAN", "SSCAN", "ZSCAN"}
 NEAR = {"TTL": 2, "PTTL": 2000, "EXPIRETIME": 2, "PEXPIRETIME": 2000}
 TYPES = "hszltpgx"  # hash, set, sorted set, list, text, HyperLogLog, positions, stream; 0 is a sorted set whose scores are all zero
 NUMBER = re.compile(rb"-?[0-9]+(\.[0-9]+)?(e[-+]?[0-9]+)?")
+LUA = ("return 1", "return ARGV[1]", "return redis.call('get',KEYS[1])", "return redis.pcall('incrby',KEYS[1],ARGV[1])",
+       "return {KEYS[1],ARGV[1],1.5,false,true}", "return redis.call('set',KEYS[1],ARGV[1])", "return redis.call('type',KEYS[1])",
+       "return redis.call('append',KEYS[1],ARGV[1]) + 1", "return #ARGV[1]", "return redis.error_reply('MY no')", "return nosuch",
+       "return redis.call('nosuch')", "syntax error", "return redis.sha1hex(ARGV[1])", "return tostring(tonumber(ARGV[1]))")
+TIMEOUTS = ("0.001", "0.002", "-1", "x", "1e-3", "nan", "")  # nothing that waits for long
 NOW = 4102444800  # Unix seconds of 2100: far enough that nothing expires while we look
 
 
@@ -400,6 +460,9 @@ class Grammar:
             return str(r.randrange(-40, 40) / 8)
         return r.choice(["inf", "-inf", "+inf", "nan", "1e3", "1e300", "-1e-7", "3e17", "0x10", "", "x", " 1", "1 ",
                          "123456789012345678", "infinity", "1e400", "0.1"])
+
+    def timeout(self):
+        return self.rng.choice(TIMEOUTS)
 
     def bound(self):
         r = self.rng
@@ -492,7 +555,7 @@ class Grammar:
         rest = ""
         if len(kind) > 1:
             kind, rest = kind[0], kind[1:]
-        makers = {"f": self.member, "m": self.member, "v": self.value, "N": self.number, "s": self.score, "b": self.bound,
+        makers = {"L": lambda: self.rng.choice(LUA), "W": self.timeout, "f": self.member, "m": self.member, "v": self.value, "N": self.number, "s": self.score, "b": self.bound,
                   "l": self.lex, "x": self.real, "t": self.seconds, "T": self.moment, "p": self.pattern,
                   "I": self.stream_id, "J": self.stream_bound, "G": lambda: self.rng.choice(["g", "g", "h", "g h", ""]),
                   "K": lambda: self.rng.choice(["one", "two", "two", "\x00c"]),
@@ -776,7 +839,21 @@ def timeless(v, name=b""):
     return (v[0], out)
 
 
+def encoding(args, a, b):
+    """Both name an encoding, of something else than a stream."""
+    if [w.upper() for w in args[:2]] != ["OBJECT", "ENCODING"] or a[0] != b"$" or b[0] != b"$":
+        return False
+    return b"stream" not in (a[1], b[1]) and a[1] is not None and b[1] is not None
+
+
+def sketches(a, b):
+    """The same HyperLogLog may be written sparse or dense: what it counts is compared by PFCOUNT."""
+    return all(x[0] == b"$" and isinstance(x[1], bytes) and x[1][:4] == b"HYLL" for x in (a, b)) and a[1][4:5] != b[1][4:5]
+
+
 def equal(args, a, b):
+    if encoding(args, a, b) or sketches(a, b):
+        return True
     if args[0].upper().startswith("GEO") and as_far(args, a, b):
         return True
     if len(args) > 1 and any(k[:1] == "p" for k in args[1:3]):
@@ -849,6 +926,10 @@ class Run:
             return False
         if args[0].upper() == "COPY" and any(a.upper() == "DB" and b != "0" for a, b in zip(args[3:], args[4:])):
             return False  # there is one database only
+        if group == "blocking" and args[0][:1].upper() == "B":
+            return args[1 if args[0].upper() in ("BLMPOP", "BZMPOP") and len(args) > 1 else -1] in TIMEOUTS
+        if group == "session" and args[0].upper() in ("HELLO", "EXEC", "MULTI") and len(args) < 3 and args[1:2] != ["4"]:
+            return False  # the run says HELLO itself
         if group == "sort" and args[0].upper() in ("RPUSH", "SADD", "ZADD"):
             return args[1:2] and args[1][:1] == {"R": "l", "S": "s", "Z": "z"}[args[0][0].upper()]
         if args[0].upper() == "SORT" and "STORE" in [a.upper() for a in args[2:-1]] and args[-1][:1] != "l":
