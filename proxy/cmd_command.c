@@ -201,7 +201,7 @@ static void info_of_commands(struct ask *a)
         if (c != NULL)
             reply_info(&a->reply, c);
         else
-            reply_nil_array(&a->reply);
+            reply_nil(&a->reply);
     }
 }
 

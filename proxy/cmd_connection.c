@@ -295,7 +295,7 @@ const struct session_command cmd_connection_commands[] = {
     {"ping", ping, SESSION_SUBSCRIBED},
     {"echo", echo, 0},
     {"auth", auth, 0},
-    {"hello", hello, SESSION_AT_ONCE},
+    {"hello", hello, 0},
     {"quit", quit, SESSION_AT_ONCE | SESSION_SUBSCRIBED},
     {"reset", reset, SESSION_AT_ONCE | SESSION_SUBSCRIBED},
     {"select", select_db, 0},

@@ -116,10 +116,13 @@ void monitor_script(struct front *f, struct port *port, const struct call *c)
 
 static void monitor(struct ask *a)
 {
+    if (a->in_exec) {
+        reply_error(&a->reply, "ERR MONITOR isn't allowed for DENY BLOCKING client");
+        return;
+    }
     (void)topic_join(a->front, a->port, a->session, TOPIC_MONITORS, bytes_of("", 0));
     topic_settled(a);
-    if (!a->in_exec)
-        a->reply.out = session_out(a->session, a->port);
+    a->reply.out = session_out(a->session, a->port);
     reply_ok(&a->reply);
 }
 

@@ -224,6 +224,10 @@ void route_workers(struct ask *a, enum job_kind kind, uint32_t argc, const struc
 {
     struct front *f = a->front;
     uint32_t workers = courier_workers(f->courier), self = courier_self(f->courier);
+    if (a->in_exec && workers > 1) {
+        reply_error(&a->reply, "ERR Command not allowed inside a transaction");
+        return;
+    }
     struct job job = job_of(a, kind, 0, argc, argv);
     struct answer *answer = answer_new(f->courier, workers);
     if (answer->parts == NULL)
@@ -231,6 +235,12 @@ void route_workers(struct ask *a, enum job_kind kind, uint32_t argc, const struc
     answer->finish = finish;
     answer->aux = aux;
     answer->now = a->now;
+    if (workers == 1) { /* nobody to wait for; within EXEC the reply has its place */
+        front_run(f, a->port, &job, &answer->parts[0], a->now);
+        finish(f, answer, &a->reply);
+        answer_free(f->courier, answer);
+        return;
+    }
     session_wait(a->session, answer);
     for (uint32_t i = 0; i < workers; i++) {
         if (i != self) {

@@ -133,6 +133,24 @@ Test(session, runs_transactions)
     serve_free(s);
 }
 
+/* Those that ask all workers have their place in the array, too. */
+Test(session, answers_all_of_a_transaction_in_order)
+{
+    struct serve *s = lone();
+    struct client *c = client_new(s);
+    expect(c,
+           "multi\r\nscript exists a b\r\nping\r\nclient kill id 999\r\nconfig set hz 12\r\n"
+           "slowlog len\r\nhello 2\r\nmonitor\r\nget a\r\nexec\r\nping\r\n",
+           "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n"
+           "+QUEUED\r\n*8\r\n*2\r\n:0\r\n:0\r\n+PONG\r\n:0\r\n+OK\r\n:0\r\n"
+           "*14\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n$5\r\nproto\r\n:"
+           "2\r\n"
+           "$2\r\nid\r\n:1\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n"
+           "$7\r\nmodules\r\n*0\r\n"
+           "-ERR MONITOR isn't allowed for DENY BLOCKING client\r\n$-1\r\n+PONG\r\n");
+    serve_free(s);
+}
+
 Test(session, mutes_replies)
 {
     struct serve *s = lone();
