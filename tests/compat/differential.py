@@ -16,7 +16,7 @@ missing or too many. Replies must be equal to the byte, with these exceptions:
   - scores are compared by value (docs/decisions.md, 9);
   - encodings are compared of streams only: Redis' go by a key's history, Meridian's by its content (22); of HyperLogLogs
     whether the text is sparse or dense does so too;
-  - SORT and its kin answer wrongly in redis-server 7.0 after an overflow elsewhere (it looks at an old errno): asked again.
+  - SORT refuses numbers in redis-server 7.0 after an overflow elsewhere (it looks at an old errno): not counted.
 
 After a difference the keys of that command are deleted on both sides, so that one cause is not counted many times.
 HyperLogLogs are strings to Redis and a type of their own to Meridian: of the string commands they get those that show
@@ -372,7 +372,7 @@ GROUPS = {
         SLOWLOG x
         ACL <WHOAMI|x|DRYRUN default get %k:t>
         ACL CAT nosuch
-        MEMORY <x|USAGE none>
+        MEMORY x
         HELLO <2 x|4|3 AUTH>
         XGROUP x
         SUBSTR %k:t %i %i
@@ -398,6 +398,7 @@ FILL = ("XADD", "XGROUP", "XREADGROUP", "HSET", "SADD", "ZADD", "GEOADD", "RPUSH
 UNORDERED = {"SMEMBERS", "SINTER", "SUNION", "SDIFF", "HKEYS", "HVALS", "KEYS"}
 PAIRED = {"HGETALL"}
 RANDOM = {"SPOP", "SRANDMEMBER", "HRANDFIELD", "ZRANDMEMBER", "RANDOMKEY"}
+STALE_ERRNO = b"One or more scores can't be converted into double"
 MORE = {"SELECT"}  # Meridian's error says what to do instead
 SCANS = {"SCAN", "HSCAN", "SSCAN", "ZSCAN"}
 NEAR = {"TTL": 2, "PTTL": 2000, "EXPIRETIME": 2, "PEXPIRETIME": 2000}
@@ -781,6 +782,8 @@ def comparable(args, reply):
         return shape(reply)
     if name in UNORDERED and isinstance(payload, list):
         return (kind, sorted(payload, key=repr))
+    if name in ("SORT", "SORT_RO") and isinstance(payload, list) and any((p[1] or b"")[:1] == b"\0" for p in payload if p[0] == b"$"):
+        return (kind, sorted(payload, key=repr))  # ALPHA: to Redis' strcoll a text ends with its first zero byte
     if name in PAIRED and isinstance(payload, list):
         return (kind, sorted(pairs_of(payload), key=repr))
     if name in SCANS:
@@ -995,6 +998,9 @@ class Run:
             keys = set(self.keys_of(args))
             if keys & wrong:
                 continue  # follows from what was already reported
+            if STALE_ERRNO in (x[1] if x[0] == b"-" else b"") and y[0] != b"-":
+                wrong |= keys  # redis-server was wrong: away with what STORE has made different
+                continue
             if not self.check(args, x, y, resp):
                 wrong |= keys
         return wrong

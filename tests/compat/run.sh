@@ -3,7 +3,7 @@
 # compares the replies, ends both.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-: "${COMPAT_COMMANDS:=20000}" "${COMPAT_SEED:=1}" "${COMPAT_PORT:=17900}"
+: "${COMPAT_COMMANDS:=100000}" "${COMPAT_SEED:=1}" "${COMPAT_PORT:=17900}"
 dir=$(mktemp -d)
 redis-server --port 0 --unixsocket "$dir/redis.sock" --save '' --appendonly no --dir "$dir" >"$dir/redis.log" 2>&1 &
 redis=$!
