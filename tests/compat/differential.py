@@ -365,7 +365,7 @@ GROUPS = {
         SCRIPT EXISTS (ffffffffffffffffffffffffffffffffffffffff)+
         FCALL nosuch 0
         FCALL nosuch %i %k:t
-        FUNCTION <LIST|DELETE|x> [%f]
+        FUNCTION <LIST|DELETE|x> [<x|LIBRARYNAME|WITHCODE>]
         OBJECT x
         DISCARD
         UNWATCH
@@ -898,7 +898,7 @@ class Run:
         lines = [(g, l.strip()) for g in options.groups for l in GROUPS[g].splitlines() if l.strip()]
         self.lines = [(g, tokenize(l)) for g, l in lines]
         self.fill = [l for l in self.lines if l[1][0] in FILL] or self.lines
-        self.mixed = "generic" in options.groups  # COPY and RENAME: letters no longer tell types
+        self.mixed = len(options.groups) > 1  # COPY, RENAME and wrong types: letters no longer tell types
         self.passed = self.failed = self.shown = 0
         self.by_command = collections.Counter()
         self.history = collections.defaultdict(lambda: collections.deque(maxlen=options.history))
@@ -947,7 +947,7 @@ class Run:
                 return False  # Redis leaves open how elements of equal weight are ordered
             if args[1:2] and args[1][:1] == "s" and any(a == "BY" and "*" not in b for a, b in zip(words, words[1:])):
                 return "STORE" in words
-            if self.mixed and "BY" in words and "STORE" not in words:
+            if self.mixed and "BY" in words:
                 return False
         if args[0].upper() == "SETRANGE" and len(args) > 2 and len(args[2]) > 4:
             return False
