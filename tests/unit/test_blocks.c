@@ -10,6 +10,7 @@
 /* A list of many elements beside a plain array of the same. Names are numbers, big endian, so that
  * their order as bytes is that of numbers; there is always room between two. */
 #define MODEL_MAX 6000u
+#define VALUE_MAX 100000u /* larger than what a directory's offsets reach */
 
 struct model {
     struct coll *c;
@@ -39,8 +40,8 @@ static struct bytes value_of(uint64_t name, uint32_t size, uint8_t *room)
 static uint32_t random_size(struct model *m)
 {
     uint64_t what = rng_below(&m->rng, 1000);
-    if (what == 0)
-        return 4000 + (uint32_t)rng_below(&m->rng, 8000);
+    if (what < 4)
+        return 4000 + (uint32_t)rng_below(&m->rng, rng_below(&m->rng, 2) ? 8000 : VALUE_MAX - 4000);
     if (what < 20)
         return (uint32_t)rng_below(&m->rng, 2500);
     return (uint32_t)rng_below(&m->rng, 24);
@@ -48,7 +49,7 @@ static uint32_t random_size(struct model *m)
 
 static void put(struct model *m, uint64_t v, uint32_t size)
 {
-    uint8_t name[8], value[16384];
+    uint8_t name[8], value[VALUE_MAX];
     struct place at;
     struct image im;
     coll_seek(m->c, name_of(v, name), &at);
@@ -99,7 +100,7 @@ static void take(struct model *m, size_t rank)
 
 static void expect_cell(const struct model *m, size_t rank, const struct cell *cell)
 {
-    uint8_t name[8], value[16384];
+    uint8_t name[8], value[VALUE_MAX];
     struct shown shown;
     cr_assert_not_null(cell, "rank %zu of %zu", rank, m->n);
     cr_assert(bytes_eq(cell_name(cell), name_of(m->names[rank], name)), "rank %zu", rank);
@@ -197,7 +198,7 @@ struct pass {
     size_t seen;
     bool gone[MODEL_MAX];
     uint32_t sizes[MODEL_MAX];
-    uint8_t value[16384];
+    uint8_t value[VALUE_MAX];
 };
 
 static size_t model_rank(const struct model *m, struct bytes name)
@@ -305,4 +306,24 @@ Test(blocks, are_freed_in_steps)
         steps++;
     cr_assert_geq(steps, 7);
     mem_free(m);
+}
+
+Test(blocks, one_made_for_a_large_cell_is_for_that_alone)
+{
+    struct model *m = model_new(10);
+    while (m->n < 500)
+        add(m, m->n);
+    for (unsigned large = 0; large < 3; large++) {
+        size_t rank = 100 + 50 * large;
+        put(m, m->names[rank], m->sizes[rank] = VALUE_MAX - large);
+        put(m, m->names[rank], m->sizes[rank] = 3); /* a small one takes its place, others join */
+        for (unsigned i = 0; i < 400; i++) {
+            size_t near = rank + (size_t)rng_below(&m->rng, 3);
+            put(m, m->names[near], m->sizes[near] = 1 + (uint32_t)rng_below(&m->rng, 1500));
+            if (i % 4 == 0)
+                add(m, near);
+        }
+        check(m);
+    }
+    model_free(m);
 }
