@@ -317,11 +317,10 @@ Test(blocks, one_made_for_a_large_cell_is_for_that_alone)
         size_t rank = 100 + 50 * large;
         put(m, m->names[rank], m->sizes[rank] = VALUE_MAX - large);
         put(m, m->names[rank], m->sizes[rank] = 3); /* a small one takes its place, others join */
+        add(m, rank + 1);
         for (unsigned i = 0; i < 400; i++) {
-            size_t near = rank + (size_t)rng_below(&m->rng, 3);
+            size_t near = rank + (size_t)rng_below(&m->rng, 2);
             put(m, m->names[near], m->sizes[near] = 1 + (uint32_t)rng_below(&m->rng, 1500));
-            if (i % 4 == 0)
-                add(m, near);
         }
         check(m);
     }
