@@ -104,7 +104,7 @@
     X(MASTERUSER, "masteruser", NULL, VALUE_TEXT, SETTING_FIXED, 0, 0, "", NULL, WHY_REGIONS) \
     X(MAXCLIENTS, "maxclients", NULL, VALUE_INT, SETTING_ACTS, 1, UINT32_MAX, "10000", NULL, NULL) \
     X(MAXMEMORY, "maxmemory", NULL, VALUE_MEMORY, SETTING_ACTS, 0, INT64_MAX, "0", NULL, NULL) \
-    X(MAXMEMORY_CLIENTS, "maxmemory-clients", NULL, VALUE_PERCENT, SETTING_ACTS, 0, INT64_MAX, "0", NULL, NULL) \
+    X(MAXMEMORY_CLIENTS, "maxmemory-clients", NULL, VALUE_PERCENT, SETTING_KEPT, 0, INT64_MAX, "0", NULL, NULL) \
     X(MAXMEMORY_EVICTION_TENACITY, "maxmemory-eviction-tenacity", NULL, VALUE_INT, SETTING_KEPT, 0, 100, "10", NULL, NULL) \
     X(MAXMEMORY_POLICY, "maxmemory-policy", NULL, VALUE_WORD, SETTING_FIXED, 0, 0, "noeviction", "volatile-lru,volatile-lfu,volatile-random,volatile-ttl,allkeys-lru,allkeys-lfu,allkeys-random,noeviction", WHY_EVICTION) \
     X(MAXMEMORY_SAMPLES, "maxmemory-samples", NULL, VALUE_INT, SETTING_KEPT, 1, INT32_MAX, "5", NULL, NULL) \
@@ -156,7 +156,7 @@
     X(SLOWLOG_MAX_LEN, "slowlog-max-len", NULL, VALUE_INT, SETTING_ACTS, 0, INT64_MAX, "128", NULL, NULL) \
     X(SOCKET_MARK_ID, "socket-mark-id", NULL, VALUE_INT, SETTING_KEPT, 0, UINT32_MAX, "0", NULL, NULL) \
     X(STOP_WRITES_ON_BGSAVE_ERROR, "stop-writes-on-bgsave-error", NULL, VALUE_BOOL, SETTING_KEPT, 0, 1, "yes", NULL, NULL) \
-    X(STREAM_NODE_MAX_BYTES, "stream-node-max-bytes", NULL, VALUE_MEMORY, SETTING_ACTS, 0, INT64_MAX, "4096", NULL, NULL) \
+    X(STREAM_NODE_MAX_BYTES, "stream-node-max-bytes", NULL, VALUE_MEMORY, SETTING_KEPT, 0, INT64_MAX, "4096", NULL, NULL) \
     X(STREAM_NODE_MAX_ENTRIES, "stream-node-max-entries", NULL, VALUE_INT, SETTING_ACTS, 0, INT64_MAX, "100", NULL, NULL) \
     X(SUPERVISED, "supervised", NULL, VALUE_WORD, SETTING_FINAL, 0, 0, "no", "upstart,systemd,auto,no", NULL) \
     X(SYSLOG_ENABLED, "syslog-enabled", NULL, VALUE_BOOL, SETTING_FINAL, 0, 1, "no", NULL, NULL) \
