@@ -115,7 +115,7 @@ static void bitcount(struct call *c)
         return;
     }
     text_show(c, &k, &s);
-    if (c->argc == 3) {
+    if (c->argc == 3 || c->argc > 5) {
         reply_error(c->reply, ERR_SYNTAX);
         return;
     }

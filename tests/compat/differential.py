@@ -931,6 +931,8 @@ class Run:
             return False
         if args[0].upper() == "COPY" and any(a.upper() == "DB" and b != "0" for a, b in zip(args[3:], args[4:])):
             return False  # there is one database only
+        if args[0].upper() == "SELECT" and args[1:2] not in (["0"], ["x"], ["-1"], [""], []):
+            return False  # redis-server has other databases
         if args[0].upper() == "DUMP" and len(args) == 2 and args[1] != "none":
             return False  # dump.py compares dumps
         if group == "blocking" and args[0][:1].upper() == "B":
