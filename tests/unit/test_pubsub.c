@@ -1,138 +1,116 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "proxy/pubsub.h"
 #include "shard/events.h"
-#include "tests/unit/serve.h"
+#include "tests/unit/talk.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
 
-static struct serve *served(unsigned workers, unsigned shards)
-{
-    return serve_new(&(struct serve_opts){.workers = workers, .shards = shards});
-}
-
-/* Line ends as blanks: shorter to write. */
-static void same(const char *ask, const char *got, const char *want)
-{
-    char flat[4096];
-    size_t n = 0;
-    for (; *got != 0 && n + 1 < sizeof flat; got++)
-        if (*got != '\r')
-            flat[n++] = *got == '\n' ? ' ' : *got;
-    flat[n] = 0;
-    cr_expect_str_eq(flat, want, "%s: got %s", ask, flat);
-}
-
-static void expect(struct client *c, const char *ask, const char *want)
-{
-    char line[512];
-    snprintf(line, sizeof line, "%s\r\n", ask);
-    same(ask, client_ask(c, line), want);
-}
-
-static void hears(struct client *c, const char *want) { same("pushed", client_take(c), want); }
-
 Test(pubsub, messages_reach_subscribers_of_all_workers)
 {
-    struct serve *s = served(3, 2);
+    struct serve *s = talk_serve(3, 2);
     struct client *subs[6], *p = client_new(s);
     for (unsigned i = 0; i < 6; i++) {
         subs[i] = client_new(s);
-        expect(subs[i], "subscribe ch other",
-               "*3 $9 subscribe $2 ch :1 *3 $9 subscribe $5 other :2 ");
+        talk_expect(subs[i], "subscribe ch other",
+                    "*3 $9 subscribe $2 ch :1 *3 $9 subscribe $5 other :2 ");
     }
-    expect(subs[0], "psubscribe c?", "*3 $10 psubscribe $2 c? :3 ");
+    talk_expect(subs[0], "psubscribe c?", "*3 $10 psubscribe $2 c? :3 ");
     for (unsigned i = 0; i < 6; i++) {
         struct client *from = client_new(s);
-        expect(from, "publish ch hi", ":7 ");
-        hears(subs[0], "*3 $7 message $2 ch $2 hi *4 $8 pmessage $2 c? $2 ch $2 hi ");
+        talk_expect(from, "publish ch hi", ":7 ");
+        talk_hears(subs[0], "*3 $7 message $2 ch $2 hi *4 $8 pmessage $2 c? $2 ch $2 hi ");
         for (unsigned k = 1; k < 6; k++)
-            hears(subs[k], "*3 $7 message $2 ch $2 hi ");
+            talk_hears(subs[k], "*3 $7 message $2 ch $2 hi ");
     }
-    expect(p, "pubsub numsub ch none other", "*6 $2 ch :6 $4 none :0 $5 other :6 ");
-    expect(p, "pubsub channels", "*2 $2 ch $5 other ");
-    expect(p, "pubsub channels o*", "*1 $5 other ");
-    expect(p, "pubsub numpat", ":1 ");
+    talk_expect(p, "pubsub numsub ch none other", "*6 $2 ch :6 $4 none :0 $5 other :6 ");
+    talk_expect(p, "pubsub channels", "*2 $2 ch $5 other ");
+    talk_expect(p, "pubsub channels o*", "*1 $5 other ");
+    talk_expect(p, "pubsub numpat", ":1 ");
     for (unsigned i = 0; i < 6; i++)
-        expect(subs[i], "unsubscribe ch",
-               i == 0 ? "*3 $11 unsubscribe $2 ch :2 " : "*3 $11 unsubscribe $2 ch :1 ");
-    expect(p, "publish ch hi", ":1 ");
-    hears(subs[0], "*4 $8 pmessage $2 c? $2 ch $2 hi ");
+        talk_expect(subs[i], "unsubscribe ch",
+                    i == 0 ? "*3 $11 unsubscribe $2 ch :2 " : "*3 $11 unsubscribe $2 ch :1 ");
+    talk_expect(p, "publish ch hi", ":1 ");
+    talk_hears(subs[0], "*4 $8 pmessage $2 c? $2 ch $2 hi ");
     for (unsigned i = 0; i < 6; i++)
         client_close(subs[i]);
     serve_run(s, 200);
-    expect(p, "publish other hi", ":0 ");
-    expect(p, "pubsub channels", "*0 ");
+    talk_expect(p, "publish other hi", ":0 ");
+    talk_expect(p, "pubsub channels", "*0 ");
     serve_free(s);
 }
 
 Test(pubsub, replies_are_those_of_redis)
 {
-    struct serve *s = served(1, 1);
+    struct serve *s = talk_serve(1, 1);
     struct client *c = client_new(s), *p = client_new(s);
-    expect(c, "subscribe", "-ERR wrong number of arguments for 'subscribe' command ");
-    expect(c, "unsubscribe", "*3 $11 unsubscribe $-1 :0 ");
-    expect(c, "unsubscribe a b", "*3 $11 unsubscribe $1 a :0 *3 $11 unsubscribe $1 b :0 ");
-    expect(c, "subscribe a a", "*3 $9 subscribe $1 a :1 *3 $9 subscribe $1 a :1 ");
-    expect(c, "ping", "*2 $4 pong $0  ");
-    expect(c, "ping x", "*2 $4 pong $1 x ");
-    expect(c, "get k",
-           "-ERR Can't execute 'get': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET "
-           "are allowed in this context ");
-    expect(c, "ssubscribe s", "*3 $10 ssubscribe $1 s :1 ");
-    expect(c, "psubscribe p*", "*3 $10 psubscribe $2 p* :2 ");
-    expect(p, "publish s x", ":0 ");
-    expect(p, "spublish s x", ":1 ");
-    hears(c, "*3 $8 smessage $1 s $1 x ");
-    expect(p, "pubsub shardchannels", "*1 $1 s ");
-    expect(p, "pubsub shardnumsub s t", "*4 $1 s :1 $1 t :0 ");
-    expect(p, "pubsub nonsense", "-ERR unknown subcommand 'nonsense'. Try PUBSUB HELP. ");
-    expect(c, "unsubscribe", "*3 $11 unsubscribe $1 a :1 ");
-    expect(c, "punsubscribe", "*3 $12 punsubscribe $2 p* :0 ");
-    expect(c, "get k",
-           "-ERR Can't execute 'get': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET "
-           "are allowed in this context ");
-    expect(c, "sunsubscribe", "*3 $12 sunsubscribe $1 s :0 ");
-    expect(c, "get k", "$-1 ");
-    expect(c, "subscribe a", "*3 $9 subscribe $1 a :1 ");
-    expect(c, "reset", "+RESET ");
-    expect(p, "publish a x", ":0 ");
+    talk_expect(c, "subscribe", "-ERR wrong number of arguments for 'subscribe' command ");
+    talk_expect(c, "unsubscribe", "*3 $11 unsubscribe $-1 :0 ");
+    talk_expect(c, "unsubscribe a b", "*3 $11 unsubscribe $1 a :0 *3 $11 unsubscribe $1 b :0 ");
+    talk_expect(c, "subscribe a a", "*3 $9 subscribe $1 a :1 *3 $9 subscribe $1 a :1 ");
+    talk_expect(c, "ping", "*2 $4 pong $0  ");
+    talk_expect(c, "ping x", "*2 $4 pong $1 x ");
+    talk_expect(
+        c, "get k",
+        "-ERR Can't execute 'get': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET "
+        "are allowed in this context ");
+    talk_expect(c, "ssubscribe s", "*3 $10 ssubscribe $1 s :1 ");
+    talk_expect(c, "psubscribe p*", "*3 $10 psubscribe $2 p* :2 ");
+    talk_expect(p, "publish s x", ":0 ");
+    talk_expect(p, "spublish s x", ":1 ");
+    talk_hears(c, "*3 $8 smessage $1 s $1 x ");
+    talk_expect(p, "pubsub shardchannels", "*1 $1 s ");
+    talk_expect(p, "pubsub shardnumsub s t", "*4 $1 s :1 $1 t :0 ");
+    talk_expect(p, "pubsub nonsense", "-ERR unknown subcommand 'nonsense'. Try PUBSUB HELP. ");
+    talk_expect(c, "unsubscribe", "*3 $11 unsubscribe $1 a :1 ");
+    talk_expect(c, "punsubscribe", "*3 $12 punsubscribe $2 p* :0 ");
+    talk_expect(
+        c, "get k",
+        "-ERR Can't execute 'get': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET "
+        "are allowed in this context ");
+    talk_expect(c, "sunsubscribe", "*3 $12 sunsubscribe $1 s :0 ");
+    talk_expect(c, "get k", "$-1 ");
+    talk_expect(c, "subscribe a", "*3 $9 subscribe $1 a :1 ");
+    talk_expect(c, "reset", "+RESET ");
+    talk_expect(p, "publish a x", ":0 ");
     serve_free(s);
 }
 
 Test(pubsub, resp3_pushes_between_replies)
 {
     for (unsigned workers = 1; workers <= 2; workers++) {
-        struct serve *s = served(workers, workers);
+        struct serve *s = talk_serve(workers, workers);
         struct client *c = client_new(s);
         client_ask(c, "hello 3\r\n");
-        expect(c, "subscribe a\r\nset k v\r\npublish a 1\r\nget k",
-               ">3 $9 subscribe $1 a :1 +OK :1 >3 $7 message $1 a $1 1 $1 v ");
-        expect(c, "multi\r\npublish a 2\r\npublish a 3\r\nping\r\nexec",
-               "+OK +QUEUED +QUEUED +QUEUED *3 :1 :1 +PONG >3 $7 message $1 a $1 2 >3 $7 message "
-               "$1 a $1 3 ");
-        expect(c, "multi\r\nunsubscribe a\r\nexec", "+OK +QUEUED *1 >3 $11 unsubscribe $1 a :0 ");
+        talk_expect(c, "subscribe a\r\nset k v\r\npublish a 1\r\nget k",
+                    ">3 $9 subscribe $1 a :1 +OK :1 >3 $7 message $1 a $1 1 $1 v ");
+        talk_expect(
+            c, "multi\r\npublish a 2\r\npublish a 3\r\nping\r\nexec",
+            "+OK +QUEUED +QUEUED +QUEUED *3 :1 :1 +PONG >3 $7 message $1 a $1 2 >3 $7 message "
+            "$1 a $1 3 ");
+        talk_expect(c, "multi\r\nunsubscribe a\r\nexec",
+                    "+OK +QUEUED *1 >3 $11 unsubscribe $1 a :0 ");
         serve_free(s);
     }
 }
 
 Test(pubsub, reply_off_silences_no_message)
 {
-    struct serve *s = served(2, 1);
+    struct serve *s = talk_serve(2, 1);
     struct client *c = client_new(s), *p = client_new(s);
     client_ask(c, "client reply off\r\n");
-    expect(c, "subscribe a", "*3 $9 subscribe $1 a :1 ");
-    expect(p, "publish a 1", ":1 ");
-    hears(c, "*3 $7 message $1 a $1 1 ");
+    talk_expect(c, "subscribe a", "*3 $9 subscribe $1 a :1 ");
+    talk_expect(p, "publish a 1", ":1 ");
+    talk_hears(c, "*3 $7 message $1 a $1 1 ");
     serve_free(s);
 }
 
 Test(pubsub, who_does_not_read_is_cut_off)
 {
-    struct serve *s = served(2, 1);
+    struct serve *s = talk_serve(2, 1);
     struct client *c = client_new(s), *p = client_new(s);
-    expect(p, "config set client-output-buffer-limit \"pubsub 1mb 0 0\"", "+OK ");
-    expect(c, "subscribe a", "*3 $9 subscribe $1 a :1 ");
+    talk_expect(p, "config set client-output-buffer-limit \"pubsub 1mb 0 0\"", "+OK ");
+    talk_expect(c, "subscribe a", "*3 $9 subscribe $1 a :1 ");
     client_stall(c, true);
     struct buf big = {0};
     buf_putf(&big, "*3\r\n$7\r\npublish\r\n$1\r\na\r\n$100000\r\n");
@@ -145,7 +123,7 @@ Test(pubsub, who_does_not_read_is_cut_off)
     }
     client_take(p);
     serve_run(s, 300);
-    expect(p, "publish a x", ":0 ");
+    talk_expect(p, "publish a x", ":0 ");
     cr_expect(client_closed(c));
     buf_deinit(&big);
     serve_free(s);
