@@ -167,8 +167,20 @@ static size_t lay_out(char *out, const char *d, int n, int point)
     return (size_t)(o - out) + num_format_i64(o, point > 0 ? point - 1 : 1 - point);
 }
 
+/* What has no digits. 0: it has. */
+static size_t format_unusual(char *out, bool nan, bool inf, bool negative)
+{
+    const char *text = nan ? "nan" : !inf ? "" : negative ? "-inf" : "inf";
+    size_t n = strlen(text);
+    memcpy(out, text, n);
+    return n;
+}
+
 size_t num_format_shortest(char *out, double v)
 {
+    size_t unusual = format_unusual(out, isnan(v), isinf(v), v < 0);
+    if (unusual > 0)
+        return unusual;
     char text[40], digits[20];
     int precision =
         fabs(v) < DBL_MIN ? 0 : 14; /* 15 digits are right for most, denormals have fewer */
@@ -190,12 +202,9 @@ size_t num_format_shortest(char *out, double v)
 
 size_t num_format_double(char *out, double v)
 {
-    if (isinf(v)) {
-        const char *text = v > 0 ? "inf" : "-inf";
-        size_t n = strlen(text);
-        memcpy(out, text, n);
+    size_t n = format_unusual(out, isnan(v), isinf(v), v < 0);
+    if (n > 0)
         return n;
-    }
     if (v >= -4611686018427387904.0 && v <= 4611686018427387904.0) { /* Redis: LLONG_MAX / 2 */
         int64_t i = (int64_t)v;
         if ((double)i == v && (i != 0 || !signbit(v)))
@@ -229,15 +238,12 @@ bool num_parse_ld(struct bytes s, long double *out)
 
 size_t num_format_ld(char *out, long double v)
 {
-    if (isinf(v) || isnan(v)) {
-        const char *text = isnan(v) ? "nan" : v > 0 ? "inf" : "-inf";
-        size_t n = strlen(text);
-        memcpy(out, text, n);
+    size_t n = format_unusual(out, isnan(v), isinf(v), v < 0);
+    if (n > 0)
         return n;
-    }
     if (v >= LD_PLAIN_MAX || v <= -LD_PLAIN_MAX)
         return (size_t)snprintf(out, NUM_TEXT_MAX, "%.21Lg", v);
-    size_t n = (size_t)snprintf(out, NUM_TEXT_MAX, "%.17Lf", v);
+    n = (size_t)snprintf(out, NUM_TEXT_MAX, "%.17Lf", v);
     while (out[n - 1] == '0') /* there is a point */
         n--;
     if (out[n - 1] == '.')

@@ -16,10 +16,10 @@ size_t num_format_u64(char *out, uint64_t v);
  * getDoubleFromObject). */
 bool num_parse_double(struct bytes s, double *out);
 /* The shortest text that reads back as the same finite number, as Redis replies it since 7.2: 1.1,
- * 3e+17, 1.5e-7. */
+ * 3e+17, 1.5e-7; "inf", "-inf", "nan". */
 size_t num_format_shortest(char *out, double v);
-/* A score's text: integers up to 2^62 by their digits, "inf", "-inf", "-0", otherwise the shortest.
- */
+/* A score's text: integers up to 2^62 by their digits, "inf", "-inf", "nan", "-0", otherwise
+ * the shortest. */
 size_t num_format_double(char *out, double v);
 /* strtold over the whole text, no blanks, no NaN (Redis' string2ld). */
 bool num_parse_ld(struct bytes s, long double *out);

@@ -150,6 +150,15 @@ static void check_ld(const char *text, const char *shown)
     cr_assert(bytes_is(bytes_of(out, n), shown), "%s: %.*s", text, (int)n, out);
 }
 
+Test(num, what_has_no_digits_is_named)
+{
+    char out[NUM_TEXT_MAX]; /* a script's reply may be any double */
+    cr_assert(bytes_is(bytes_of(out, num_format_double(out, NAN)), "nan"));
+    cr_assert(bytes_is(bytes_of(out, num_format_shortest(out, NAN)), "nan"));
+    cr_assert(bytes_is(bytes_of(out, num_format_shortest(out, -INFINITY)), "-inf"));
+    cr_assert(bytes_is(bytes_of(out, num_format_ld(out, (long double)NAN)), "nan"));
+}
+
 Test(num, long_doubles_are_shown_for_humans)
 {
     check_ld("10.6", "10.6");
