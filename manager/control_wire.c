@@ -162,9 +162,16 @@ static void walk_region(struct walk *w, struct plane_region *r)
     walk_u16(w, &r->port);
 }
 
+static void walk_rule(struct walk *w, struct snapshot_rule *r)
+{
+    walk_array(w, 2);
+    walk_u32(w, &r->seconds);
+    walk_u64(w, &r->writes);
+}
+
 static void walk_db(struct walk *w, struct plane_db *db)
 {
-    walk_array(w, 28);
+    walk_array(w, 34);
     walk_u32(w, &db->uid);
     walk_text(w, db->name, sizeof db->name);
     walk_text(w, db->guid, sizeof db->guid);
@@ -192,6 +199,14 @@ static void walk_db(struct walk *w, struct plane_db *db)
     walk_i64(w, &db->clock_drift_max_ms);
     walk_bool(w, &db->messages_stay);
     walk_u32(w, &db->xadd_ids);
+    walk_u32(w, &db->persistence);
+    walk_u64(w, &db->snapshot_bytes);
+    walk_u64(w, &db->log_retention);
+    walk_u32(w, &db->eviction);
+    walk_u32(w, &db->oom_percent);
+    walk_count(w, &db->snapshot_rules_count, SNAPSHOT_RULES_MAX);
+    for (uint32_t i = 0; i < db->snapshot_rules_count; i++)
+        walk_rule(w, &db->snapshot_rules[i]);
     walk_count(w, &db->regions_count, PLANE_REGIONS_MAX);
     for (uint32_t i = 0; i < db->regions_count; i++)
         walk_region(w, &db->regions[i]);
@@ -209,7 +224,8 @@ static bool db_sound(const struct plane_db *db)
     }
     bool power = db->partitions > 0 && (db->partitions & (db->partitions - 1)) == 0;
     return power && db->partitions <= 16384 && db->shards >= 1 && db->shards <= db->partitions &&
-           db->region >= 1 && db->region <= PLANE_REGIONS_MAX && db->xadd_ids <= 3;
+           db->region >= 1 && db->region <= PLANE_REGIONS_MAX && db->xadd_ids <= 3 &&
+           db->persistence < PERSIST_KINDS && db->eviction < EVICTION_KINDS;
 }
 
 void plane_db_encode(struct buf *out, const struct plane_db *db)

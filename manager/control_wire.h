@@ -9,7 +9,7 @@
  * uint32 length (big endian, of what follows) and one MessagePack array [id, kind, body...].
  * Requests go from the manager to the plane and each gets exactly one answer with the same id.
  */
-#define CONTROL_PROTOCOL 1u
+#define CONTROL_PROTOCOL 2u /* 2: persistence, eviction */
 #define CONTROL_MESSAGE_MAX (16u << 20)
 #define PLANE_REGIONS_MAX 63u
 
@@ -23,6 +23,34 @@ enum control_kind {
     CONTROL_STATS,    /* -> struct plane_stats */
     CONTROL_STOP,     /* orderly end of the plane */
     CONTROL_ANSWER,   /* ok: bool, text, body */
+};
+
+/* What of a database is on disk (docs/durability.md). */
+enum persistence {
+    PERSIST_OFF,      /* nothing */
+    PERSIST_SNAPSHOT, /* snapshots; the log is written, never synced for its own sake */
+    PERSIST_SECOND,   /* the log, synced once a second */
+    PERSIST_ALWAYS,   /* the log, synced before a write is answered */
+    PERSIST_KINDS
+};
+/* A snapshot after so many seconds in which there were at least so many writes. */
+struct snapshot_rule {
+    uint32_t seconds;
+    uint64_t writes;
+};
+#define SNAPSHOT_RULES_MAX 8u
+
+/* What is forgotten when a database grows beyond its memory (docs/memory.md). */
+enum eviction {
+    EVICT_NOTHING,
+    EVICT_ALL_LRU,
+    EVICT_ALL_LFU,
+    EVICT_ALL_RANDOM,
+    EVICT_VOLATILE_LRU,
+    EVICT_VOLATILE_LFU,
+    EVICT_VOLATILE_RANDOM,
+    EVICT_VOLATILE_TTL,
+    EVICTION_KINDS
 };
 
 struct plane_region {
@@ -53,6 +81,15 @@ struct plane_db {
     int64_t clock_drift_max_ms;
     bool messages_stay; /* PUBLISH reaches this region's subscribers only */
     uint32_t xadd_ids;  /* enum xadd_ids (shard/shard.h): 0 default, strict, semi-strict, liberal */
+    uint32_t persistence;    /* enum persistence */
+    uint64_t snapshot_bytes; /* of log since the last snapshot that make the next; 0: the default */
+    uint64_t log_retention;  /* bytes of log kept on disk for regions that are away; 0: the greater
+                                of 1 GiB and 10 % of memory_max */
+    uint32_t eviction;       /* enum eviction */
+    uint32_t oom_percent;    /* of memory_max beyond which peers' writes are what is left to take
+                                (replication_oom_threshold_percent); 0: the default */
+    uint32_t snapshot_rules_count;
+    struct snapshot_rule snapshot_rules[SNAPSHOT_RULES_MAX];
     uint32_t regions_count;
     struct plane_region regions[PLANE_REGIONS_MAX];
 };

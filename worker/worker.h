@@ -19,6 +19,8 @@ struct worker_opts {
     const char *control; /* worker 0: where to listen for the manager ("unix:/path" or "host:port");
                             NULL: nowhere */
     char control_token[65];
+    const char *data; /* the databases' folder, which exists; kept. NULL: nothing is on disk, and
+                         databases that want to be are refused */
     uint64_t seed;
     uint32_t pid;                     /* of the process: told to the manager */
     size_t patch_min, kept_bytes_max; /* of the shards: see struct shard_opts; 0: the defaults */
