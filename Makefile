@@ -105,6 +105,10 @@ $(OUT)/tests/replay_model: $(OBJ)/tests/replay_model.o $(LIB)
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
+$(OUT)/tests/make_fixture: $(OBJ)/tests/fixtures/make_fixture.o $(LIB)
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
 $(OUT)/tests/sim: $(sim_obj) $(LIB)
 	@mkdir -p $(@D)
 	@echo "  LD    $@"

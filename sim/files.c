@@ -353,6 +353,20 @@ bool world_file(const struct world *w, uint32_t host, const char *path, struct b
     return false;
 }
 
+void world_file_put(struct world *w, uint32_t host, const char *path, struct bytes content)
+{
+    struct file *f = make(&w->hosts[host], path);
+    set(&f->data, content);
+    synced(f);
+}
+
+void world_files(const struct world *w, uint32_t host,
+                 void (*visit)(void *arg, const char *path, struct bytes content), void *arg)
+{
+    for (const struct file *f = w->hosts[host].files; f != NULL; f = f->next)
+        visit(arg, f->path, buf_bytes(&f->data));
+}
+
 void files_free(struct host *h)
 {
     while (h->files != NULL)

@@ -63,6 +63,10 @@ void world_power_loss(struct world *w, uint32_t host);
 bool world_disk_rot(struct world *w, uint32_t host, const char *suffix, uint64_t from);
 /* What a file holds now, borrowed; false: there is none. */
 bool world_file(const struct world *w, uint32_t host, const char *path, struct bytes *out);
+/* Puts a file there, or in the place of another, durably. */
+void world_file_put(struct world *w, uint32_t host, const char *path, struct bytes content);
+void world_files(const struct world *w, uint32_t host,
+                 void (*visit)(void *arg, const char *path, struct bytes content), void *arg);
 
 /* One direction of the network between two hosts. Cutting holds the bytes that are under way; they
  * arrive after healing. */
