@@ -130,8 +130,6 @@ static json_t *bdb_json(const struct call *c, const struct bdb *b)
     json_object_set_new(o, "shard_list", shards);
     json_object_set_new(o, "endpoints", endpoints_json(c, b));
     json_object_set_new(o, "replication", json_false());
-    json_object_set_new(o, "data_persistence", json_string("disabled"));
-    json_object_set_new(o, "eviction_policy", json_string("noeviction"));
     json_object_set_new(o, "oss_cluster", json_false());
     json_object_set_new(o, "proxy_policy", json_string("single"));
     json_object_set_new(o, "version", json_string("7.0"));

@@ -6,7 +6,6 @@
 
 #include <stdio.h>
 
-#define CLIENTS_MAX 10000u
 _Static_assert(BDB_PARTITIONS >= SHARDS_MAX, "each shard owns at least one partition");
 
 /* One change under way; the database is found by uid when an answer comes. */
@@ -45,6 +44,19 @@ static void save_change(struct change *c)
 }
 
 /* ------------------------------------------------------------ what the plane is told */
+
+/* What of it is on disk, and what becomes of it when it is full. */
+static void describe_keeping(const struct bdb *b, bool geo, struct plane_db *out)
+{
+    const struct db_config *c = &b->config;
+    out->persistence = db_config_persistence(c);
+    out->snapshot_rules_count = db_config_rules(c, out->snapshot_rules);
+    out->snapshot_bytes = c->max_aof_file_size;
+    out->log_retention = c->log_retention;
+    out->eviction = c->eviction_policy;
+    /* Nobody else's writes come to a database of one region: it is full when it is full. */
+    out->oom_percent = geo ? 100 - c->replication_oom_threshold_percent : 100;
+}
 
 static void put_region(struct plane_db *out, uint32_t id, const char *name, const char *host,
                        uint16_t port)
@@ -100,7 +112,9 @@ void bdb_describe(const struct manager *m, const struct bdb *b, struct plane_db 
     snprintf(out->host, sizeof out->host, "%.63s", m->opts.db_host);
     snprintf(out->password, sizeof out->password, "%s", b->config.authentication_redis_pass);
     const struct crdb *r = b->guid[0] ? cluster_crdb(&m->cluster, b->guid) : NULL;
-    if (r != NULL && (!r->converted || r->status >= CRDB_COMMITTED))
+    bool geo = r != NULL && (!r->converted || r->status >= CRDB_COMMITTED);
+    describe_keeping(b, geo, out);
+    if (geo)
         describe_regions(m, b, r, out);
     out->leaving = r != NULL && r->has_next && crdb_config_instance(&r->next, b->region) == NULL;
 }
@@ -144,6 +158,16 @@ static uint16_t free_port(const struct manager *m, uint32_t from)
     return 0;
 }
 
+bool bdb_can_keep(const struct manager *m, const struct db_config *c, struct refusal *why)
+{
+    if (c->data_persistence == DATA_DISABLED || plane_keeps(m->plane))
+        return true;
+    return refuse(
+        why, 406, "invalid_data_persistence",
+        "data_persistence: only \"disabled\" is possible, since this node's data plane was "
+        "started without a folder (meridian plane --data)");
+}
+
 static bool spec_valid(struct manager *m, const struct bdb_spec *s, struct refusal *why)
 {
     if (!s->name[0])
@@ -164,6 +188,8 @@ static bool spec_valid(struct manager *m, const struct bdb_spec *s, struct refus
     if (s->config.shards_count > partitions)
         return refuse(why, 406, "invalid_sharding",
                       "shards_count: at most %u, one for each partition", partitions);
+    if (!bdb_can_keep(m, &s->config, why))
+        return false;
     if (m->cluster.bdbs_count == CLUSTER_BDBS_MAX)
         return refuse(why, 406, "insufficient_resources", "a cluster has at most %u databases",
                       CLUSTER_BDBS_MAX);
@@ -207,12 +233,9 @@ void bdb_create(struct manager *m, const struct bdb_spec *spec, struct done done
         return;
     }
     struct bdb *b = cluster_add_bdb(&m->cluster);
-    struct db_config all = {.set = UINT64_MAX,
-                            .shards_count = 1,
-                            .tls_mode = "disabled",
-                            .max_connections = CLIENTS_MAX,
-                            .publish_across_regions = true};
+    struct db_config all = db_config_defaults();
     db_config_merge(&all, &spec->config);
+    all.set = UINT64_MAX;
     struct change *c = change_new(m, b->uid, done);
     c->any_port = all.port == 0;
     if (all.port == 0)
@@ -272,7 +295,7 @@ void bdb_update(struct manager *m, uint32_t uid, const struct db_config *change,
         refuse(&why, 406, "invalid_sharding", "shards_count: cannot be changed in this release");
     if (b != NULL && strcmp(next.tls_mode, b->config.tls_mode) != 0)
         b = NULL, refuse(&why, 406, "not_supported", "tls_mode: cannot be changed once created");
-    if (b == NULL) {
+    if (b == NULL || !bdb_can_keep(m, &next, &why)) {
         done_call(done, &why, 0);
         return;
     }

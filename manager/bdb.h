@@ -22,6 +22,8 @@ struct bdb_spec {
     bool reborn;
 };
 
+/* Can this node keep a database of these settings? False: *why tells (406). */
+bool bdb_can_keep(const struct manager *m, const struct db_config *c, struct refusal *why);
 /* Done's uid is the new database's. Refusals: 400, 409 name or port taken, 406, 503. */
 void bdb_create(struct manager *m, const struct bdb_spec *spec, struct done done);
 /* Applies what is set in `change`. */

@@ -2,8 +2,7 @@
 #ifndef MERIDIAN_MANAGER_CLUSTER_H
 #define MERIDIAN_MANAGER_CLUSTER_H
 
-#include "manager/control_wire.h"
-#include "manager/fields.h"
+#include "manager/db_config.h"
 
 /*
  * What this cluster is: its name, users, databases and geo-distributed databases, as plain data,
@@ -13,7 +12,6 @@
 #define CLUSTER_USERS_MAX 32u
 #define CLUSTER_CRDBS_MAX 128u
 #define INSTANCES_MAX PLANE_REGIONS_MAX
-#define SHARDS_MAX 64u
 #define STATE_FORMAT 1u
 #define SLOTS_PARTITIONS_MAX 16384u
 
@@ -22,31 +20,6 @@ struct user {
     char salt[33], hash[65]; /* hex; PBKDF2-HMAC-SHA256 */
     uint32_t rounds;
 };
-
-/* Settings of a database as REST names them. `set` tells which members were given (bits of
- * db_config_fields). */
-struct db_config {
-    uint64_t set;
-    uint64_t memory_size; /* bytes, 0: no limit */
-    uint32_t shards_count;
-    uint16_t port; /* 0: any free one */
-    char authentication_redis_pass[200];
-    uint64_t max_connections;
-    uint64_t crdt_repl_backlog_size; /* 0: auto */
-    bool publish_across_regions;     /* PUBLISH reaches the other regions' subscribers */
-    char xadd_id_uniqueness[16];     /* "": strict with several regions, else liberal */
-    char tls_mode[16];               /* "enabled" or "disabled": TLS for clients */
-};
-extern const struct field db_config_fields[];
-
-bool db_config_read(const json_t *object, struct db_config *out, const char *what,
-                    struct refusal *why);
-json_t *db_config_write(const struct db_config *c); /* only what is set */
-/* What xadd_id_uniqueness says: its place among "" (0), strict, semi-strict, liberal; -1 none of
- * them. */
-int db_config_xadd_ids(const struct db_config *c);
-/* Members set in `over` replace those of `base`. */
-void db_config_merge(struct db_config *base, const struct db_config *over);
 
 enum bdb_status { BDB_PENDING, BDB_ACTIVE, BDB_CHANGING, BDB_DELETING };
 

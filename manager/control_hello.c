@@ -34,10 +34,11 @@ bool control_hello_decode(struct bytes in, struct control_hello *h)
 
 void control_welcome_encode(struct buf *out, const struct control_welcome *w)
 {
-    mp_put_array(out, 4);
+    mp_put_array(out, 5);
     mp_put_uint(out, w->protocol);
     mp_put_uint(out, w->pid);
     mp_put_uint(out, w->workers);
+    mp_put_bool(out, w->keeps);
     mp_put_array(out, w->uids_count);
     for (uint32_t i = 0; i < w->uids_count; i++)
         mp_put_uint(out, w->uids[i]);
@@ -47,9 +48,10 @@ bool control_welcome_decode(struct bytes in, struct control_welcome *w)
 {
     struct mp m = mp_read(in);
     *w = (struct control_welcome){0};
-    if (mp_array(&m) != 4 || !take_u32(&m, &w->protocol) || !take_u32(&m, &w->pid) ||
+    if (mp_array(&m) != 5 || !take_u32(&m, &w->protocol) || !take_u32(&m, &w->pid) ||
         !take_u32(&m, &w->workers))
         return false;
+    w->keeps = mp_bool(&m);
     uint32_t n = mp_array(&m);
     if (m.bad || n > CONTROL_DBS_MAX)
         return false;

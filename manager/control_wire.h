@@ -86,8 +86,8 @@ struct plane_db {
     uint64_t log_retention;  /* bytes of log kept on disk for regions that are away; 0: the greater
                                 of 1 GiB and 10 % of memory_max */
     uint32_t eviction;       /* enum eviction */
-    uint32_t oom_percent;    /* of memory_max beyond which peers' writes are what is left to take
-                                (replication_oom_threshold_percent); 0: the default */
+    uint32_t oom_percent;    /* of memory_max beyond which only peers' writes are taken: 100 less
+                                replication_oom_threshold_percent; 0: the default */
     uint32_t snapshot_rules_count;
     struct snapshot_rule snapshot_rules[SNAPSHOT_RULES_MAX];
     uint32_t regions_count;
@@ -154,6 +154,7 @@ struct control_hello {
 struct control_welcome { /* body of the answer to CONTROL_HELLO */
     uint32_t protocol;
     uint32_t pid, workers;
+    bool keeps; /* has a folder: databases can be on disk */
     uint32_t uids_count;
     uint32_t *uids; /* databases the plane has; owned: mem_free */
 };

@@ -197,6 +197,18 @@ static void prepare_new(struct manager *m, const struct crdb_message *msg,
     bdb_create(m, &spec, (struct done){.fn = prepared, .arg = act_new(m, msg->guid, done)});
 }
 
+/* The settings that the next version asks of the local database. */
+static bool next_can_be(const struct manager *m, const struct crdb_message *msg,
+                        struct refusal *why)
+{
+    const struct instance *in = crdb_config_instance(&msg->config, msg->instance_id);
+    struct db_config config = msg->config.default_db_config;
+    if (in == NULL)
+        return true;
+    db_config_merge(&config, &in->db_config);
+    return bdb_can_keep(m, &config, why);
+}
+
 /* A newer version of what is here already is kept beside it until the commit. */
 static bool keep_next(struct manager *m, struct crdb *r, const struct crdb_message *msg,
                       struct refusal *why)
@@ -209,6 +221,8 @@ static bool keep_next(struct manager *m, struct crdb *r, const struct crdb_messa
         return refuse(why, 409, "version_mismatch",
                       "version %llu is not newer than %llu here: ask a cluster that is up to date",
                       (unsigned long long)msg->version, (unsigned long long)r->config.version);
+    if (!next_can_be(m, msg, why))
+        return false;
     crdb_config_copy(&r->next, &msg->config);
     r->has_next = true;
     r->prepared_us = m->now.mono_us;

@@ -106,6 +106,30 @@ static bool read_fixed(const struct field *f, const json_t *v, const char *what,
                   *what ? "." : "", f->name, f->fixed);
 }
 
+static bool read_choice(const struct field *f, const json_t *v, void *out, const char *what,
+                        struct refusal *why)
+{
+    char wanted[256] = "one of ";
+    const char *s = json_string_value(v);
+    for (uint32_t i = 0; f->choices[i] != NULL; i++) {
+        if (s != NULL && strcmp(s, f->choices[i]) == 0) {
+            memcpy(out, &i, sizeof i);
+            return true;
+        }
+        size_t n = strlen(wanted);
+        snprintf(wanted + n, sizeof wanted - n, "%s\"%s\"", i > 0 ? ", " : "", f->choices[i]);
+    }
+    return wrong(why, what, f, wanted);
+}
+
+static bool read_value(const struct field *f, const json_t *v, void *out, const char *what,
+                       struct refusal *why)
+{
+    char name[128];
+    snprintf(name, sizeof name, "%s%s%s", what, *what ? "." : "", f->name);
+    return f->value->read(v, out, name, why);
+}
+
 static bool read_one(const struct field *f, json_t *v, char *out, const char *what,
                      struct refusal *why)
 {
@@ -117,6 +141,10 @@ static bool read_one(const struct field *f, json_t *v, char *out, const char *wh
             return wrong(why, what, f, "true or false");
         *(bool *)(void *)out = json_is_true(v);
         return true;
+    case FIELD_CHOICE:
+        return read_choice(f, v, out, what, why);
+    case FIELD_VALUE:
+        return read_value(f, v, out, what, why);
     case FIELD_JSON:
         memcpy(out, &v, sizeof v);
         return true;
@@ -166,6 +194,11 @@ static json_t *value_of(const struct field *f, const char *in)
         return *in ? json_string(in) : NULL;
     case FIELD_BOOL:
         return json_boolean(*(const bool *)(const void *)in);
+    case FIELD_CHOICE:
+        memcpy(&u32, in, sizeof u32);
+        return json_string(f->choices[u32]);
+    case FIELD_VALUE:
+        return f->value->write(in);
     case FIELD_U16:
         memcpy(&u16, in, sizeof u16);
         return json_integer(u16);

@@ -21,10 +21,19 @@ enum field_kind {
     FIELD_BITS, /* uint64_t, any value: written as a signed number */
     FIELD_I64,
     FIELD_BOOL,
+    FIELD_CHOICE,  /* uint32_t: its place in `choices`; a string in JSON */
+    FIELD_VALUE,   /* any type, read and written by `value` */
     FIELD_JSON,    /* json_t *, borrowed from the object that was read; any type; never written */
     FIELD_FIXED,   /* accepted when it has the one value that exists here (`fixed`, as JSON text);
                       nothing is stored */
     FIELD_IGNORED, /* accepted and not looked at: what other products' tools send along */
+};
+
+/* What a FIELD_VALUE is. */
+struct field_value {
+    /* Reads `v` into `out`; `name` is the field's whole name for messages. False: *why tells. */
+    bool (*read)(const json_t *v, void *out, const char *name, struct refusal *why);
+    json_t *(*write)(const void *in);
 };
 
 struct field {
@@ -33,6 +42,8 @@ struct field {
     size_t offset;
     uint64_t min, max;
     const char *fixed;
+    const char *const *choices; /* ends with NULL */
+    const struct field_value *value;
 };
 
 #define FIELD(type, member, kind_, min_, max_)                                                     \
@@ -49,6 +60,16 @@ struct field {
     {                                                                                              \
         .name = #member, .kind = FIELD_STRING, .offset = offsetof(struct type, member),            \
         .min = min_, .max = sizeof(((struct type *)0)->member) - 1                                 \
+    }
+#define FIELD_ONE_OF(type, member, choices_)                                                       \
+    {                                                                                              \
+        .name = #member, .kind = FIELD_CHOICE, .offset = offsetof(struct type, member),            \
+        .choices = choices_                                                                        \
+    }
+#define FIELD_OF(type, member, value_)                                                             \
+    {                                                                                              \
+        .name = #member, .kind = FIELD_VALUE, .offset = offsetof(struct type, member),             \
+        .value = value_                                                                            \
     }
 #define FIELD_ONLY(name_, text)                                                                    \
     {                                                                                              \

@@ -47,6 +47,7 @@ struct plane {
     uint32_t asks_count;
     uint64_t last_id;
     int pid;                              /* of our child; 0 none */
+    bool keeps;                           /* READY: it has a folder */
     uint64_t wait_us, again_us;           /* DOWN: dial again then */
     uint64_t crash_us, spawn_us, born_us; /* wait after a crash; spawn not before; when spawned */
     struct plane_stats stats;
@@ -93,6 +94,8 @@ void plane_free(struct plane *p)
 }
 
 bool plane_is_ready(const struct plane *p) { return p->state == PLANE_READY; }
+
+bool plane_keeps(const struct plane *p) { return p->state != PLANE_READY || p->keeps; }
 
 /* ------------------------------------------------------------ requests */
 
@@ -288,6 +291,7 @@ static void welcomed(void *arg, const struct refusal *why, struct bytes body)
         port_log(manager_port(p->m), 'I', "data plane ready: pid %u, %u workers, %u databases",
                  w.pid, w.workers, w.uids_count);
         p->state = PLANE_READY;
+        p->keeps = w.keeps;
         p->wait_us = WAIT_FIRST_US;
         p->hooks.ready(p->m, w.uids, w.uids_count);
         ask_stats(p);

@@ -39,6 +39,8 @@ void plane_child_ended(struct plane *p, int status);
 void plane_tick(struct plane *p); /* at its deadline and more often */
 uint64_t plane_deadline(const struct plane *p);
 bool plane_is_ready(const struct plane *p);
+/* Can it keep databases on disk? True also while it is not there: it answers for itself later. */
+bool plane_keeps(const struct plane *p);
 /* Asks; when the plane is not there, answers at once with a refusal. */
 void plane_ask(struct plane *p, enum control_kind kind, struct bytes body, plane_reply_fn *fn,
                void *arg);

@@ -17,95 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define MEMORY_MAX ((uint64_t)1 << 46)
-
-const struct field db_config_fields[] = {
-    FIELD(db_config, memory_size, FIELD_SIZE, 0, MEMORY_MAX),
-    FIELD(db_config, shards_count, FIELD_U32, 1, SHARDS_MAX),
-    FIELD(db_config, port, FIELD_U16, 0, 65535),
-    FIELD_TEXT(db_config, authentication_redis_pass, 0),
-    FIELD(db_config, max_connections, FIELD_U64, 0, 1000000),
-    FIELD(db_config, crdt_repl_backlog_size, FIELD_SIZE, 0, MEMORY_MAX),
-    FIELD_TEXT(db_config, tls_mode, 0),
-    FIELD(db_config, publish_across_regions, FIELD_BOOL, 0, 0),
-    FIELD_TEXT(db_config, xadd_id_uniqueness, 0),
-    FIELD_ONLY("type", "\"redis\""),
-    FIELD_ONLY("replication", "false"),
-    FIELD_ONLY("data_persistence", "\"disabled\""),
-    FIELD_ONLY("eviction_policy", "\"noeviction\""),
-    FIELD_ONLY("proxy_policy", "\"single\""),
-    FIELD_ONLY("oss_cluster", "false"),
-    FIELD_ONLY("bigstore", "false"),
-    FIELD_ONLY("rack_aware", "false"),
-    FIELD_ONLY("module_list", "[]"),
-    FIELD_ONLY("default_user", "true"),
-    FIELD_SKIP("sharding"),
-    FIELD_SKIP("shard_key_regex"),
-    FIELD_SKIP("shards_placement"),
-    FIELD_SKIP("aof_policy"),
-    FIELD_SKIP("snapshot_policy"),
-    FIELD_SKIP("hash_slots_policy"),
-    FIELD_SKIP("oss_sharding"),
-    FIELD_END,
-};
-
-/* The members that hold something: entries before the first FIELD_ONLY. */
-#define CONFIG_STORED 0x1ffu
-
-int db_config_xadd_ids(const struct db_config *c)
-{
-    static const char *const names[] = {"", "strict", "semi-strict", "liberal"};
-    for (int i = 0; i < 4; i++)
-        if (strcmp(c->xadd_id_uniqueness, names[i]) == 0)
-            return i;
-    return -1;
-}
-
-bool db_config_read(const json_t *object, struct db_config *out, const char *what,
-                    struct refusal *why)
-{
-    uint64_t set = 0;
-    if (!fields_read(object, db_config_fields, out, &set, what, why))
-        return false;
-    out->set |= set & CONFIG_STORED;
-    if (out->tls_mode[0] && strcmp(out->tls_mode, "enabled") != 0 &&
-        strcmp(out->tls_mode, "disabled") != 0)
-        return refuse(why, 400, "invalid_schema",
-                      "%s%stls_mode: \"enabled\" or \"disabled\" is expected", what,
-                      *what ? "." : "");
-    if (db_config_xadd_ids(out) < 0)
-        return refuse(why, 400, "invalid_schema",
-                      "%s%sxadd_id_uniqueness: \"strict\", \"semi-strict\", \"liberal\" or \"\" "
-                      "(strict with several regions, else liberal) is expected",
-                      what, *what ? "." : "");
-    return true;
-}
-
-json_t *db_config_write(const struct db_config *c)
-{
-    json_t *o = json_object();
-    fields_write_set(o, db_config_fields, c, c->set);
-    return o;
-}
-
-#define MERGE(member)                                                                              \
-    if (over->set & fields_bit(db_config_fields, #member))                                         \
-    memcpy(&base->member, &over->member, sizeof base->member)
-
-void db_config_merge(struct db_config *base, const struct db_config *over)
-{
-    MERGE(memory_size);
-    MERGE(shards_count);
-    MERGE(port);
-    MERGE(authentication_redis_pass);
-    MERGE(max_connections);
-    MERGE(crdt_repl_backlog_size);
-    MERGE(publish_across_regions);
-    MERGE(xadd_id_uniqueness);
-    MERGE(tls_mode);
-    base->set |= over->set;
-}
-
 /* ------------------------------------------------------------ geo-distributed databases */
 
 /* A table's struct with room for the nested objects. */
@@ -335,7 +246,7 @@ static bool bdbs_load(struct cluster *c, const json_t *list, struct refusal *why
         return refuse(why, 400, "invalid_state", "bdbs: up to %u are expected", CLUSTER_BDBS_MAX);
     for (size_t i = 0; i < json_array_size(list); i++) {
         /* What files of earlier releases do not say. */
-        struct bdb_row row = {.b.config.publish_across_regions = true};
+        struct bdb_row row = {.b.config = db_config_defaults()};
         if (!fields_read(json_array_get(list, i), bdb_fields, &row, NULL, "bdbs", why) ||
             !db_config_read(row.config, &row.b.config, "bdbs.config", why))
             return false;
@@ -344,6 +255,7 @@ static bool bdbs_load(struct cluster *c, const json_t *list, struct refusal *why
             row.b.partitions < row.b.config.shards_count)
             return refuse(why, 400, "invalid_state", "bdbs[%zu]: inconsistent", i);
         row.b.status = BDB_ACTIVE;
+        row.b.config.set = UINT64_MAX;
         c->bdbs[c->bdbs_count++] = mem_dup(&row.b, sizeof row.b);
     }
     return true;

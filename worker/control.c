@@ -107,6 +107,7 @@ static bool greet(struct control *c, struct port *port, uint64_t id, struct byte
     struct control_welcome welcome = {.protocol = CONTROL_PROTOCOL,
                                       .pid = w->opts.pid,
                                       .workers = w->opts.count,
+                                      .keeps = w->opts.data != NULL,
                                       .uids_count = n};
     welcome.uids = mem_alloc((n + 1) * sizeof welcome.uids[0]);
     n = 0;
@@ -173,6 +174,13 @@ static bool take_request(struct control *c, struct port *port, uint64_t id, enum
     if (!read_change(kind, body, &m)) {
         answer_only(c, port, id,
                     "unknown or malformed request: run manager and plane of one release");
+        return true;
+    }
+    if (m.db != NULL && m.db->persistence != PERSIST_OFF && w->opts.data == NULL) {
+        mem_free(m.db);
+        answer_only(c, port, id,
+                    "this data plane has no folder to keep databases in: start it with --data, or "
+                    "set data_persistence to disabled");
         return true;
     }
     w->asker = c;

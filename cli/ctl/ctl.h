@@ -59,6 +59,36 @@ json_int_t db_resolve(const struct ctl *c, const char *name);
 /* A geo-distributed database's object from its guid or name; NULL: reported. */
 json_t *crdb_resolve(const struct ctl *c, const char *name);
 
+/* What is on disk and what is forgotten when memory is full: flags of `db` and `crdb` alike
+ * (ctl_keep.c). */
+struct keep_flags {
+    const char *persistence, *policy, *rules, *log_size, *retention, *eviction;
+    uint64_t oom;
+};
+#define KEEP_NOTHING                                                                               \
+    {                                                                                              \
+        .oom = UINT64_MAX                                                                          \
+    }
+/* clang-format off */
+#define KEEP_FLAGS(f)                                                                              \
+    {"data-persistence", "KIND", "disabled (default), aof or snapshot",                            \
+     ARG_TEXT, &(f)->persistence, 0, 31},                                                          \
+    {"aof-policy", "WHEN", "log to disk: appendfsync-every-sec (default), -always or -no",         \
+     ARG_TEXT, &(f)->policy, 0, 31},                                                               \
+    {"snapshot-policy", "RULES", "SECS:WRITES,... as 3600:1,60:10000: snapshots so often",         \
+     ARG_TEXT, &(f)->rules, 0, 255},                                                               \
+    {"max-aof-file-size", "SIZE", "a shard's log that makes it take a snapshot; or auto",          \
+     ARG_TEXT, &(f)->log_size, 0, 31},                                                             \
+    {"log-retention", "SIZE", "log kept on disk for regions that are away; or auto",               \
+     ARG_TEXT, &(f)->retention, 0, 31},                                                            \
+    {"eviction-policy", "POLICY", "noeviction (default), allkeys-lru, volatile-ttl, ...",          \
+     ARG_TEXT, &(f)->eviction, 0, 31},                                                             \
+    {"oom-threshold", "PERCENT", "of memory that only other regions' writes may fill: 0-20",       \
+     ARG_UINT, &(f)->oom, 0, 20}
+/* clang-format on */
+/* Adds what was given to the settings. False: a bad one, reported. */
+bool keep_body(const struct keep_flags *f, json_t *o);
+
 typedef int verb_fn(int argc, char **argv);
 verb_fn ctl_cluster_create, ctl_cluster_show, ctl_cluster_set;
 verb_fn ctl_db_create, ctl_db_list, ctl_db_show, ctl_db_update, ctl_db_delete, ctl_db_flush;

@@ -96,6 +96,7 @@ struct crdb_flags {
     const char *name, *memory, *password, *config, *backlog;
     uint64_t port, shards, compression;
     bool encryption, no_wait, dry_run;
+    struct keep_flags keep;
 };
 
 /* default_db_config from its flags; NULL: reported. */
@@ -115,7 +116,12 @@ static json_t *config_body(const struct crdb_flags *f)
     }
     if (f->memory != NULL)
         json_object_set_new(o, "memory_size", json_integer(bytes));
-    if (f->backlog != NULL && size_parse(f->backlog, &bytes))
+    if (f->backlog != NULL && !size_parse(f->backlog, &bytes)) {
+        fprintf(stderr, "--backlog: a size like 64mb is expected, not '%s'\n", f->backlog);
+        json_decref(o);
+        return NULL;
+    }
+    if (f->backlog != NULL)
         json_object_set_new(o, "crdt_repl_backlog_size", json_integer(bytes));
     if (f->password != NULL)
         json_object_set_new(o, "authentication_redis_pass", json_string(f->password));
@@ -123,13 +129,17 @@ static json_t *config_body(const struct crdb_flags *f)
         json_object_set_new(o, "port", json_integer((json_int_t)f->port));
     if (f->shards != 0)
         json_object_set_new(o, "shards_count", json_integer((json_int_t)f->shards));
+    if (!keep_body(&f->keep, o)) {
+        json_decref(o);
+        return NULL;
+    }
     return o;
 }
 
 int ctl_crdb_create(int argc, char **argv)
 {
     struct ctl c;
-    struct crdb_flags f = {.compression = UINT64_MAX};
+    struct crdb_flags f = {.compression = UINT64_MAX, .keep = KEEP_NOTHING};
     const struct arg flags[] = {
         {"name", "NAME", "letters, digits, hyphens (required)", ARG_TEXT, &f.name, 0, 63},
         {"memory-size", "SIZE", "limit in each region, as 100mb (required)", ARG_TEXT, &f.memory, 0,
@@ -138,6 +148,7 @@ int ctl_crdb_create(int argc, char **argv)
          65535},
         {"shards-count", "N", "in each region; default: 1", ARG_UINT, &f.shards, 1, 64},
         {"db-password", "TEXT", "what Redis clients must AUTH with", ARG_TEXT, &f.password, 0, 199},
+        KEEP_FLAGS(&f.keep),
         {"default-db-config", "JSON", "further settings for each region", ARG_TEXT, &f.config, 0,
          0},
         {"compression", "LEVEL", "of what is sent between regions, 0 to 6", ARG_UINT,
@@ -376,11 +387,12 @@ int ctl_crdb_update(int argc, char **argv)
 {
     struct ctl c;
     char path[128];
-    struct crdb_flags f = {0};
+    struct crdb_flags f = {.keep = KEEP_NOTHING};
     const struct arg flags[] = {
         {"memory-size", "SIZE", "limit in each region, as 100mb", ARG_TEXT, &f.memory, 0, 0},
         {"db-password", "TEXT", "what Redis clients must AUTH with", ARG_TEXT, &f.password, 0, 199},
         {"backlog", "SIZE", "log kept for other regions; 0 auto", ARG_TEXT, &f.backlog, 0, 0},
+        KEEP_FLAGS(&f.keep),
         {"default-db-config", "JSON", "further settings for each region", ARG_TEXT, &f.config, 0,
          0},
         {"no-wait", NULL, "do not wait for the task's end", ARG_FLAG, &f.no_wait, 0, 0},

@@ -131,6 +131,7 @@ static void show_endpoint(const json_t *db)
 struct db_flags {
     const char *name, *memory, *password, *tls, *backlog;
     uint64_t port, shards, connections;
+    struct keep_flags keep;
 };
 
 /* The settings that were given; NULL: a bad one, reported. */
@@ -166,6 +167,10 @@ static json_t *db_body(const struct db_flags *f)
         json_object_set_new(o, "shards_count", json_integer((json_int_t)f->shards));
     if (f->connections != UINT64_MAX)
         json_object_set_new(o, "max_connections", json_integer((json_int_t)f->connections));
+    if (!keep_body(&f->keep, o)) {
+        json_decref(o);
+        return NULL;
+    }
     return o;
 }
 
@@ -189,14 +194,13 @@ static json_t *db_body(const struct db_flags *f)
          199},                                                                                     \
         {"tls-mode", "MODE", "enabled or disabled: TLS for clients", ARG_TEXT, &(f)->tls, 0, 15},  \
         {"backlog", "SIZE", "log kept for other regions; 0 auto", ARG_TEXT, &(f)->backlog, 0, 0},  \
-    {                                                                                              \
-        "max-connections", "N", "clients at a time", ARG_UINT, &(f)->connections, 0, 1000000       \
-    }
+        {"max-connections", "N", "clients at a time", ARG_UINT, &(f)->connections, 0, 1000000},    \
+        KEEP_FLAGS(&(f)->keep)
 
 int ctl_db_create(int argc, char **argv)
 {
     struct ctl c;
-    struct db_flags f = {.connections = UINT64_MAX};
+    struct db_flags f = {.connections = UINT64_MAX, .keep = KEEP_NOTHING};
     const struct arg flags[] = {DB_FLAGS(&f)};
     int status = ctl_begin(&c,
                            &(struct verb){.command = "db create",
@@ -319,7 +323,7 @@ int ctl_db_update(int argc, char **argv)
 {
     struct ctl c;
     char path[64];
-    struct db_flags f = {.connections = UINT64_MAX};
+    struct db_flags f = {.connections = UINT64_MAX, .keep = KEEP_NOTHING};
     const struct arg flags[] = {DB_FLAGS(&f)};
     int status = one_db(&c,
                         &(struct verb){.command = "db update",

@@ -51,6 +51,45 @@ Test(bdb, is_created_served_and_deleted)
     cr_expect_str_eq(clusters_redis(&c, 0, 12000, "PING"), "");
 }
 
+Test(bdb, shows_what_it_keeps_and_changes_it)
+{
+    json_t *db;
+    cr_assert_eq(clusters_call(&c, 0, "POST", "/v1/bdbs",
+                               "{'name': 'db1', 'memory_size': 0, 'eviction_policy': "
+                               "'allkeys-lru', 'aof_policy': 'appendfsync-always'}",
+                               &db),
+                 200);
+    cr_expect_str_eq(member(db, "data_persistence"), "disabled");
+    cr_expect_str_eq(member(db, "aof_policy"), "appendfsync-always");
+    cr_expect_str_eq(member(db, "eviction_policy"), "allkeys-lru");
+    cr_expect_eq(json_integer_value(json_object_get(db, "replication_oom_threshold_percent")), 5);
+    cr_expect_eq(json_array_size(json_object_get(db, "snapshot_policy")), 0);
+    json_decref(db);
+    cr_assert_eq(clusters_call(&c, 0, "PUT", "/v1/bdbs/1",
+                               "{'eviction_policy': 'volatile-ttl', 'snapshot_policy': [{'secs': "
+                               "60, 'writes': 5}], 'log_retention': 1000000}",
+                               &db),
+                 200);
+    json_decref(db);
+    clusters_kill_manager(&c, 0);
+    clusters_start_manager(&c, 0);
+    clusters_run(&c, 2000);
+    cr_assert_eq(clusters_call(&c, 0, "GET", "/v1/bdbs/1", NULL, &db), 200);
+    cr_expect_str_eq(member(db, "eviction_policy"), "volatile-ttl");
+    cr_expect_eq(json_integer_value(json_object_get(db, "log_retention")), 1000000);
+    cr_expect_eq(json_array_size(json_object_get(db, "snapshot_policy")), 1);
+    json_decref(db);
+}
+
+Test(bdb, is_not_on_disk_where_the_plane_has_no_folder)
+{
+    refused("POST", "/v1/bdbs", "{'name': 'a', 'memory_size': 0, 'data_persistence': 'aof'}", 406,
+            "invalid_data_persistence", "without a folder");
+    clusters_call(&c, 0, "POST", "/v1/bdbs", "{'name': 'db1', 'memory_size': 0}", NULL);
+    refused("PUT", "/v1/bdbs/1", "{'data_persistence': 'snapshot'}", 406,
+            "invalid_data_persistence", "--data");
+}
+
 Test(bdb, lists_only_the_fields_asked_for)
 {
     json_t *list;

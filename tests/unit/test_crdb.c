@@ -333,6 +333,36 @@ Test(crdb, changes_settings_in_all_regions)
         cr_expect(strstr(clusters_redis(&c, i, 12000, "PING"), "NOAUTH"), "region %u", i + 1);
 }
 
+Test(crdb, changes_what_is_kept_in_all_regions_but_where_a_region_says_otherwise)
+{
+    char guid[64];
+    json_t *db;
+    make(2, guid);
+    json_t *task = change(0, "PATCH", guid, "",
+                          "{'instances': [{'id': 2, 'db_config': {'eviction_policy': "
+                          "'volatile-lru'}}], 'default_db_config': {'eviction_policy': "
+                          "'allkeys-lfu', 'replication_oom_threshold_percent': 10}}");
+    cr_assert_str_eq(member(task, "status"), "finished", "%s", error_of(task));
+    json_decref(task);
+    for (unsigned i = 0; i < 2; i++) {
+        cr_assert_eq(clusters_call(&c, i, "GET", "/v1/bdbs/1", NULL, &db), 200);
+        cr_expect_str_eq(member(db, "eviction_policy"), i ? "volatile-lru" : "allkeys-lfu");
+        cr_expect_eq(json_integer_value(json_object_get(db, "replication_oom_threshold_percent")),
+                     10);
+        json_decref(db);
+    }
+    /* No folder here: nobody prepares, nothing changes anywhere. */
+    task = change(0, "PATCH", guid, "",
+                  "{'default_db_config': {'data_persistence': 'aof', 'eviction_policy': "
+                  "'allkeys-random'}}");
+    cr_assert_str_eq(member(task, "status"), "failed");
+    cr_expect(strstr(error_of(task), "data_persistence"), "%s", error_of(task));
+    json_decref(task);
+    cr_assert_eq(clusters_call(&c, 0, "GET", "/v1/bdbs/1", NULL, &db), 200);
+    cr_expect_str_eq(member(db, "eviction_policy"), "allkeys-lfu");
+    json_decref(db);
+}
+
 Test(crdb, holds_and_releases_a_link)
 {
     char guid[64], path[128];
