@@ -29,6 +29,8 @@ static uint64_t get_u64(const uint8_t *p)
 
 /* ------------------------------------------------------------ headers and names */
 
+#define HEADER_1 64u /* of version 1 */
+
 void header_put(struct buf *out, const struct file_header *h)
 {
     size_t at = buf_len(out);
@@ -43,39 +45,52 @@ void header_put(struct buf *out, const struct file_header *h)
     put_u32(out, (uint32_t)h->policy);
     put_u64(out, h->number);
     put_u64(out, h->kind == FILE_KIND_SNAPSHOT ? h->from : h->before);
+    put_u64(out, h->kind == FILE_KIND_SNAPSHOT ? 0 : h->before_end);
+    put_u64(out, 0);
     put_u64(out, hash_64(bytes_of(out->p + out->head + at, FORMAT_HEADER - 8), 0));
 }
 
-bool header_read(struct bytes in, struct file_header *out, const char **why)
+static void header_fields(const uint8_t *p, struct file_header *out)
 {
-    if (in.n < FORMAT_HEADER || memcmp(in.p, "MERIDIAN", 8) != 0) {
+    *out = (struct file_header){.kind = (enum file_kind)get_u32(p + 8),
+                                .version = get_u32(p + 12),
+                                .db_uid = get_u32(p + 16),
+                                .shard = get_u32(p + 20),
+                                .partitions = get_u32(p + 24),
+                                .first = get_u32(p + 28),
+                                .count = get_u32(p + 32),
+                                .policy = (enum sync_policy)get_u32(p + 36),
+                                .number = get_u64(p + 40),
+                                .before_end = FORMAT_END_UNKNOWN};
+    if (out->kind == FILE_KIND_SNAPSHOT)
+        out->from = get_u64(p + 48);
+    else
+        out->before = get_u64(p + 48);
+}
+
+enum header_result header_read(struct bytes in, struct file_header *out, const char **why)
+{
+    if (in.n < 16 || memcmp(in.p, "MERIDIAN", 8) != 0) {
         *why = "not a file of Meridian's, or its beginning is missing";
-        return false;
+        return HEADER_BAD;
     }
-    if (get_u32(in.p + 12) != FORMAT_VERSION) {
+    uint32_t kind = get_u32(in.p + 8), version = get_u32(in.p + 12);
+    if (version == 0 || version > FORMAT_VERSION) {
         *why = "written by another version: open it with that version, or upgrade";
-        return false;
+        return HEADER_VERSION;
     }
-    uint32_t kind = get_u32(in.p + 8), policy = get_u32(in.p + 36);
-    if (policy > SYNC_NONE || get_u64(in.p + 56) != hash_64(bytes_of(in.p, FORMAT_HEADER - 8), 0) ||
+    size_t size = version == 1 ? HEADER_1 : FORMAT_HEADER;
+    if (in.n < size || get_u32(in.p + 36) > SYNC_NONE ||
+        get_u64(in.p + size - 8) != hash_64(bytes_of(in.p, size - 8), 0) ||
         (kind != FILE_KIND_SEGMENT && kind != FILE_KIND_SNAPSHOT)) {
         *why = "its header is damaged";
-        return false;
+        return HEADER_BAD;
     }
-    *out = (struct file_header){.kind = (enum file_kind)kind,
-                                .db_uid = get_u32(in.p + 16),
-                                .shard = get_u32(in.p + 20),
-                                .partitions = get_u32(in.p + 24),
-                                .first = get_u32(in.p + 28),
-                                .count = get_u32(in.p + 32),
-                                .policy = (enum sync_policy)policy,
-                                .number = get_u64(in.p + 40)};
-    uint64_t last = get_u64(in.p + 48);
-    if (out->kind == FILE_KIND_SNAPSHOT)
-        out->from = last;
-    else
-        out->before = last;
-    return true;
+    header_fields(in.p, out);
+    out->size = size;
+    if (version > 1 && kind == FILE_KIND_SEGMENT)
+        out->before_end = get_u64(in.p + 56);
+    return HEADER_OK;
 }
 
 static const char *const prefixes[] = {

@@ -5,7 +5,7 @@
 #include "shard/log.h"
 
 /*
- * The bytes of log segments and snapshots, version 1. Numbers are little-endian; a checksum is
+ * The bytes of log segments and snapshots, version 2. Numbers are little-endian; a checksum is
  * XXH3.
  *
  * A shard's folder holds
@@ -13,17 +13,21 @@
  *   snapshot-<number, 16 hex digits>   a snapshot; its number is that of the first segment it needs
  *   *.new                              a snapshot being written: without meaning
  *
- * Either begins with a header of 64 bytes:
+ * Either begins with a header of 80 bytes:
  *   0  "MERIDIAN"
  *   8  u32 kind: 1 segment, 2 snapshot
- *  12  u32 version: 1
+ *  12  u32 version: 2
  *  16  u32 uid of the database, u32 shard
  *  24  u32 partitions of the database, u32 first one held, u32 how many are held
  *  36  u32 what was promised when it was begun: enum sync_policy
  *  40  u64 number of the file
  *  48  u64 snapshot: offset in segment `number` from which the log goes on; segment: number of the
  *      segment before it, 0 none (numbers may be left out; a segment must not be missing)
- *  56  u64 checksum of the 56 bytes before
+ *  56  u64 segment: where the one before it ended, so that one that has become shorter is noticed;
+ *      snapshot: 0
+ *  64  u64 0
+ *  72  u64 checksum of the 72 bytes before
+ * Version 1 has 64 bytes: behind the first 56 the checksum of them. It is read, never written.
  *
  * Behind it records, one after the other:
  *   0  u56 length of the payload, u8 kind
@@ -35,8 +39,9 @@
  * (orderly end: nothing follows).
  * Records of a snapshot: for each partition PARTITION and any number of KEYS, at last WHOLE.
  */
-#define FORMAT_VERSION 1u
-#define FORMAT_HEADER 64u
+#define FORMAT_VERSION 2u
+#define FORMAT_HEADER 80u
+#define FORMAT_END_UNKNOWN UINT64_MAX
 #define RECORD_HEAD 16u
 #define RECORD_MAX (UINT64_C(1) << 40)
 
@@ -57,8 +62,11 @@ struct file_header {
     uint32_t db_uid, shard, partitions, first, count;
     enum sync_policy policy;
     uint64_t number;
-    uint64_t from;   /* of a snapshot */
-    uint64_t before; /* of a segment */
+    uint64_t from;       /* of a snapshot */
+    uint64_t before;     /* of a segment */
+    uint64_t before_end; /* of a segment; FORMAT_END_UNKNOWN: version 1 did not say */
+    uint32_t version;    /* answer of header_read */
+    size_t size;         /* answer: of the header */
 };
 
 enum record_kind {
@@ -80,8 +88,14 @@ struct record {
 };
 
 void header_put(struct buf *out, const struct file_header *h);
-/* False: not one of ours, another version, or damaged; *why gets a sentence. */
-bool header_read(struct bytes in, struct file_header *out, const char **why);
+enum header_result {
+    HEADER_OK,
+    HEADER_BAD,     /* not one of ours, not whole, or damaged */
+    HEADER_VERSION, /* a version that is not known here: the file may be as it should be */
+};
+/* `in`: the file's first FORMAT_HEADER bytes, fewer when it has fewer. Not OK: *why gets a
+ * sentence. */
+enum header_result header_read(struct bytes in, struct file_header *out, const char **why);
 
 /* Begins a record in `out`; its payload is appended behind and record_end called with what this
  * returned. `number` is the file's, `offset` the record's in the file. */

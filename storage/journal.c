@@ -191,6 +191,7 @@ static void turn_over(struct journal *j)
     if (j->end < j->segment_bytes || j->durable_end < j->end)
         return;
     j->id.before = j->number++;
+    j->id.before_end = j->end;
     j->end = j->durable_end = j->told_end = 0;
 }
 

@@ -23,8 +23,9 @@ struct journal_opts {
 
 struct journal;
 
-/* Goes on with segment id.number, a new file after id.before, from the log's position `pos`. What
- * the shard holds by then is durable already: it was read from disk, or there is nothing. */
+/* Goes on with segment id.number, a new file after id.before, which ends at id.before_end, from the
+ * log's position `pos`. What the shard holds by then is durable already: it was read from disk, or
+ * there is nothing. */
 struct journal *journal_new(const struct journal_opts *o, uint64_t pos);
 void journal_free(struct journal *j); /* no request may be under way, or its answer is dropped */
 void journal_set_policy(struct journal *j, enum sync_policy policy);

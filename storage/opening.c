@@ -350,6 +350,8 @@ static void end_file(struct opening *o, struct port *port)
     }
     o->at++;
     o->result.records = 0;
+    if (f->kind == FILE_KIND_SEGMENT)
+        o->result.last_end = o->offset;
     begin_file(o, port);
 }
 
@@ -366,12 +368,27 @@ static void bad_record(struct opening *o, struct port *port)
     o->bad = o->offset;
 }
 
+/* The segment before this one has become shorter (or longer) since this one was begun. */
+static void cut_short(struct opening *o, struct port *port, uint64_t end)
+{
+    o->at--;
+    o->offset = o->result.last_end;
+    char what[128];
+    snprintf(what, sizeof what, "it should end at offset %" PRIu64 ", the next segment says", end);
+    damaged(o, port, o->offset, what);
+}
+
 /* Segments follow each other without a gap; the first one needs nothing that the snapshot lacks. */
 static bool follows(struct opening *o, struct port *port, const struct file_header *h)
 {
     bool first = o->result.last == 0;
     if (first ? h->before < o->result.snapshot || h->before == 0 : h->before == o->result.last) {
+        if (!first && h->before_end != FORMAT_END_UNKNOWN && h->before_end != o->result.last_end) {
+            cut_short(o, port, h->before_end);
+            return false;
+        }
         o->result.last = h->number;
+        o->result.last_end = h->size;
         return true;
     }
     fail(o, port,
@@ -387,8 +404,9 @@ static bool read_header(struct opening *o, struct port *port)
     struct file_header h;
     const struct found *f = file_at(o, o->at);
     const char *why = "";
-    if (!header_read(buf_bytes(&o->in), &h, &why)) {
-        if (f->kind == FILE_KIND_SEGMENT && is_last(o))
+    enum header_result got = header_read(buf_bytes(&o->in), &h, &why);
+    if (got != HEADER_OK) {
+        if (got == HEADER_BAD && f->kind == FILE_KIND_SEGMENT && is_last(o))
             bad_record(o, port);
         else
             damaged(o, port, 0, why);
@@ -403,8 +421,8 @@ static bool read_header(struct opening *o, struct port *port)
     if (h.kind == FILE_KIND_SEGMENT && !follows(o, port, &h))
         return false;
     o->headed = true;
-    o->offset = FORMAT_HEADER;
-    buf_consume(&o->in, FORMAT_HEADER);
+    o->offset = h.size;
+    buf_consume(&o->in, h.size);
     if (f->kind == FILE_KIND_SNAPSHOT)
         o->from = h.from;
     o->result.kept = h.policy != SYNC_NONE;
@@ -505,10 +523,11 @@ static void look_behind(struct opening *o, struct port *port)
     path_of(o, f, path, sizeof path);
     o->result.cut = f->size - o->bad;
     o->stage = STAGE_CUT;
-    if (o->bad < FORMAT_HEADER) { /* nothing of it is left: the number is used again */
+    if (o->bad == 0) { /* nothing of it is left: the number is used again */
         o->result.next = f->number;
         ask(o, port, FILE_REMOVE, path, 0, 0);
     } else {
+        o->result.last_end = o->bad;
         ask(o, port, FILE_CUT, path, o->bad, 0);
     }
 }

@@ -34,7 +34,8 @@ const char *opening_error(const struct opening *o); /* names file and offset, sa
 
 struct opening_result {
     uint64_t next;     /* number of the segment to go on with, a new file ... */
-    uint64_t last;     /* ... and of the last that is there; 0 none */
+    uint64_t last;     /* ... and of the last that is there; 0 none ... */
+    uint64_t last_end; /* ... and where that one ends */
     uint64_t snapshot; /* the one that was read; 0 none */
     bool found;        /* there was anything */
     bool orderly;      /* the last segment ends with an orderly end */

@@ -72,6 +72,7 @@ static void opened(struct storage *s)
                              .segment_bytes = s->opts.segment_bytes};
     o.id.number = s->opened.next;
     o.id.before = s->opened.last;
+    o.id.before_end = s->opened.last_end;
     s->journal = journal_new(&o, log_end(shard_log(s->opts.shard)));
     shard_set_durable(s->opts.shard, true);
     s->state = STORAGE_RUNS;
