@@ -52,6 +52,17 @@ bool folder_read(const char *path, size_t size_max, struct buf *out, struct buf 
     return e == ERR_OK || say(why, "cannot read", path, e);
 }
 
+bool folder_make(const char *path, struct buf *why)
+{
+    struct stat st;
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return say(why, "cannot make the folder", path, uverr(-errno));
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        return true;
+    buf_putf(why, "%s is not a folder: give another with --data", path);
+    return false;
+}
+
 char *folder_file(const struct folder *f, const char *name)
 {
     size_t n = strlen(f->path), m = strlen(name);

@@ -13,6 +13,7 @@
  *   node.lock    held by the manager (flock)        plane.token  what the manager shows its data
  * plane plane.pid    held by the data plane (flock)     cert.pem, key.pem  of the REST listener
  *   plane.sock   the data plane's control socket    state.json   the manager's
+ *   db           the databases' files (storage/)
  */
 struct folder {
     char *path; /* absolute; owned */
@@ -22,6 +23,9 @@ struct folder {
 bool folder_open(struct folder *f, const char *dir, struct buf *why);
 void folder_close(struct folder *f);
 char *folder_file(const struct folder *f, const char *name); /* its path; mem_free */
+
+/* Makes a folder that nobody else may look into; one that is there is left as it is. */
+bool folder_make(const char *path, struct buf *why);
 
 /* Locks a file and writes our pid into it; the descriptor is to be kept, or -1: another process has
  * it. */

@@ -20,7 +20,7 @@
 
 #define CONFIG_BYTES_MAX (1u << 20)
 #define PEM_BYTES_MAX (1u << 20)
-#define PLANE_ARGS_MAX 20u
+#define PLANE_ARGS_MAX 24u
 
 struct node_flags {
     const char *config, *data, *bind, *advertise, *cert, *key, *peers_ca, *log_level, *log_file;
@@ -135,7 +135,7 @@ static int parse(struct node_flags *f, int argc, char **argv)
 struct node {
     struct folder folder;
     char advertise[256], program[4096], token[65], control[160], workers[16];
-    char *socket, *token_file, *pid_file, *cert_file, *key_file;
+    char *socket, *token_file, *pid_file, *db_folder, *cert_file, *key_file;
     const char *plane_argv[PLANE_ARGS_MAX];
     struct buf cert, key, peers_ca;
 };
@@ -175,9 +175,10 @@ static bool get_cert(struct node *n, const struct node_flags *f, struct buf *why
 static void plane_command(struct node *n, const struct node_flags *f)
 {
     const char *const flags[][2] = {
-        {"--socket", n->socket},   {"--token-file", n->token_file}, {"--pid-file", n->pid_file},
-        {"--workers", n->workers}, {"--log-level", f->log_level},   {"--log-file", f->log_file},
-        {"--cert", n->cert_file},  {"--key", n->key_file},          {"--links-ca", f->peers_ca},
+        {"--socket", n->socket},     {"--token-file", n->token_file}, {"--pid-file", n->pid_file},
+        {"--data", n->db_folder},    {"--workers", n->workers},       {"--log-level", f->log_level},
+        {"--log-file", f->log_file}, {"--cert", n->cert_file},        {"--key", n->key_file},
+        {"--links-ca", f->peers_ca},
     };
     unsigned at = 0;
     n->plane_argv[at++] = n->program;
@@ -199,6 +200,7 @@ static bool prepare(struct node *n, const struct node_flags *f, struct buf *why)
     n->socket = folder_file(&n->folder, "plane.sock");
     n->token_file = folder_file(&n->folder, "plane.token");
     n->pid_file = folder_file(&n->folder, "plane.pid");
+    n->db_folder = folder_file(&n->folder, "db");
     n->cert_file = f->cert ? mem_strdup(f->cert) : folder_file(&n->folder, "cert.pem");
     n->key_file = f->key ? mem_strdup(f->key) : folder_file(&n->folder, "key.pem");
     snprintf(n->control, sizeof n->control, "unix:%s", n->socket);
@@ -220,6 +222,7 @@ static void node_deinit(struct node *n)
     mem_free(n->socket);
     mem_free(n->token_file);
     mem_free(n->pid_file);
+    mem_free(n->db_folder);
     mem_free(n->cert_file);
     mem_free(n->key_file);
     buf_deinit(&n->cert);

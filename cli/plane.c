@@ -15,7 +15,7 @@
 #include <uv.h>
 
 struct plane_flags {
-    const char *socket, *token_file, *pid_file, *cert, *key, *ca, *log_level, *log_file;
+    const char *socket, *token_file, *data, *pid_file, *cert, *key, *ca, *log_level, *log_file;
     uint64_t workers;
 };
 
@@ -27,6 +27,9 @@ static int parse(struct plane_flags *f, int argc, char **argv)
          107},
         {"token-file", "PATH", "file with what the manager must show (required)", ARG_TEXT,
          &f->token_file, 0, 0},
+        {"data", "DIR",
+         "the databases' files, made if it is not there (default: nothing is on disk)", ARG_TEXT,
+         &f->data, 0, 512},
         {"workers", "N", "threads (default: one for each core)", ARG_UINT, &f->workers, 1,
          IO_MACHINES_MAX},
         {"pid-file", "PATH", "locked, and holds the process id", ARG_TEXT, &f->pid_file, 0, 0},
@@ -105,12 +108,14 @@ static void run_workers(struct worker_opts *o, const char *control, struct log *
 
 static bool run(const struct plane_flags *f, struct log *log, struct buf *why)
 {
-    struct worker_opts o = {.count = (uint32_t)f->workers, .pid = (uint32_t)getpid()};
+    struct worker_opts o = {
+        .count = (uint32_t)f->workers, .data = f->data, .pid = (uint32_t)getpid()};
     struct plane_certs certs;
     char control[128];
     snprintf(control, sizeof control, "unix:%s", f->socket);
-    bool ok =
-        certs_read(&certs, f, why) && folder_token(f->token_file, false, o.control_token, why);
+    bool ok = certs_read(&certs, f, why) &&
+              folder_token(f->token_file, false, o.control_token, why) &&
+              (f->data == NULL || folder_make(f->data, why));
     if (ok) {
         o.tls = (struct tls_opts){.cert_pem = buf_bytes(&certs.cert),
                                   .key_pem = buf_bytes(&certs.key),

@@ -61,14 +61,18 @@ static bool is_default(struct bytes name) { return bytes_is(name, "default"); }
 
 static void look_again(struct session *s)
 {
-    s->unrestricted = s->authenticated && s->front->catalog.known && acl_user_is_free(s->user);
+    const struct front *f = s->front;
+    s->unrestricted = s->authenticated && f->catalog.known && f->dataset.missing == 0 &&
+                      acl_user_is_free(s->user);
 }
 
 /* Who does not need a password is logged in. */
 static void let_in(struct session *s)
 {
-    if (!s->authenticated && is_default(s->user->name))
+    if (!s->authenticated && is_default(s->user->name)) {
         s->authenticated = s->user->on && s->user->nopass;
+        s->unsure = s->authenticated && !s->front->catalog.known;
+    }
     look_again(s);
 }
 
@@ -81,8 +85,13 @@ void acl_begin(struct session *s)
 
 void acl_known(struct front *f)
 {
-    for (struct session *s = f->first; s != NULL; s = s->next)
+    for (struct session *s = f->first; s != NULL; s = s->next) {
+        if (s->unsure && f->catalog.known) {
+            s->unsure = false;
+            s->authenticated = s->user->on && s->user->nopass;
+        }
         look_again(s);
+    }
 }
 
 /* Ends the session; one that asked for what ends it gets its reply first. */
@@ -277,7 +286,7 @@ bool acl_login(struct ask *a, struct bytes name, struct bytes password)
     static const struct acl_user nobody;
     bool good = acl_user_password_is(u != NULL ? u : &nobody, password) && u != NULL && u->on;
     if (!good && !a->front->catalog.known) {
-        reply_error(&a->reply, UNKNOWN_USERS);
+        reply_error(&a->reply, a->front->dataset.missing > 0 ? LOADING_TEXT : UNKNOWN_USERS);
         return false;
     }
     if (!good) {
@@ -288,6 +297,7 @@ bool acl_login(struct ask *a, struct bytes name, struct bytes password)
     }
     s->user = u;
     s->authenticated = true;
+    s->unsure = false;
     look_again(s);
     return true;
 }

@@ -199,7 +199,9 @@ void catalog_start(struct front *f, struct port *port)
     }
     c->complete = true;
     set_known(f, !shard_is_stale(original(f)));
-    tell_done(f, port);
+    for (uint32_t i = 0; i < courier_workers(f->courier); i++)
+        if (i != courier_self(f->courier))
+            send_all(f, port, i);
 }
 
 void catalog_recheck(struct front *f, struct port *port)
@@ -316,7 +318,7 @@ void catalog_run(struct front *f, struct port *port, const struct job *job, stru
         break;
     case JOB_CATALOG_JOIN:
         memcpy(&worker, job->argv[0].p, sizeof worker);
-        if (original(f) != NULL)
+        if (original(f) != NULL && f->catalog.complete)
             send_all(f, port, worker);
         break;
     default: /* JOB_CATALOG_DONE: clients that wait for it go on at the end of this turn */

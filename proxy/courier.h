@@ -61,6 +61,7 @@ enum job_kind {
     JOB_SLOW,           /* argv: struct slow_note, a slow command of a client there; no reply */
     JOB_SLOWLOG,        /* argv[0]: "get", "len" or "reset" */
     JOB_LATENCY,        /* argv: "get", or "reset" and names of events */
+    JOB_OPEN,           /* dataset.c; no reply */
     JOB_LATE, /* argv: the ticket of a job that was answered `later`, its reply; no reply */
 };
 

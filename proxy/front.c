@@ -100,6 +100,7 @@ void front_free(struct front *f, struct port *port)
     scripting_deinit(f, port);
     acl_deinit(f);
     catalog_deinit(f);
+    dataset_deinit(f);
     blocked_deinit(&f->blocked);
     observers_deinit(&f->observers);
     resp_args_deinit(&f->args);
@@ -161,7 +162,7 @@ void front_accept(struct front *f, struct port *port, conn_id conn, struct momen
     f->connections++;
     struct session *s = session_new(f, conn, now);
     port->ops->own(port, conn, &s->owner);
-    if (!f->catalog.complete)
+    if (!f->catalog.complete && f->dataset.missing == 0)
         session_hold(s, port, true);
 }
 
@@ -331,6 +332,9 @@ static void hear(struct front *f, struct port *port, const struct job *job, stru
         break;
     case JOB_UNBLOCKED:
         blocked_served(f, job->session, job->argv[0]);
+        break;
+    case JOB_OPEN:
+        dataset_job(f, port, job);
         break;
     case JOB_OBSERVE:
         observe_begin(f, port, job);

@@ -6,6 +6,7 @@
 #include "proxy/acl.h"
 #include "proxy/blocked.h"
 #include "proxy/courier.h"
+#include "proxy/dataset.h"
 #include "proxy/figures.h"
 #include "proxy/latency.h"
 #include "proxy/observe.h"
@@ -116,6 +117,7 @@ struct front {
 
     struct catalog catalog; /* copy */
     struct acl acl;         /* its users */
+    struct dataset dataset;
     struct scripting scripting;
 
     struct session *first; /* all sessions of this worker, newest first */

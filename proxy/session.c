@@ -245,6 +245,8 @@ static bool may_run(struct ask *a)
                      "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT "
                      "/ RESET are allowed in this context",
                      a->command->name);
+    else if (a->front->dataset.missing > 0 && dataset_refuses(a))
+        may = false;
     else if (a->front->scripting.busy_count == 0 || !refuse_busy(a))
         may = s->unrestricted || acl_may_run(a);
     if (!may)
@@ -543,8 +545,9 @@ static unsigned run_batch(struct session *s, struct port *port, struct request *
 bool session_must_wait(const struct session *s, struct port *port)
 {
     return (s->parked && s->front->pause_until_ms != 0) || s->blocked != NULL ||
-           s->answers >= ANSWERS_MAX || s->awaited > 0 || !s->front->catalog.complete ||
-           s->owed > PORT_HIGH || (s->tail != NULL && buf_len(&s->tail->out) > PORT_HIGH) ||
+           s->answers >= ANSWERS_MAX || s->awaited > 0 ||
+           (!s->front->catalog.complete && s->front->dataset.missing == 0) || s->owed > PORT_HIGH ||
+           (s->tail != NULL && buf_len(&s->tail->out) > PORT_HIGH) ||
            port->ops->pending(port, s->conn) > PORT_HIGH;
 }
 

@@ -44,6 +44,7 @@ struct session {
     uint8_t resp;
     uint8_t reply_mode;
     bool authenticated;
+    bool unsure;       /* let in without a password while it was not known whether that is enough */
     bool unrestricted; /* logged in as a user that may do everything: nothing need be checked */
     bool closing;      /* close when what is owed has been written; reads nothing more */
     bool dead;   /* CLIENT KILL by another: the connection is closed, freed at the next tick */

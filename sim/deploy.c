@@ -85,6 +85,8 @@ static void describe(const struct deploy *d, unsigned r, struct plane_db *db)
                             .paused = g->paused,
                             .backlog_bytes = d->opts.backlog_bytes,
                             .xadd_ids = d->opts.xadd_ids,
+                            .persistence = d->opts.persistence[r],
+                            .snapshot_bytes = d->opts.snapshot_bytes,
                             .clock_drift_max_ms = d->opts.clock_drift_max_ms};
     for (unsigned i = 1; i <= d->opts.regions; i++) {
         if (!(d->members >> i & 1))
@@ -164,6 +166,7 @@ void deploy_start(struct deploy *d, unsigned r)
     for (unsigned i = 0; i < n; i++) {
         struct worker_opts o = {.index = i,
                                 .count = n,
+                                .data = "data",
                                 .seed = d->opts.seed * 31 + r * 7 + i + 1000 * g->incarnation,
                                 .patch_min = d->opts.patch_min,
                                 .kept_bytes_max = d->opts.kept_bytes_max};
@@ -180,7 +183,7 @@ void deploy_start(struct deploy *d, unsigned r)
     g->control = driver_dial(d->driver, d->opts.names[r], CONTROL_PORT, control_event, g);
 }
 
-void deploy_crash(struct deploy *d, unsigned r, bool silent)
+static void end(struct deploy *d, unsigned r)
 {
     struct region *g = &d->regions[r];
     g->running = false;
@@ -188,10 +191,27 @@ void deploy_crash(struct deploy *d, unsigned r, bool silent)
         vconn_close(g->control);
     g->control = NULL;
     g->greeted = false;
-    world_kill(d->world, g->host, silent);
     memset(g->workers, 0, sizeof g->workers);
     g->incarnation++;
     g->reborn = true;
+}
+
+void deploy_crash(struct deploy *d, unsigned r, bool silent)
+{
+    end(d, r);
+    world_kill(d->world, d->regions[r].host, silent);
+}
+
+void deploy_power_loss(struct deploy *d, unsigned r)
+{
+    end(d, r);
+    world_power_loss(d->world, d->regions[r].host);
+}
+
+void deploy_stop(struct deploy *d, unsigned r)
+{
+    if (d->regions[r].greeted)
+        request(&d->regions[r], CONTROL_STOP, bytes_of(NULL, 0));
 }
 
 bool deploy_running(const struct deploy *d, unsigned r) { return d->regions[r].running; }
@@ -282,7 +302,7 @@ bool deploy_converged(const struct deploy *d)
         if (n == 0)
             return false;
         for (unsigned i = 0; i < n; i++)
-            if (s[i].syncer != NULL && !syncer_quiet(s[i].syncer))
+            if (!s[i].open || (s[i].syncer != NULL && !syncer_quiet(s[i].syncer)))
                 return false;
         if (first == 0)
             first = r;

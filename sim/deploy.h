@@ -25,18 +25,24 @@ struct deploy_opts {
         paused; /* links held from the start: bits of every region's `paused`; own bit ignored */
     uint64_t backlog_bytes; /* 0: the default */
     int64_t clock_drift_max_ms;
-    size_t patch_min, kept_bytes_max; /* of the shards; 0: the defaults */
-    uint32_t xadd_ids;                /* enum xadd_ids (shard/shard.h) */
+    size_t patch_min, kept_bytes_max;             /* of the shards; 0: the defaults */
+    uint32_t xadd_ids;                            /* enum xadd_ids (shard/shard.h) */
+    uint32_t persistence[DEPLOY_REGIONS_MAX + 1]; /* enum persistence, by region; on the host's disk
+                                                     (world_disk) */
+    uint64_t snapshot_bytes;                      /* 0: the default */
 };
 
 struct deploy;
 struct deploy *deploy_new(struct world *w, struct driver *d, const struct deploy_opts *o);
 void deploy_free(struct deploy *d);
 
-/* Starts region r's process: with empty memory as its first life, or (after a crash) as the next
- * incarnation. */
+/* Starts region r's process: as its first life, or (after a crash) as the next incarnation, with
+ * what its disk has kept. */
 void deploy_start(struct deploy *d, unsigned r);
 void deploy_crash(struct deploy *d, unsigned r, bool silent);
+void deploy_power_loss(struct deploy *d, unsigned r); /* world_power_loss */
+/* Begins an orderly end (CONTROL_STOP); deploy_crash it once it has had the time for it. */
+void deploy_stop(struct deploy *d, unsigned r);
 bool deploy_running(const struct deploy *d, unsigned r);
 /* Region r holds (or releases) its pull from region `from`. */
 void deploy_pause(struct deploy *d, unsigned r, unsigned from, bool paused);

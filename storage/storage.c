@@ -32,6 +32,8 @@ struct storage *storage_new(const struct storage_opts *o)
     s->opts = *o;
     s->folder = mem_strdup(o->folder);
     s->opts.folder = s->folder;
+    if (s->opts.owner == NULL)
+        s->opts.owner = s;
     if (s->opts.snapshot_bytes == 0)
         s->opts.snapshot_bytes = SNAPSHOT_BYTES;
     s->keep = UINT64_MAX;
@@ -50,10 +52,17 @@ void storage_free(struct storage *s)
     mem_free(s);
 }
 
+unsigned storage_requests(const struct storage *s)
+{
+    return (unsigned)(s->state == STORAGE_OPENS && s->opening != NULL) +
+           (s->journal != NULL && journal_busy(s->journal)) +
+           (s->snapshot != NULL && snapshot_waits(s->snapshot)) + s->trims;
+}
+
 void storage_start(struct storage *s, struct port *port, struct moment now)
 {
     s->opening = opening_new(&(struct opening_opts){
-        .shard = s->opts.shard, .folder = s->folder, .id = s->opts.id, .owner = s});
+        .shard = s->opts.shard, .folder = s->folder, .id = s->opts.id, .owner = s->opts.owner});
     opening_start(s->opening, port, now);
 }
 
@@ -67,7 +76,7 @@ static void opened(struct storage *s)
     struct journal_opts o = {.shard = s->opts.shard,
                              .folder = s->folder,
                              .id = s->opts.id,
-                             .owner = s,
+                             .owner = s->opts.owner,
                              .policy = s->opts.policy,
                              .segment_bytes = s->opts.segment_bytes};
     o.id.number = s->opened.next;
@@ -76,6 +85,8 @@ static void opened(struct storage *s)
     s->journal = journal_new(&o, log_end(shard_log(s->opts.shard)));
     shard_set_durable(s->opts.shard, true);
     s->state = STORAGE_RUNS;
+    opening_free(s->opening);
+    s->opening = NULL;
 }
 
 /* ------------------------------------------------------------ removing files */
@@ -85,7 +96,7 @@ static void trim_ask(struct storage *s, struct port *port, enum file_op op, cons
     char path[1280];
     snprintf(path, sizeof path, name != NULL ? "%s/%s" : "%s", s->folder, name);
     struct file_req *r = file_req_new(op, path);
-    r->owner = s;
+    r->owner = s->opts.owner;
     r->tag = STORAGE_TRIM;
     s->trims = true;
     port->ops->file(port, r);
@@ -135,7 +146,7 @@ bool storage_snapshot(struct storage *s, struct port *port, struct moment now)
     struct snapshot_opts o = {.shard = s->opts.shard,
                               .folder = s->folder,
                               .id = s->opts.id,
-                              .owner = s,
+                              .owner = s->opts.owner,
                               .slice_bytes = s->opts.slice_bytes};
     struct journal_stats written;
     if (s->state != STORAGE_RUNS || s->snapshot != NULL)
@@ -263,6 +274,7 @@ void storage_keep(struct storage *s, uint64_t number) { s->keep = number; }
 void storage_stats(const struct storage *s, struct storage_stats *out)
 {
     *out = s->stats;
+    out->opening = s->opened;
     if (s->opening != NULL)
         opening_result(s->opening, &out->opening);
     if (s->journal != NULL) {

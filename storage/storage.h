@@ -18,6 +18,7 @@ struct storage_opts {
     uint64_t segment_bytes;  /* 0: 64 MiB */
     uint64_t snapshot_bytes; /* of log since the last snapshot that make the next; 0: 256 MiB */
     size_t slice_bytes;      /* of a snapshot; 0: 256 KiB */
+    void *owner;             /* of its requests: their file_req.owner; NULL: the storage */
 };
 
 struct storage;
@@ -30,10 +31,12 @@ enum storage_state {
 };
 
 struct storage *storage_new(const struct storage_opts *o);
-/* Requests under way are answered to nobody: their file_req.owner must not be used then. */
+/* Requests under way (storage_requests) are answered to nobody: whoever hands answers out by
+ * file_req.owner must know so many of them as nobody's. */
 void storage_free(struct storage *s);
+unsigned storage_requests(const struct storage *s); /* under way */
 void storage_start(struct storage *s, struct port *port, struct moment now);
-/* EV_FILE with this storage as the request's owner. Taken. */
+/* EV_FILE of one of its requests. Taken. */
 void storage_answer(struct storage *s, struct port *port, struct file_req *taken,
                     struct moment now);
 /* At the end of each turn, when frames are closed, and at the deadline. */

@@ -19,7 +19,7 @@ MAY = {
     "syncer": {"base", "crdt", "shard/shard.h", "shard/log.h"},
     "proxy": {"base", "crdt", "rdb", "shard/shard.h", "shard/command.h", "shard/command_facts.h", "shard/reply.h", "shard/debug_reply.h", "shard/glob.h", "shard/events.h",
               "shard/catalog.h", "script/engine.h", "script/scripts.h"},
-    "worker": {"base", "crdt", "shard", "proxy", "syncer", "manager/control_wire.h"},
+    "worker": {"base", "crdt", "shard", "proxy", "storage", "syncer", "manager/control_wire.h"},
     "manager": {"base"},
     "api": {"base", "manager"},
     "io": {"base"},

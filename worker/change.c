@@ -107,6 +107,9 @@ static void carry_out(struct worker *w, struct port *port, struct change_msg *m,
         database_drop(d, port);
     } else if (m->kind == CHANGE_DB_FLUSH && database_busy(d)) {
         snprintf(m->error, sizeof m->error, "%s", BUSY_ERROR);
+    } else if (m->kind == CHANGE_DB_FLUSH && d->closed_members > 0) {
+        snprintf(m->error, sizeof m->error, "%s",
+                 "the database is being loaded from disk: try again when it has been");
     } else if (m->kind == CHANGE_DB_FLUSH) {
         database_flush(d, now);
     } else {

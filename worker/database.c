@@ -124,6 +124,10 @@ static bool check(const struct worker *w, const struct plane_db *db, char *error
     else if ((db->client_tls || db->link_tls) && w->tls_server == 0)
         snprintf(error, size,
                  "TLS is wanted, but the data plane was started without a certificate");
+    else if (database_on_disk(db) && w->opts.data == NULL)
+        snprintf(error, size,
+                 "persistence is wanted, but the data plane was started without a folder: give it "
+                 "--data");
     for (uint32_t i = 0; i < db->regions_count; i++)
         if (db->regions[i].id == 0 || db->regions[i].id > REGION_MAX)
             snprintf(error, size, "a region's number must be between 1 and %u", REGION_MAX);
@@ -137,22 +141,33 @@ static void catalog_changed(void *arg, enum catalog_kind kind, struct bytes name
                             const struct bytes *value)
 {
     struct database *d = arg;
-    if (d->front == NULL)
-        return; /* it is being made */
+    if (d->front == NULL || d->closed_members > 0)
+        return; /* it is being made, or brought back: then all of it is spread */
     if (kind == CATALOG_KINDS)
         catalog_recheck(d->front, d->worker->port);
     else
         catalog_spread(d->front, d->worker->port, kind, name, value);
 }
 
+static const struct context *member_lasting(void *arg, uint32_t partition)
+{
+    const struct member *m = arg;
+    return storage_context(m->storage, partition);
+}
+
 static void member_link(struct database *d, struct member *m, const struct syncer_config *config,
                         struct moment now)
 {
+    struct syncer_config *own = mem_dup(config, sizeof *config);
+    own->kept = m->storage != NULL && storage_kept(m->storage);
     shard_set_geo(m->shard, true);
-    m->syncer = syncer_new(m->shard, m->first, m->count, config,
+    m->syncer = syncer_new(m->shard, m->first, m->count, own,
                            d->config.seed * 2654435761u + m->id + (uint64_t)now.wall_ms);
     syncer_hear(m->syncer, member_heard, m);
     syncer_hear_verified(m->syncer, member_verified, m);
+    if (m->storage != NULL)
+        syncer_set_lasting(m->syncer, member_lasting, m);
+    mem_free(own);
 }
 
 static void members_create(struct database *d, struct moment now)
@@ -164,6 +179,7 @@ static void members_create(struct database *d, struct moment now)
     for (uint32_t i = w->opts.index; i < db->shards; i += w->opts.count) {
         struct member *m = &d->members[d->members_count++];
         *m = (struct member){.id = i, .first = first_of(db, i), .database = d};
+        m->open = !database_on_disk(db);
         m->count = first_of(db, i + 1) - m->first;
         if (i + 1 == db->shards)
             m->count++; /* the hidden partition: shard/catalog.h */
@@ -193,10 +209,25 @@ static void members_create(struct database *d, struct moment now)
             .show = member_show,
             .arg = m,
         });
-        if (config != NULL)
+        if (config != NULL && m->open)
             member_link(d, m, config, now);
     }
     mem_free(config);
+}
+
+void database_opened(struct database *d, struct port *port, struct member *m, struct moment now)
+{
+    m->open = true;
+    d->closed_members--;
+    if (database_is_geo(&d->config)) {
+        struct syncer_config *config = syncer_config_new(d->worker, &d->config);
+        member_link(d, m, config, now);
+        mem_free(config);
+    }
+    if (d->closed_members > 0)
+        return;
+    catalog_start(d->front, port);
+    dataset_opened(d->front, port);
 }
 
 static void front_create(struct database *d, struct moment now)
@@ -246,12 +277,17 @@ bool database_add(struct worker *w, struct port *port, const struct plane_db *db
     d->joining = database_is_geo(db) && is_reborn(db) && db->regions_count <= 1;
     members_create(d, now);
     front_create(d, now);
-    catalog_start(d->front, port);
+    if (d->members_count == 0 || !database_on_disk(db))
+        catalog_start(d->front, port);
     struct database **at = &w->databases;
     while (*at != NULL)
         at = &(*at)->next;
     *at = d;
     front_start(d->front, port);
+    if (database_on_disk(db)) {
+        dataset_begin(d->front, port);
+        disk_open(d, port, now);
+    }
     d->listener = port->ops->listen(
         port, &(struct listen_opts){.host = d->config.host,
                                     .port = db->port,
@@ -267,6 +303,8 @@ bool database_add(struct worker *w, struct port *port, const struct plane_db *db
 static void member_configure(struct database *d, struct port *port, struct member *m,
                              const struct syncer_config *config, bool joins, struct moment now)
 {
+    if (!m->open)
+        return; /* its syncer will be made by what is valid then */
     if (config == NULL) {
         if (m->syncer == NULL)
             return;
@@ -369,6 +407,7 @@ void database_drop(struct database *d, struct port *port)
     for (uint32_t i = 0; i < d->members_count; i++) {
         if (d->members[i].syncer != NULL)
             syncer_free(d->members[i].syncer, port);
+        disk_leave(&d->members[i]);
         shard_free(d->members[i].shard);
     }
     struct database **at = &w->databases;

@@ -9,6 +9,7 @@
  * struct worker and its parts, for the files of this folder:
  *   worker.c    the machine: events in, to whom they belong
  *   database.c  the databases of this worker: shards, syncers, listener
+ *   disk.c      its shards' files
  *   change.c    changes of configuration, on all workers or on none
  *   control.c   the manager's channel (worker 0)
  *   link.c      peers' connections, from first byte to their syncer
@@ -20,7 +21,10 @@ struct member {
     uint32_t id, first, count; /* the last one's count includes the hidden partition */
     struct database *database;
     struct shard *shard;
-    struct syncer *syncer; /* NULL: single-region */
+    struct syncer *syncer;   /* NULL: single-region, or not open */
+    struct storage *storage; /* NULL: nothing is on disk */
+    struct disk *disk;       /* what its requests have for owner; NULL likewise */
+    bool open;               /* else the shard belongs to the storage alone, which brings it back */
 };
 
 struct database {
@@ -35,7 +39,8 @@ struct database {
     bool joining; /* reborn and still without peers: prepared to join others, which it will have to
                      catch up with */
     bool more;    /* a shard has upkeep left */
-    uint32_t ticket; /* of the change that waits for the listener; 0 none */
+    uint32_t closed_members; /* of this worker: not brought back yet */
+    uint32_t ticket;         /* of the change that waits for the listener; 0 none */
 };
 
 /* ------------------------------------------------------------ messages between workers */
@@ -147,11 +152,30 @@ void database_flush(struct database *d, struct moment now);
 /* Closes clients and links and frees everything. */
 void database_drop(struct database *d, struct port *port);
 bool database_is_geo(const struct plane_db *db);
+/* A member's shard has been brought back: it is served from now on. */
+void database_opened(struct database *d, struct port *port, struct member *m, struct moment now);
 /* Has a script stopped in the middle on one of its shards? */
 bool database_busy(const struct database *d);
 #define BUSY_ERROR                                                                                 \
     "a script has been running for too long on this database: end it by SCRIPT KILL or FUNCTION "  \
     "KILL, or wait, and try again"
+
+/* ------------------------------------------------------------ files (disk.c) */
+
+/* Begins to bring back the database's members from disk. */
+void disk_open(struct database *d, struct port *port, struct moment now);
+/* EV_FILE. Taken. */
+void disk_answer(struct worker *w, struct port *port, struct file_req *taken, struct moment now);
+/* At the end of a turn: closes frames, and writes what is due. */
+void disk_turn(struct database *d, struct port *port, struct moment now);
+uint64_t disk_deadline(const struct database *d);
+/* The member's files are left as they are: what is under way is answered to nobody. */
+void disk_leave(struct member *m);
+void disk_free_all(struct worker *w);
+static inline bool database_on_disk(const struct plane_db *db)
+{
+    return db->persistence != PERSIST_OFF;
+}
 
 /* ------------------------------------------------------------ figures (stats.c) */
 
@@ -181,6 +205,7 @@ struct worker {
     struct database *databases; /* in the order created */
     struct database *last;      /* found last */
     struct incoming *incoming;
+    struct disk *disks;              /* all that requests may have for owner */
     uint64_t tick_us;                /* when the next tick is due */
     bool again;                      /* a shard has more upkeep waiting */
     bool stopping;                   /* the manager or a signal said so ... */

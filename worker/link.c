@@ -59,6 +59,11 @@ static void hand_over(struct worker *w, struct port *port, conn_id conn, uint32_
 {
     struct database *d = database_find(w, uid);
     struct member *m = d != NULL ? database_member(d, partition) : NULL;
+    if (m != NULL && !m->open && database_is_geo(&d->config)) {
+        port->ops->own(port, conn, NULL);
+        refuse(port, conn, ERR_BUSY, "the region is loading its data: try again");
+        return;
+    }
     if (m == NULL || m->syncer == NULL) {
         port->ops->own(port, conn, NULL);
         refuse(port, conn, ERR_NOT_FOUND, "the database is not geo-distributed here (any more)");

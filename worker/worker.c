@@ -48,6 +48,7 @@ void worker_free(struct worker *w, struct port *port)
     if (w->tls_client != 0)
         port->ops->tls_free(port, w->tls_client);
     change_deinit(w);
+    disk_free_all(w);
     courier_free(w->courier);
     mem_free(w);
 }
@@ -114,6 +115,8 @@ static void tick_database(struct worker *w, struct port *port, struct database *
 {
     for (uint32_t i = 0; i < d->members_count; i++) {
         struct member *m = &d->members[i];
+        if (!m->open)
+            continue;
         if (due || w->again)
             d->more |= shard_tick(m->shard, now);
         if (m->syncer != NULL && syncer_deadline(m->syncer) <= now.mono_us)
@@ -157,6 +160,8 @@ static uint64_t worker_deadline(void *self)
             uint64_t then = s != NULL ? syncer_deadline(s) : UINT64_MAX;
             at = then < at ? then : at;
         }
+        uint64_t disk = disk_deadline(d);
+        at = disk < at ? disk : at;
         if (d->front->held != NULL && front_ready(d->front, w->port))
             return 0;
         uint64_t slice = scripting_deadline(&d->front->scripting);
@@ -177,6 +182,7 @@ static void turn(struct worker *w, struct port *port, struct moment now)
         for (uint32_t i = 0; i < d->members_count; i++)
             if (d->members[i].syncer != NULL)
                 syncer_turn(d->members[i].syncer, port, now);
+        disk_turn(d, port, now);
     }
     courier_flush(w->courier, port);
 }
@@ -270,7 +276,7 @@ static void dispatch(struct worker *w, struct port *port, const struct event *ev
         turn(w, port, ev->now);
         break;
     case EV_FILE:
-        file_req_free(ev->file);
+        disk_answer(w, port, ev->file, ev->now);
         break;
     default:
         break; /* data and ends of connections that nobody owns */
@@ -304,6 +310,8 @@ unsigned worker_shards(struct worker *w, struct worker_shard *out, unsigned max)
                                              .first_partition = d->members[i].first,
                                              .count = d->members[i].count,
                                              .shard = d->members[i].shard,
+                                             .open = d->members[i].open,
+                                             .storage = d->members[i].storage,
                                              .syncer = d->members[i].syncer};
     return n;
 }

@@ -5,6 +5,7 @@
 #include "base/port.h"
 #include "manager/control_wire.h"
 #include "shard/shard.h"
+#include "storage/storage.h"
 #include "syncer/syncer.h"
 
 /*
@@ -39,7 +40,9 @@ struct worker_shard {
     uint32_t db_uid;
     uint32_t first_partition, count;
     struct shard *shard;
-    struct syncer *syncer; /* NULL: single-region */
+    struct syncer *syncer; /* NULL: single-region, or not open */
+    bool open;             /* else it is being brought back from disk: not all is there yet */
+    const struct storage *storage; /* NULL: nothing is on disk */
 };
 unsigned worker_shards(struct worker *w, struct worker_shard *out, unsigned max);
 /* Shard i of n lives on worker i % count; it owns partitions [i*P/n, (i+1)*P/n). */

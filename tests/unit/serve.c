@@ -13,7 +13,8 @@ struct serve {
     struct world *world;
     struct driver *driver;
     struct serve_opts opts;
-    struct worker *workers[WORKERS_MAX];
+    uint32_t host;
+    unsigned lives;
     struct vconn *control;
     bool answered, ok;
     uint64_t id;
@@ -88,28 +89,25 @@ void serve_db(const struct serve *s, struct plane_db *db)
                             .seed = 3,
                             .region = 1,
                             .version = 1,
+                            .incarnation = s->lives,
+                            .persistence = (uint32_t)s->opts.persistence,
                             .clients_max = s->opts.clients_max};
     snprintf(db->password, sizeof db->password, "%s", s->opts.password ? s->opts.password : "");
 }
 
-struct serve *serve_new(const struct serve_opts *o)
+void serve_start(struct serve *s)
 {
-    struct serve *s = mem_zalloc(sizeof *s);
-    s->opts = *o;
-    s->world = world_new(
-        &(struct world_opts){.seed = 5, .latency_us = 50, .jitter_us = 20, .split = o->split});
-    uint32_t host = world_host(s->world, "server");
-    for (unsigned i = 0; i < o->workers; i++) {
+    for (unsigned i = 0; i < s->opts.workers; i++) {
         struct worker_opts w = {.index = i,
-                                .count = o->workers,
+                                .count = s->opts.workers,
                                 .control = i == 0 ? "0.0.0.0:9000" : NULL,
                                 .control_token = TOKEN,
+                                .data = "data",
                                 .seed = 11 + i,
                                 .pid = 4711};
-        s->workers[i] = worker_new(&w);
-        world_machine(s->world, host, o->workers, worker_machine(s->workers[i]), drop_worker);
+        world_machine(s->world, s->host, s->opts.workers, worker_machine(worker_new(&w)),
+                      drop_worker);
     }
-    s->driver = driver_new(s->world, "outside");
     serve_run(s, 1);
     struct buf body = {0};
     control_hello_encode(&body,
@@ -119,10 +117,43 @@ struct serve *serve_new(const struct serve_opts *o)
     struct plane_db *db = mem_zalloc(sizeof *db);
     serve_db(s, db);
     if (!ok || !serve_set(s, db))
-        fprintf(stderr, "serve_new: %s\n", s->error);
+        fprintf(stderr, "serve_start: %s\n", s->error);
     mem_free(db);
+}
+
+struct serve *serve_new(const struct serve_opts *o)
+{
+    struct serve *s = mem_zalloc(sizeof *s);
+    s->opts = *o;
+    s->world = world_new(
+        &(struct world_opts){.seed = 5, .latency_us = 50, .jitter_us = 20, .split = o->split});
+    s->host = world_host(s->world, "server");
+    s->driver = driver_new(s->world, "outside");
+    serve_start(s);
     return s;
 }
+
+void serve_kill(struct serve *s, bool power)
+{
+    if (s->control != NULL)
+        vconn_close(s->control);
+    s->control = NULL;
+    if (power)
+        world_power_loss(s->world, s->host);
+    else
+        world_kill(s->world, s->host, false);
+    s->lives++;
+    serve_run(s, 5);
+}
+
+void serve_stop(struct serve *s)
+{
+    (void)serve_control(s, CONTROL_STOP, bytes_of(NULL, 0));
+    serve_run(s, 2000);
+    serve_kill(s, false);
+}
+
+uint32_t serve_host(const struct serve *s) { return s->host; }
 
 void serve_free(struct serve *s)
 {

@@ -15,10 +15,18 @@ struct serve_opts {
     const char *password;
     uint64_t clients_max;
     bool split; /* the network tears bytes anywhere */
+    enum persistence persistence;
 };
 
 struct serve *serve_new(const struct serve_opts *o);
 void serve_free(struct serve *s);
+/* The process dies (and with `power` the computer): clients' connections end. */
+void serve_kill(struct serve *s, bool power);
+/* ... and is started again on the same disk, with the same database; its next life. Serves are
+ * started by serve_new. */
+void serve_start(struct serve *s);
+void serve_stop(struct serve *s); /* orderly, by CONTROL_STOP, and waits for it */
+uint32_t serve_host(const struct serve *s);
 /* A request of the manager; true when it was answered with ok. The answer's text is in serve_error.
  */
 bool serve_control(struct serve *s, enum control_kind kind, struct bytes body);

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "base/mem.h"
+#include "worker/inside.h"
+
+#include <stdio.h>
+
+/*
+ * The members' files: storage/ for each shard of a database that is kept on disk. A request may be
+ * answered when its member has gone, so what it has for owner is a struct disk, which stays until
+ * all answers are here.
+ */
+enum { DISK_PARENT = 100 }; /* file_req.tag beside storage's: the database's folder is made */
+
+struct disk {
+    struct disk *prev, *next;
+    struct member *member; /* NULL: it has gone */
+    unsigned missing;      /* then: answers to come */
+    bool parent;           /* the request for the database's folder is under way */
+};
+
+static void disk_free(struct worker *w, struct disk *k)
+{
+    if (k->prev != NULL)
+        k->prev->next = k->next;
+    else
+        w->disks = k->next;
+    if (k->next != NULL)
+        k->next->prev = k->prev;
+    mem_free(k);
+}
+
+void disk_free_all(struct worker *w)
+{
+    while (w->disks != NULL)
+        disk_free(w, w->disks);
+}
+
+static enum sync_policy policy_of(const struct plane_db *db)
+{
+    return db->persistence == PERSIST_ALWAYS   ? SYNC_ALWAYS
+           : db->persistence == PERSIST_SECOND ? SYNC_SECOND
+                                               : SYNC_NONE;
+}
+
+/* ------------------------------------------------------------ opening */
+
+static void make_storage(struct database *d, struct member *m)
+{
+    struct worker *w = d->worker;
+    struct disk *k = mem_zalloc(sizeof *k);
+    char folder[768];
+    snprintf(folder, sizeof folder, "%s/db%u/shard%u", w->opts.data, d->config.uid, m->id);
+    k->member = m;
+    k->next = w->disks;
+    if (k->next != NULL)
+        k->next->prev = k;
+    w->disks = k;
+    m->disk = k;
+    m->storage = storage_new(&(struct storage_opts){.shard = m->shard,
+                                                    .folder = folder,
+                                                    .id = {.db_uid = d->config.uid,
+                                                           .shard = m->id,
+                                                           .partitions = d->config.partitions,
+                                                           .first = m->first,
+                                                           .count = m->count},
+                                                    .policy = policy_of(&d->config),
+                                                    .snapshot_bytes = d->config.snapshot_bytes,
+                                                    .owner = k});
+}
+
+void disk_open(struct database *d, struct port *port, struct moment now)
+{
+    char folder[768];
+    (void)now;
+    d->closed_members = d->members_count;
+    snprintf(folder, sizeof folder, "%s/db%u", d->worker->opts.data, d->config.uid);
+    for (uint32_t i = 0; i < d->members_count; i++) {
+        struct member *m = &d->members[i];
+        make_storage(d, m);
+        m->disk->parent = true;
+        struct file_req *r = file_req_new(FILE_MKDIR, folder);
+        r->owner = m->disk;
+        r->tag = DISK_PARENT;
+        port->ops->file(port, r);
+    }
+}
+
+/* ------------------------------------------------------------ answers */
+
+/* The disk has got further: peers may hear of it. */
+static void tell_durable(struct member *m, struct moment now)
+{
+    if (m->syncer != NULL)
+        syncer_durable(m->syncer, now);
+}
+
+static void storage_answered(struct member *m, struct port *port, struct file_req *taken,
+                             struct moment now)
+{
+    struct database *d = m->database;
+    struct storage *s = m->storage;
+    bool ran = m->open;
+    uint64_t durable = ran ? storage_durable(s) : 0;
+    storage_answer(s, port, taken, now);
+    if (ran && storage_durable(s) != durable)
+        tell_durable(m, now);
+    else if (!ran && storage_state(s) == STORAGE_RUNS)
+        database_opened(d, port, m, now);
+    else if (!ran && storage_state(s) == STORAGE_BROKEN)
+        dataset_failed(d->front, port, storage_error(s));
+}
+
+void disk_answer(struct worker *w, struct port *port, struct file_req *taken, struct moment now)
+{
+    struct disk *k = taken->owner;
+    if (k == NULL) {
+        file_req_free(taken);
+    } else if (k->member == NULL) {
+        file_req_free(taken);
+        if (--k->missing == 0)
+            disk_free(w, k);
+    } else if (taken->tag == DISK_PARENT) {
+        /* What kept it from being made keeps storage from making its own in it, which says so. */
+        k->parent = false;
+        file_req_free(taken);
+        storage_start(k->member->storage, port, now);
+    } else {
+        storage_answered(k->member, port, taken, now);
+    }
+}
+
+void disk_leave(struct member *m)
+{
+    struct disk *k = m->disk;
+    if (k == NULL)
+        return;
+    k->member = NULL;
+    k->missing = storage_requests(m->storage) + k->parent;
+    storage_free(m->storage);
+    m->storage = NULL;
+    m->disk = NULL;
+    if (k->missing == 0)
+        disk_free(m->database->worker, k);
+}
+
+/* ------------------------------------------------------------ turns */
+
+void disk_turn(struct database *d, struct port *port, struct moment now)
+{
+    for (uint32_t i = 0; i < d->members_count; i++) {
+        struct member *m = &d->members[i];
+        if (m->storage == NULL || !m->open)
+            continue;
+        shard_close_frames(m->shard, now);
+        storage_step(m->storage, port, now);
+    }
+}
+
+uint64_t disk_deadline(const struct database *d)
+{
+    uint64_t at = UINT64_MAX;
+    for (uint32_t i = 0; i < d->members_count; i++) {
+        const struct member *m = &d->members[i];
+        uint64_t then = m->storage != NULL && m->open ? storage_deadline(m->storage) : UINT64_MAX;
+        at = then < at ? then : at;
+    }
+    return at;
+}
