@@ -6,7 +6,7 @@
 
 /*
  * The bytes of log segments and snapshots, version 2. Numbers are little-endian; a checksum is
- * XXH3.
+ * XXH3. Version 1 is read too: it had no BEGIN records.
  *
  * A shard's folder holds
  *   log-<number, 16 hex digits>        segments of the log, in order of their numbers
@@ -34,10 +34,11 @@
  *   8  u64 checksum of kind, length and payload, keyed with the file's number and the record's
  * offset, so that an old record in a place that is written again is none 16  payload
  *
- * Records of a segment: FRAME, STATE (a partition joined with another region's), SYNCED (everything
- * before this offset was durable when this was written), POLICY (from here on another one), CLOSED
- * (orderly end: nothing follows).
- * Records of a snapshot: for each partition PARTITION and any number of KEYS, at last WHOLE.
+ * Records of a segment: BEGIN (always the first: what the log before this segment covers, partition
+ * by partition, so that a reader knows where to start), FRAME, STATE (a partition joined with
+ * another region's), SYNCED (everything before this offset was durable when this was written),
+ * POLICY (from here on another one), CLOSED (orderly end: nothing follows). Records of a snapshot:
+ * for each partition PARTITION and any number of KEYS, at last WHOLE.
  */
 #define FORMAT_VERSION 2u
 #define FORMAT_HEADER 80u
@@ -55,7 +56,8 @@ enum sync_policy {
 };
 
 /* Whose request: file_req.tag. */
-enum { STORAGE_OPENING = 1, STORAGE_JOURNAL, STORAGE_SNAPSHOT, STORAGE_TRIM };
+enum { STORAGE_OPENING = 1, STORAGE_JOURNAL, STORAGE_SNAPSHOT, STORAGE_TRIM, STORAGE_ARCHIVE };
+#define STORAGE_TAG_BITS 8u /* above them: the archive's number of a request */
 
 struct file_header {
     enum file_kind kind;
@@ -78,6 +80,7 @@ enum record_kind {
     RECORD_KEYS,      /* states as transfer_next writes them */
     RECORD_WHOLE,     /* u64 how many records came before */
     RECORD_POLICY,    /* u8 enum sync_policy */
+    RECORD_BEGIN,     /* (u32 partition, context)... of all that are held */
     RECORD_KIND_MAX
 };
 

@@ -32,6 +32,8 @@ struct journal {
     void *owner;
     enum sync_policy policy;
     uint64_t segment_bytes;
+    void (*began)(void *arg, uint64_t number, uint64_t before_end, const struct context *begin);
+    void *arg;
 
     enum doing doing;
     uint64_t asked_pos, asked_end;
@@ -62,6 +64,8 @@ struct journal *journal_new(const struct journal_opts *o, uint64_t pos)
     j->owner = o->owner;
     j->policy = o->policy;
     j->segment_bytes = o->segment_bytes ? o->segment_bytes : SEGMENT_BYTES;
+    j->began = o->began;
+    j->arg = o->arg;
     j->number = o->id.number;
     j->written_pos = j->durable_pos = pos;
     j->told = j->asked_told = j->promised = o->policy == SYNC_NONE ? SYNC_SECOND : o->policy;
@@ -157,6 +161,20 @@ static void put_policy(struct journal *j, struct buf *out)
     record_end(out, at, j->number, j->end + at);
 }
 
+/* Nothing of the segment is durable yet, so what is durable is what came before it. */
+static void put_begin(struct journal *j, struct buf *out)
+{
+    j->id.number = j->number;
+    j->id.policy = j->policy;
+    header_put(out, &j->id);
+    size_t at = record_begin(out, RECORD_BEGIN);
+    for (uint32_t i = 0; i < j->id.count; i++)
+        context_put(out, j->id.first + i, &j->durable[i]);
+    record_end(out, at, j->number, at);
+    if (j->began != NULL)
+        j->began(j->arg, j->number, j->id.before_end, j->durable);
+}
+
 static void append(struct journal *j, struct port *port, struct moment now)
 {
     struct log_entry e;
@@ -166,9 +184,7 @@ static void append(struct journal *j, struct port *port, struct moment now)
     r->sync = j->policy == SYNC_ALWAYS || j->closing || j->policy != j->told;
     j->asked_pos = j->written_pos;
     if (j->end == 0) {
-        j->id.number = j->number;
-        j->id.policy = j->policy;
-        header_put(&r->data, &j->id);
+        put_begin(j, &r->data);
     } else if (j->policy != j->told) {
         put_policy(j, &r->data);
     }

@@ -19,6 +19,11 @@ struct journal_opts {
     void *owner;           /* of its requests: their file_req.owner */
     enum sync_policy policy;
     uint64_t segment_bytes; /* a segment is closed beyond; 0: 64 MiB */
+    /* A segment is about to be written (again, after a failure): the one before ends at
+     * `before_end` (FORMAT_END_UNKNOWN: nobody knows), and what the log so far covers is `begin`,
+     * by partition. May be NULL. */
+    void (*began)(void *arg, uint64_t number, uint64_t before_end, const struct context *begin);
+    void *arg;
 };
 
 struct journal;

@@ -290,6 +290,8 @@ static bool apply(struct opening *o, struct port *port, const struct record *r, 
         o->result.kept = r->payload.p[0] != SYNC_NONE;
     } else if (r->kind == RECORD_CLOSED) {
         o->result.orderly = o->result.kept = true;
+    } else if (r->kind == RECORD_BEGIN && o->result.records == 0) {
+        ok = true; /* for readers that begin here */
     } else {
         damaged(o, port, o->offset, "a record stands where it does not belong");
         ok = false;
@@ -426,6 +428,7 @@ static bool read_header(struct opening *o, struct port *port)
     if (f->kind == FILE_KIND_SNAPSHOT)
         o->from = h.from;
     o->result.kept = h.policy != SYNC_NONE;
+    o->result.orderly = false; /* a life has begun, even if nothing that it wrote is left */
     return true;
 }
 

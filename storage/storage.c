@@ -7,6 +7,8 @@
 
 #define SNAPSHOT_BYTES (UINT64_C(256) << 20)
 #define SNAPSHOT_RETRY_US UINT64_C(30000000)
+#define RETENTION_BYTES (UINT64_C(1) << 30)
+#define TRIM_US UINT64_C(1000000)
 
 struct storage {
     struct storage_opts opts;
@@ -19,10 +21,11 @@ struct storage {
     uint64_t snapshot_from; /* bytes the journal had written when the last snapshot began */
     uint64_t snapshot_next_from;
     uint64_t snapshot_at; /* mono_us: not before */
-    uint64_t keep;
-    uint64_t trim_below; /* files of lower numbers go; 0: nothing to do */
-    struct buf trim;     /* names to remove, each with its 0 byte */
-    bool trims;          /* a request is under way */
+    struct archive *archive;
+    uint64_t newest;  /* snapshot, whole; 0 none */
+    uint64_t trim_at; /* mono_us: when to look again for segments that nobody needs */
+    struct buf trim;  /* names to remove, each with its 0 byte */
+    bool trims;       /* a request is under way */
     struct storage_stats stats;
 };
 
@@ -36,7 +39,7 @@ struct storage *storage_new(const struct storage_opts *o)
         s->opts.owner = s;
     if (s->opts.snapshot_bytes == 0)
         s->opts.snapshot_bytes = SNAPSHOT_BYTES;
-    s->keep = UINT64_MAX;
+    storage_set_retention(s, o->log_retention);
     return s;
 }
 
@@ -47,6 +50,7 @@ void storage_free(struct storage *s)
     opening_free(s->opening);
     snapshot_free(s->snapshot);
     journal_free(s->journal);
+    archive_free(s->archive);
     buf_deinit(&s->trim);
     mem_free(s->folder);
     mem_free(s);
@@ -56,7 +60,8 @@ unsigned storage_requests(const struct storage *s)
 {
     return (unsigned)(s->state == STORAGE_OPENS && s->opening != NULL) +
            (s->journal != NULL && journal_busy(s->journal)) +
-           (s->snapshot != NULL && snapshot_waits(s->snapshot)) + s->trims;
+           (s->snapshot != NULL && snapshot_waits(s->snapshot)) + s->trims +
+           (s->archive != NULL ? archive_requests(s->archive) : 0);
 }
 
 void storage_start(struct storage *s, struct port *port, struct moment now)
@@ -66,7 +71,14 @@ void storage_start(struct storage *s, struct port *port, struct moment now)
     opening_start(s->opening, port, now);
 }
 
-static void opened(struct storage *s)
+static void journal_began(void *arg, uint64_t number, uint64_t before_end,
+                          const struct context *begin)
+{
+    struct storage *s = arg;
+    archive_begin(s->archive, number, before_end, begin);
+}
+
+static void opened(struct storage *s, struct port *port)
 {
     opening_result(s->opening, &s->opened);
     if (opening_state(s->opening) == OPENING_FAILED)
@@ -78,10 +90,16 @@ static void opened(struct storage *s)
                              .id = s->opts.id,
                              .owner = s->opts.owner,
                              .policy = s->opts.policy,
-                             .segment_bytes = s->opts.segment_bytes};
+                             .segment_bytes = s->opts.segment_bytes,
+                             .began = journal_began,
+                             .arg = s};
     o.id.number = s->opened.next;
     o.id.before = s->opened.last;
     o.id.before_end = s->opened.last_end;
+    s->archive = archive_new(
+        &(struct archive_opts){.folder = s->folder, .id = s->opts.id, .owner = s->opts.owner});
+    archive_start(s->archive, port, s->opened.last);
+    s->newest = s->opened.snapshot;
     s->journal = journal_new(&o, log_end(shard_log(s->opts.shard)));
     shard_set_durable(s->opts.shard, true);
     s->state = STORAGE_RUNS;
@@ -111,20 +129,44 @@ static void trim_next(struct storage *s, struct port *port)
     buf_consume(&s->trim, strlen(name) + 1);
 }
 
-/* What a listing names that is older than the newest snapshot, segments also than any reader. */
+/* The first segment that stays. */
+static uint64_t trim_floor(const struct storage *s)
+{
+#ifdef MUTANT_trim_what_is_read
+    return s->newest; /* the planted bug: readers are not asked */
+#else
+    return archive_floor(s->archive, s->newest, s->opts.log_retention);
+#endif
+}
+
+/* What a listing names that is older than the newest snapshot and that nobody needs. */
 static void trim_choose(struct storage *s, struct bytes list)
 {
+    uint64_t floor = trim_floor(s);
     while (list.n > sizeof(uint64_t)) {
         const char *name = (const char *)list.p + sizeof(uint64_t);
         size_t used = sizeof(uint64_t) + strlen(name) + 1;
         enum file_kind kind;
         uint64_t number;
-        if (file_name_read(name, &kind, &number) && number < s->trim_below &&
-            (kind == FILE_KIND_SNAPSHOT || number < s->keep))
+        if (file_name_read(name, &kind, &number) &&
+            number < (kind == FILE_KIND_SNAPSHOT ? s->newest : floor))
             buf_put(&s->trim, name, strlen(name) + 1);
         list = bytes_of(list.p + used, list.n - used);
     }
-    s->trim_below = 0;
+    archive_forget(s->archive, floor);
+}
+
+/* Is there a segment that nobody needs any more? */
+static void trim_look(struct storage *s, struct port *port, struct moment now)
+{
+    struct archive_stats stats;
+    if (now.mono_us < s->trim_at || s->trims || buf_len(&s->trim) > 0 || s->newest == 0)
+        return;
+    s->trim_at = now.mono_us + TRIM_US;
+    archive_stats(s->archive, &stats);
+    if (archive_ready(s->archive) && stats.oldest != 0 && stats.oldest < s->newest &&
+        stats.oldest < trim_floor(s))
+        trim_ask(s, port, FILE_LIST, NULL);
 }
 
 /* A file that cannot be removed only takes room: the next snapshot tries again. */
@@ -169,7 +211,7 @@ static void snapshot_ended(struct storage *s, struct port *port, struct moment n
         s->stats.snapshots++;
         s->stats.snapshot_wall_ms = now.wall_ms;
         s->snapshot_from = s->snapshot_next_from;
-        s->trim_below = snapshot_number(s->snapshot);
+        s->newest = snapshot_number(s->snapshot);
         if (!s->trims && buf_len(&s->trim) == 0)
             trim_ask(s, port, FILE_LIST, NULL);
     } else {
@@ -191,10 +233,10 @@ static uint64_t log_since(const struct storage *s)
 
 void storage_answer(struct storage *s, struct port *port, struct file_req *taken, struct moment now)
 {
-    switch (taken->tag) {
+    switch (taken->tag & ((1u << STORAGE_TAG_BITS) - 1)) {
     case STORAGE_OPENING:
         opening_answer(s->opening, port, taken, now);
-        opened(s);
+        opened(s, port);
         break;
     case STORAGE_JOURNAL:
         journal_answer(s->journal, port, taken, now);
@@ -202,6 +244,9 @@ void storage_answer(struct storage *s, struct port *port, struct file_req *taken
     case STORAGE_SNAPSHOT:
         snapshot_answer(s->snapshot, port, taken, now);
         snapshot_ended(s, port, now);
+        break;
+    case STORAGE_ARCHIVE:
+        archive_answer(s->archive, port, taken, now);
         break;
     default:
         trim_answer(s, port, taken);
@@ -216,6 +261,10 @@ void storage_step(struct storage *s, struct port *port, struct moment now)
     if (s->state != STORAGE_RUNS && s->state != STORAGE_CLOSES)
         return;
     journal_step(s->journal, port, now);
+    uint64_t number, offset;
+    journal_place(s->journal, &number, &offset);
+    archive_limit(s->archive, number, offset);
+    trim_look(s, port, now);
     if (s->state == STORAGE_RUNS && s->snapshot == NULL && now.mono_us >= s->snapshot_at &&
         log_since(s) >= s->opts.snapshot_bytes)
         storage_snapshot(s, port, now);
@@ -241,7 +290,8 @@ bool storage_kept(const struct storage *s) { return s->opened.found && s->opened
 bool storage_busy(const struct storage *s)
 {
     return s->state == STORAGE_OPENS || s->state == STORAGE_CLOSES || s->trims ||
-           s->snapshot != NULL || (s->journal != NULL && journal_busy(s->journal));
+           s->snapshot != NULL || (s->archive != NULL && archive_requests(s->archive) > 0) ||
+           (s->journal != NULL && journal_busy(s->journal));
 }
 
 /* ------------------------------------------------------------ state */
@@ -269,7 +319,12 @@ const struct context *storage_context(const struct storage *s, uint32_t partitio
     return journal_context(s->journal, partition);
 }
 
-void storage_keep(struct storage *s, uint64_t number) { s->keep = number; }
+struct archive *storage_archive(const struct storage *s) { return s->archive; }
+
+void storage_set_retention(struct storage *s, uint64_t log_retention)
+{
+    s->opts.log_retention = log_retention ? log_retention : RETENTION_BYTES;
+}
 
 void storage_stats(const struct storage *s, struct storage_stats *out)
 {
@@ -281,6 +336,8 @@ void storage_stats(const struct storage *s, struct storage_stats *out)
         journal_stats(s->journal, &out->journal);
         out->log_bytes = log_since(s);
     }
+    if (s->archive != NULL)
+        archive_stats(s->archive, &out->archive);
     out->snapshot_runs = s->snapshot != NULL;
     out->snapshot_progress = s->snapshot != NULL ? snapshot_progress(s->snapshot) : 0;
 }

@@ -2,6 +2,7 @@
 #ifndef MERIDIAN_STORAGE_STORAGE_H
 #define MERIDIAN_STORAGE_STORAGE_H
 
+#include "storage/archive.h"
 #include "storage/journal.h"
 #include "storage/opening.h"
 #include "storage/snapshot.h"
@@ -19,6 +20,7 @@ struct storage_opts {
     uint64_t snapshot_bytes; /* of log since the last snapshot that make the next; 0: 256 MiB */
     size_t slice_bytes;      /* of a snapshot; 0: 256 KiB */
     void *owner;             /* of its requests: their file_req.owner; NULL: the storage */
+    uint64_t log_retention;  /* bytes of segments kept for whoever lacks them; 0: 1 GiB */
 };
 
 struct storage;
@@ -59,8 +61,11 @@ uint64_t storage_durable(const struct storage *s);
 const struct context *storage_context(const struct storage *s, uint32_t partition);
 /* Asks for a snapshot now. False: one is being taken, or the state is another. */
 bool storage_snapshot(struct storage *s, struct port *port, struct moment now);
-/* Segments from this number on stay, whatever snapshots there are: a reader is there. */
-void storage_keep(struct storage *s, uint64_t number);
+/* Reads the log back, for peers that were away; NULL until it runs. Whoever reads has to be made
+ * known (archive_set_readers); segments below the newest snapshot go when nobody reads them and
+ * either nobody lacks them or there are more than log_retention bytes. */
+struct archive *storage_archive(const struct storage *s);
+void storage_set_retention(struct storage *s, uint64_t log_retention); /* 0: 1 GiB */
 
 struct storage_stats {
     struct opening_result opening;
@@ -70,6 +75,7 @@ struct storage_stats {
     bool snapshot_runs;
     double snapshot_progress;
     uint64_t log_bytes; /* since the last snapshot */
+    struct archive_stats archive;
 };
 void storage_stats(const struct storage *s, struct storage_stats *out);
 
