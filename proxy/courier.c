@@ -344,10 +344,16 @@ static void batch_prepare(struct courier *c, struct batch *b)
 static void batch_run(struct courier *c, struct port *port, struct batch *b, struct moment now)
 {
     batch_prepare(c, b);
+    uint64_t session = 0;
+    size_t answered = 0; /* to that session: what one has asked for within a turn has one limit */
     for (size_t at = 0; at < b->jobs.tail; at += record_at(b, at)->size) {
         struct record *r = record_at(b, at);
         struct front *f = c->opts.front(c->opts.arg, r->job.db_uid);
         r->reply_at = buf_len(&b->replies);
+        if (r->job.session != session)
+            answered = 0;
+        session = r->job.session;
+        r->job.answered = answered;
         if (r->job.kind == JOB_LATE)
             deliver_late(c, port, &r->job, now);
         else if (f != NULL)
@@ -355,6 +361,7 @@ static void batch_run(struct courier *c, struct port *port, struct batch *b, str
         else
             buf_put_str(&b->replies, "-ERR the database has been deleted\r\n");
         r->reply_len = buf_len(&b->replies) - r->reply_at;
+        answered += r->reply_len;
         if (r->job.later)
             scripting_wait_for(f, r->job.shard, b->msg.from, r->ticket);
     }

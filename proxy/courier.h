@@ -77,7 +77,8 @@ struct job {
     bool track;               /* the session tracks what it reads */
     struct bytes user;        /* call.user; borrowed */
     bool hashed;              /* slot and hash of the only key are set */
-    bool later;               /* answer: the reply comes by JOB_LATE (a script takes its time) */
+    size_t answered;  /* bytes of replies to the same session just before, in the same batch */
+    bool later;       /* answer: the reply comes by JOB_LATE (a script takes its time) */
     int64_t waits_ms; /* answer of JOB_BLOCK: it waits so long, 0: for ever, -1: it has replied */
     uint32_t slot;
     uint64_t hash;

@@ -12,10 +12,11 @@
 #include <assert.h>
 
 #define CLIENTS_MAX 10000u
-#define OUT_MAX (1u << 30) /* a reply of BULK_MAX must fit */
+#define OUT_MAX REPLY_MAX /* a reply of BULK_MAX must fit */
 #define BULK_MAX (512u << 20)
 #define ARGS_MAX (1024u * 1024u)
 #define QUERY_MAX (UINT64_C(1) << 30)
+#define QUERY_MOST (UINT64_C(3) << 30) /* a command has to fit into a record for another worker */
 #define PUSH_MAX (32u << 20)
 #define PUSH_SOFT (8u << 20)
 #define PUSH_SOFT_S 60u
@@ -65,7 +66,9 @@ void front_configure(struct front *f, const struct front_settings *s)
     if (f->settings.query_max == 0)
         f->settings.query_max = QUERY_MAX;
     f->limits = (struct resp_limits){
-        .bulk_max = f->settings.bulk_max, .args_max = ARGS_MAX, .query_max = f->settings.query_max};
+        .bulk_max = f->settings.bulk_max,
+        .args_max = ARGS_MAX,
+        .query_max = f->settings.query_max < QUERY_MOST ? f->settings.query_max : QUERY_MOST};
     acl_configure(f);
     measure_configure(f);
     const struct shard_looks looks = {
@@ -357,22 +360,22 @@ static void hear(struct front *f, struct port *port, const struct job *job, stru
     }
 }
 
-void front_run(struct front *f, struct port *port, struct job *job, struct buf *out,
-               struct moment now)
+static void run_job(struct front *f, struct port *port, struct job *job, struct reply *r,
+                    struct moment now)
 {
-    struct reply r = {.out = out, .resp = job->resp};
+    struct buf *out = r->out;
     f->scripting.port = port;
     switch (job->kind) {
     case JOB_COMMAND:
     case JOB_BLOCK:
-        run_command(f, job_shard(f, job), job, &r, now);
+        run_command(f, job_shard(f, job), job, r, now);
         break;
     case JOB_EXEC:
         (void)job_shard(f, job);
-        scripting_exec(f, job, &r, now);
+        scripting_exec(f, job, r, now);
         break;
     case JOB_WATCH:
-        multi_watch(job_shard(f, job), job->session, job->argc, job->argv, &r, now);
+        multi_watch(job_shard(f, job), job->session, job->argc, job->argv, r, now);
         break;
     case JOB_UNWATCH:
         (void)shard_unwatch(job_shard(f, job), job->session, now);
@@ -387,26 +390,26 @@ void front_run(struct front *f, struct port *port, struct job *job, struct buf *
         session_lines(f, port, job->argc, job->argv, out, now);
         break;
     case JOB_KILL:
-        reply_int(&r, session_kill(f, port, job->argc, job->argv, job->session, now));
+        reply_int(r, session_kill(f, port, job->argc, job->argv, job->session, now));
         break;
     case JOB_CONFIG:
         config_apply(f, job->argc, job->argv);
-        reply_ok(&r);
+        reply_ok(r);
         break;
     case JOB_RESETSTAT:
         f->connections = f->refused = f->net_in = 0;
         stats_reset(&f->stats);
-        reply_ok(&r);
+        reply_ok(r);
         break;
     case JOB_CATALOG:
     case JOB_CATALOG_HEARD:
     case JOB_CATALOG_JOIN:
     case JOB_CATALOG_DONE:
-        catalog_run(f, port, job, &r, now);
+        catalog_run(f, port, job, r, now);
         break;
     case JOB_PAUSE:
         session_pause(f, job->argv);
-        reply_ok(&r);
+        reply_ok(r);
         break;
     case JOB_CONFLICTS:
         conflicts_put(f, job->argv, out);
@@ -416,17 +419,28 @@ void front_run(struct front *f, struct port *port, struct job *job, struct buf *
         break;
     case JOB_SCRIPTS:
     case JOB_BUSY:
-        scripting_job(f, port, job, &r);
+        scripting_job(f, port, job, r);
         break;
     case JOB_LATE: /* the courier's own */
         break;
     case JOB_CLIENT_UNBLOCK:
-        reply_int(&r, blocked_unblock(f, port, job->argv));
+        reply_int(r, blocked_unblock(f, port, job->argv));
         break;
     default:
-        hear(f, port, job, &r, now);
+        hear(f, port, job, r, now);
         break;
     }
+}
+
+void front_run(struct front *f, struct port *port, struct job *job, struct buf *out,
+               struct moment now)
+{
+    size_t at = buf_len(out), max = (size_t)f->settings.out_max;
+    struct reply r = {.out = out, .resp = job->resp};
+    r.max = at + (job->answered < max ? max - job->answered : 1);
+    run_job(f, port, job, &r, now);
+    if (reply_limit(&r, at))
+        measure_errors(f, &r);
 }
 
 void front_figures(struct front *f, struct figures *out, struct moment now)
@@ -437,7 +451,7 @@ void front_figures(struct front *f, struct figures *out, struct moment now)
         out->blocked += s->parked;
     for (const struct session *s = f->first; s != NULL; s = s->next) {
         out->input_bytes += buf_len(&s->in);
-        out->output_bytes += s->owed;
+        out->output_bytes += s->owed + f->port->ops->pending(f->port, s->conn);
     }
     struct scripting_figures scripts;
     scripting_figures(f, &scripts);

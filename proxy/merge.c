@@ -58,7 +58,7 @@ static void merge_concat(struct front *f, struct answer *a, struct reply *r)
     buf_putf(r->out, "%c%zu\r\n", type, n);
     for (uint32_t i = 0; i < a->parts_count; i++) {
         struct bytes part = buf_bytes(&a->parts[i]);
-        if (resp_header(part, &type, &used) > 0)
+        if (resp_header(part, &type, &used) > 0 && reply_fits(r, part.n - used))
             buf_put(r->out, part.p + used, part.n - used);
     }
 }
@@ -79,7 +79,8 @@ static void merge_by_key(struct front *f, struct answer *a, struct reply *r)
     for (uint32_t k = 0; k < a->order_count; k++) {
         struct buf *part = &a->parts[a->order[k]];
         size_t n = resp_value_len(buf_bytes(part));
-        buf_put(r->out, part->p + part->head, n);
+        if (reply_fits(r, n))
+            buf_put(r->out, part->p + part->head, n);
         buf_consume(part, n);
     }
 }

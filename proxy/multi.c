@@ -257,7 +257,10 @@ static void answer_own(struct ask *a, const struct buf *queue, struct buf *out)
         one.argv = args.at;
         buf_clear(&text);
         one.in_exec = true;
-        one.reply = (struct reply){.out = &text, .resp = a->session->resp};
+        size_t have = buf_len(out);
+        one.reply = (struct reply){.out = &text,
+                                   .resp = a->session->resp,
+                                   .max = have < MULTI_BYTES_MAX ? MULTI_BYTES_MAX - have : 1};
         bool may = acl_may_exec(&one);
         if (may && a->front->monitored)
             monitor_command(a, one.command, one.argc, one.argv);
@@ -267,6 +270,7 @@ static void answer_own(struct ask *a, const struct buf *queue, struct buf *out)
         }
         if (may)
             session_run(&one);
+        (void)reply_limit(&one.reply, 0);
         struct bytes reply = buf_bytes(&text);
         put_entry(out, NULL, 1, &reply);
     }

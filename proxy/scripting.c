@@ -102,13 +102,14 @@ static void late_exec_free(struct late_exec *x)
 static void run_late_exec(void *arg)
 {
     struct late_exec *x = arg;
-    struct reply r = {.out = &x->out, .resp = x->resp};
+    struct reply r = {.out = &x->out, .resp = x->resp, .max = x->front->settings.out_max};
     multi_run(x->front, x->shard,
               &(struct multi_exec){.queue = buf_bytes(&x->queue),
                                    .session = x->session,
                                    .user = buf_bytes(&x->user),
                                    .track = x->track},
               &r, x->now);
+    (void)reply_limit(&r, 0);
 }
 
 void scripting_exec(struct front *f, struct job *job, struct reply *r, struct moment now)

@@ -161,11 +161,13 @@ void session_answers(struct session *s, struct port *port)
         s->owed -= a->owed;
         struct buf *out = port->ops->out(port, s->conn);
         if (out != NULL && !a->mute) {
-            struct reply r = {.out = out, .resp = a->resp};
+            size_t at = buf_len(out);
+            struct reply r = {.out = out, .resp = a->resp, .max = at + f->settings.out_max};
             if (a->finish != NULL)
                 a->finish(f, a, &r);
             else
                 buf_put_bytes(out, buf_bytes(&a->out));
+            (void)reply_limit(&r, at);
             measure_errors(f, &r);
         }
         answer_free(f->courier, a);
@@ -334,11 +336,14 @@ static bool run_slowly(struct session *s, struct port *port, const struct reques
                     .reply = {.out = session_out(s, port), .resp = s->resp}};
     struct buf *out = a.reply.out;
     size_t before = buf_len(out);
+    a.reply.max = before + s->front->settings.out_max;
     if (s->reply_mode == REPLY_SKIP_NEXT)
         s->reply_mode = REPLY_SKIP;
     s->front->running = s;
     session_dispatch(&a);
     s->front->running = NULL;
+    if (a.reply.out == out && reply_limit(&a.reply, before))
+        measure_errors(s->front, &a.reply);
     if (s->reply_mode == REPLY_OFF || s->reply_mode == REPLY_SKIP)
         out->tail = out->head + before;
     if (s->reply_mode == REPLY_SKIP)
@@ -500,7 +505,8 @@ static void run_in_lap(struct session *s, struct port *port, const struct reques
         lap_end(f, lap, q);
 }
 
-/* Runs the batch in order; returns how many ran before the session closed or had to wait. */
+/* Runs the batch in order; returns how many ran before the session closed or had to wait: also when
+ * their replies have become long, since the next ones' may be as long. */
 static unsigned run_batch(struct session *s, struct port *port, struct request *batch, unsigned n,
                           struct moment now)
 {
@@ -522,19 +528,28 @@ static unsigned run_batch(struct session *s, struct port *port, struct request *
             bool cheap = is_cheap(f, q);
             if (!cheap)
                 lap_close(f, &lap, q);
+            size_t at = buf_len(r.out);
+            r.max = at + f->settings.out_max;
             run_quickly(s, q, &quick);
             lap.n++;
             if (!cheap)
                 take_time(s, q, &lap, now);
-            continue;
+            if (__builtin_expect(!r.over && buf_len(r.out) <= PORT_HIGH, 1))
+                continue;
+            if (reply_limit(&r, at))
+                measure_errors(f, &r);
+            q++;
+            break;
         }
         run_in_lap(s, port, q, &lap, now);
-        if (s->closing || s->awaited > 0 || s->blocked != NULL) {
+        bool stops = s->closing || s->awaited > 0 || s->blocked != NULL;
+        if (!stops)
+            r = (struct reply){.out = session_out(s, port), .resp = s->resp};
+        if (stops || buf_len(r.out) > PORT_HIGH) {
             q++;
             break;
         }
         plain = is_plain(s);
-        r = (struct reply){.out = session_out(s, port), .resp = s->resp};
     }
     lap_end(f, &lap, q);
     return (unsigned)(q - batch);
@@ -656,7 +671,7 @@ static size_t run_input(struct session *s, struct port *port, struct bytes in, s
     s->querying = at;
     unsigned ran = n > 0 ? run_batch(s, port, f->batch, n, now) : 0;
     if (ran < n && s->blocked == NULL) {
-        s->parked = !s->closing && s->awaited == 0;
+        s->parked = !s->closing && s->awaited == 0 && f->pause_until_ms != 0;
         session_hold(s, port, !s->closing);
     }
     if (ran < n)

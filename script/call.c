@@ -177,7 +177,8 @@ static bool call_command(lua_State *L, struct engine *e, uint32_t argc)
 {
     struct run *r = e->run;
     buf_reuse(&e->reply, REPLY_KEPT);
-    struct reply reply = {.out = &e->reply, .resp = r->script_resp};
+    /* What is larger than all of Lua's memory could not be taken over. */
+    struct reply reply = {.out = &e->reply, .resp = r->script_resp, .max = e->memory_max};
     struct call c = {.shard = e->opts.shard,
                      .command = command_resolve(argc, e->argv),
                      .argc = argc,

@@ -232,6 +232,8 @@ static struct bytes string_at(lua_State *L, int index)
 /* One line: CR and LF become blanks. */
 static void put_line(struct reply *r, char type, struct bytes s)
 {
+    if (!reply_fits(r, s.n))
+        return;
     uint8_t *at = buf_reserve(r->out, s.n + 3);
     if (type != 0)
         *at++ = (uint8_t)type;
@@ -270,7 +272,7 @@ static bool put_verbatim(lua_State *L, struct reply *r)
     bool is = lua_type(L, -1) == LUA_TSTRING;
     if (is && r->resp < 3) {
         reply_bulk(r, string_at(L, -1));
-    } else if (is) {
+    } else if (is && reply_fits(r, lua_objlen(L, -1))) {
         struct bytes s = string_at(L, -1), format = string_at(L, -2);
         buf_putf(r->out, "=%zu\r\n", s.n + 4);
         for (size_t i = 0; i < 3; i++)
@@ -394,7 +396,8 @@ void convert_reply(lua_State *L, struct reply *r, uint8_t script_resp)
         reply_int(r, to_integer(lua_tonumber(L, -1)));
         break;
     case LUA_TTABLE:
-        if (!put_special(L, r, script_resp))
+        /* Tables that share tables grow without end when they are written out. */
+        if (reply_fits(r, 0) && !put_special(L, r, script_resp))
             put_array(L, r, script_resp);
         break;
     default:

@@ -490,7 +490,7 @@ static struct reply reply_of(struct run *r)
 {
     if (r->call != NULL)
         return *r->call->reply;
-    return (struct reply){.out = &r->engine->out, .resp = r->resp};
+    return (struct reply){.out = &r->engine->out, .resp = r->resp, .max = r->reply_max};
 }
 
 static void run_script(lua_State *L, struct run *r, struct reply *out)
@@ -535,6 +535,9 @@ static int run_protected(lua_State *L)
     if (r->call != NULL) { /* errors count for the caller, while it waits */
         r->call->reply->errors = out.errors;
         r->call->reply->error_at = out.error_at;
+        r->call->reply->over = out.over;
+    } else {
+        (void)reply_limit(&out, 0);
     }
     return 0;
 }
@@ -579,6 +582,7 @@ static void start_run(struct call *c, bool nested)
                     .session = c->session,
                     .track = c->track,
                     .resp = c->reply->resp,
+                    .reply_max = c->reply->max,
                     .script_resp = 2,
                     .in_exec = c->in_exec,
                     .eval = c->command->name[0] == 'e',

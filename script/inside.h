@@ -51,6 +51,7 @@ struct run {
     uint64_t session;
     bool track;          /* the session tracks what it reads */
     uint8_t resp;        /* the client's */
+    size_t reply_max;    /* of its reply, when it comes later */
     uint8_t script_resp; /* redis.setresp */
     bool in_exec, eval, readonly, allow_oom;
     bool atomic;  /* begun here */

@@ -293,7 +293,7 @@ static void run_again(struct shard *s, struct waiter *w, struct bytes ready, str
 {
     struct blocked *b = s->blocked;
     struct block block = {.ready = ready};
-    struct reply r = {.out = &b->reply, .resp = w->resp};
+    struct reply r = {.out = &b->reply, .resp = w->resp, .max = REPLY_MAX};
     struct call c = {.shard = s,
                      .command = w->command,
                      .argc = w->argc,
@@ -307,6 +307,7 @@ static void run_again(struct shard *s, struct waiter *w, struct bytes ready, str
     w->command->run(&c);
     if (block.waits)
         return;
+    (void)reply_limit(&r, 0);
     uint64_t session = w->session;
     waiter_free(s, w);
     tell(s, session, c.command, &r);

@@ -58,10 +58,25 @@ void reply_errorf(struct reply *r, const char *fmt, ...)
     reply_error(r, text);
 }
 
+bool reply_limit(struct reply *r, size_t at)
+{
+    if (!r->over)
+        return false;
+    r->over = false;
+    r->out->tail = r->out->head + at;
+    r->errors = 0;
+    reply_error(r, "ERR the reply is larger than the output buffer may be "
+                   "(client-output-buffer-limit): the command has run, but its reply is left out; "
+                   "ask for less at a time");
+    return true;
+}
+
 void reply_int(struct reply *r, int64_t v) { head(r->out, ':', v); }
 
 void reply_bulk(struct reply *r, struct bytes s)
 {
+    if (!reply_fits(r, s.n))
+        return;
     buf_reserve(r->out, s.n + HEAD_MAX + 2); /* once, so that a long value moves the buffer once */
     head(r->out, '$', (int64_t)s.n);
     buf_put_bytes(r->out, s);
@@ -82,6 +97,8 @@ void reply_verbatim(struct reply *r, struct bytes s)
         reply_bulk(r, s);
         return;
     }
+    if (!reply_fits(r, s.n))
+        return;
     head(r->out, '=', (int64_t)s.n + 4);
     buf_put(r->out, "txt:", 4);
     buf_put_bytes(r->out, s);

@@ -6,12 +6,29 @@
 
 /* Writes RESP2 or RESP3 into a buffer.
  * https://redis.io/docs/latest/develop/reference/protocol-spec/ */
+#define REPLY_MAX ((size_t)1 << 30) /* of a command that was waiting; a string of 512 MB fits */
+
 struct reply {
     struct buf *out; /* kept */
     uint8_t resp;    /* 2 or 3 */
     uint32_t errors; /* errors replied so far, until somebody took note */
     size_t error_at; /* where the last of them stands, behind out's head */
+    size_t max;      /* `out` grows no longer: texts beyond are left out; 0: there is no limit */
+    bool over;       /* one was left out: see reply_limit */
 };
+
+/* Where texts were left out, an error takes the place of all that was written since `at` (bytes in
+ * r->out when it began), and true is the result: what a client gets is whole or an error. */
+bool reply_limit(struct reply *r, size_t at);
+/* Is there room for a text of n bytes? If not, the reply will be an error. For whoever writes texts
+ * into r->out itself. */
+static inline bool reply_fits(struct reply *r, size_t n)
+{
+    if (__builtin_expect(r->max - 1 >= buf_len(r->out) + n, 1)) /* 0 - 1 is endless */
+        return true;
+    r->over = true;
+    return false;
+}
 
 void reply_ok(struct reply *r);
 void reply_simple(struct reply *r, const char *text);

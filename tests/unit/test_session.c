@@ -384,15 +384,78 @@ Test(session, closes_a_client_that_passes_the_output_limit)
     client_send(d, buf_bytes(&out));
     serve_run(s, 100);
     buf_clear(&out);
-    for (int i = 0; i < 60; i++)
+    client_stall(c, true);
+    for (int i = 0; i < 10; i++)
         buf_putf(&out, "get k\r\n");
+    buf_putf(&out, "mget k k k k k k k k k k k k k k k\r\n");
     client_send(c, buf_bytes(&out));
+    serve_run(s, 100);
+    client_stall(c, false);
     client_take(c);
     cr_expect(client_closed(c));
     cr_expect_str_eq(client_take(d), "+OK\r\n");
     expect(d, "ping\r\n", "+PONG\r\n");
     buf_deinit(&out);
     serve_free(s);
+}
+
+/* What a command would answer beyond the limit of the output becomes an error; the connection goes
+ * on. */
+static void asks_for_too_much(unsigned workers, unsigned shards)
+{
+    static const char *const asks[] = {
+        "MGET {k} {k} {k} {k} {k} {k} {k}",
+        "HMGET {k}h f f f f f f f",
+        "EVAL local\tv=redis.call('GET','{k}')return{v,v,v,v,v,v,v} 0",
+        "EVAL local\tt={1}for\ti=1,60\tdo\tt={t,t}end\treturn\tt 0",
+        "XREAD STREAMS {k}x {k}x {k}x {k}x {k}x {k}x {k}x 0 0 0 0 0 0 0",
+    };
+    struct serve *s = serve_new(&(struct serve_opts){.workers = workers, .shards = shards});
+    struct client *c = client_new(s);
+    struct buf big = {0};
+    for (int i = 0; i < 300000; i++)
+        buf_put_u8(&big, 'x');
+    cr_expect_str_eq(client_ask(c, "config set client-output-buffer-limit \"normal 2mb 0 0\"\r\n"),
+                     "+OK\r\n");
+    struct buf out = {0};
+    buf_putf(&out, "*3\r\n$3\r\nSET\r\n$3\r\n{k}\r\n$%zu\r\n%.*s\r\n", buf_len(&big),
+             (int)buf_len(&big), (const char *)big.p);
+    buf_putf(&out, "*4\r\n$4\r\nHSET\r\n$4\r\n{k}h\r\n$1\r\nf\r\n$%zu\r\n%.*s\r\n", buf_len(&big),
+             (int)buf_len(&big), (const char *)big.p);
+    buf_putf(&out, "*5\r\n$4\r\nXADD\r\n$4\r\n{k}x\r\n$3\r\n1-1\r\n$1\r\nf\r\n$%zu\r\n%.*s\r\n",
+             buf_len(&big), (int)buf_len(&big), (const char *)big.p);
+    client_send(c, buf_bytes(&out));
+    serve_run(s, 1000);
+    cr_expect_str_eq(client_take(c), "+OK\r\n:1\r\n$3\r\n1-1\r\n");
+    for (size_t i = 0; i < sizeof asks / sizeof asks[0]; i++) {
+        const char *got = client_command(c, asks[i]);
+        cr_expect(strncmp(got, "-ERR the reply is larger", 24) == 0, "%s: %.100s", asks[i], got);
+        cr_expect(strlen(got) < 300, "%s: an error and nothing else", asks[i]);
+    }
+    expect(c, "multi\r\n", "+OK\r\n");
+    for (int i = 0; i < 7; i++)
+        expect(c, "get {k}\r\n", "+QUEUED\r\n");
+    expect(c, "incr {k}n\r\n", "+QUEUED\r\n");
+    const char *got = client_ask(c, "exec\r\n");
+    cr_expect(strncmp(got, "-ERR the reply is larger", 24) == 0, "%.100s", got);
+    expect(c, "get {k}n\r\n", "$1\r\n1\r\n");
+    /* one reply fits: so do as many as are wanted, one after the other */
+    buf_clear(&out);
+    for (int i = 0; i < 20 && workers == 1; i++)
+        buf_put_str(&out, "get {k}\r\n");
+    client_send(c, buf_bytes(&out));
+    serve_run(s, 2000);
+    cr_expect_eq(strlen(client_take(c)), workers == 1 ? 20 * (buf_len(&big) + 11) : 0);
+    cr_expect_not(client_closed(c));
+    buf_deinit(&big);
+    buf_deinit(&out);
+    serve_free(s);
+}
+
+Test(session, a_reply_beyond_the_output_limit_is_an_error)
+{
+    asks_for_too_much(1, 1);
+    asks_for_too_much(2, 4);
 }
 
 Test(session, closes_idle_clients)
