@@ -7,7 +7,7 @@ BUILD ?= release
 OUT := $(if $(filter release,$(BUILD)),build,build/$(BUILD))
 OBJ := $(OUT)/obj
 
-LIB_DIRS := base crdt rdb shard script storage syncer proxy worker manager api sim
+LIB_DIRS := base crdt rdb migrate shard script storage syncer proxy worker manager api sim
 IO_DIRS := io cli
 LLHTTP_DIR ?= /usr/share/llhttp
 LLHTTP_SRC := $(wildcard $(LLHTTP_DIR)/*.c)

@@ -12,5 +12,6 @@ int cmd_plane(int argc, char **argv);
 int cmd_lab(int argc, char **argv);
 int cmd_ctl(int argc, char **argv);
 int cmd_demo(int argc, char **argv);
+int cmd_import(int argc, char **argv);
 
 #endif

@@ -30,6 +30,7 @@ static const struct {
 } commands[] = {
     {"ctl", cmd_ctl, "manages clusters and databases through their REST API"},
     {"demo", cmd_demo, "three regions on this machine, and a conflict that resolves"},
+    {"import", cmd_import, "writes a Redis snapshot (RDB file) into a database"},
     {"lab", cmd_lab, "plays conflict scenarios"},
     {"node", cmd_node, "runs a node: manager, REST API, discovery, data plane"},
     {"plane", cmd_plane, "the data plane's process (started by node)"},

@@ -40,6 +40,9 @@ enum rdb_code {
     RDB_CODE_STREAM_2 = 19,         /* with first and deleted IDs, entries added and read */
     RDB_CODE_SET_LISTPACK = 20,
     RDB_CODE_STREAM_3 = 21, /* with consumers' last activity */
+    /* Hashes whose fields expire (Redis 7.4): known by their length only. */
+    RDB_CODE_HASH_EXPIRING = 24,
+    RDB_CODE_HASH_EXPIRING_LISTPACK = 25,
 };
 
 #define RDB_VERSION 10u         /* written */
@@ -73,6 +76,9 @@ static inline struct rdb_in rdb_in(struct bytes s)
 typedef void rdb_take(void *arg, const struct rdb_item *item);
 enum rdb_result rdb_read(struct rdb_in *in, uint8_t code, enum rdb_type *type, rdb_take *item,
                          void *arg);
+
+/* The type of a code; false: unknown, or a module's. */
+bool rdb_code_type(uint8_t code, enum rdb_type *out);
 
 /* The parts of which values and whole files are made. After a fault all give zeros. */
 struct rdb_text {

@@ -295,8 +295,7 @@ static void read_many(struct reading *r, uint8_t code)
         read_one(r, code);
 }
 
-/* The type of a code; false: unknown, or a module's. */
-static bool type_of(uint8_t code, enum rdb_type *out)
+bool rdb_code_type(uint8_t code, enum rdb_type *out)
 {
     switch (code) {
     case RDB_CODE_STRING:
@@ -367,7 +366,7 @@ enum rdb_result rdb_read(struct rdb_in *in, uint8_t code, enum rdb_type *type, r
                          void *arg)
 {
     struct reading r = {.in = in, .item = item, .arg = arg};
-    if (!type_of(code, type)) {
+    if (!rdb_code_type(code, type)) {
         rdb_bad(in,
                 code == RDB_CODE_MODULE || code == RDB_CODE_MODULE_2 ? RDB_MODULE : RDB_UNKNOWN);
         return in->fault;
