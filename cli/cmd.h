@@ -13,5 +13,6 @@ int cmd_lab(int argc, char **argv);
 int cmd_ctl(int argc, char **argv);
 int cmd_demo(int argc, char **argv);
 int cmd_import(int argc, char **argv);
+int cmd_log(int argc, char **argv);
 
 #endif

@@ -32,6 +32,7 @@ static const struct {
     {"demo", cmd_demo, "three regions on this machine, and a conflict that resolves"},
     {"import", cmd_import, "writes a Redis snapshot (RDB file) into a database"},
     {"lab", cmd_lab, "plays conflict scenarios"},
+    {"log", cmd_log, "checks, shows and repairs what shards have on disk"},
     {"node", cmd_node, "runs a node: manager, REST API, discovery, data plane"},
     {"plane", cmd_plane, "the data plane's process (started by node)"},
     {"version", cmd_version, "the version"},

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "base/mem.h"
+#include "cli/log/log.h"
 #include "sim/vault.h"
 
 #include <criterion/criterion.h>
+#include <criterion/redirect.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /*
  * A folder of an earlier version (tests/fixtures): it opens, and shows what it was written to show.
@@ -254,10 +259,44 @@ static void damage_end(struct damage *d)
     unload(&d->x);
 }
 
+/* What `meridian log check` says of the folder. */
+static struct log_verdict check(const struct fixture *x, struct log_file *files)
+{
+    static const unsigned order[FILES] = {1, 0, 2, 3};
+    struct log_folder folder = {.files = files, .n = FILES};
+    struct log_verdict out;
+    for (unsigned i = 0; i < FILES; i++) {
+        files[i] = (struct log_file){.content = buf_bytes(&x->files[order[i]])};
+        cr_assert(file_name_read(names[order[i]], &files[i].kind, &files[i].number));
+        snprintf(files[i].name, sizeof files[i].name, "%s", names[order[i]]);
+    }
+    log_judge(&folder, &out);
+    return out;
+}
+
+/* The tool says what the opening does. */
+static void compare_check(const struct fixture *x, const struct verdict *v, const char *name,
+                          size_t at)
+{
+    struct log_file files[FILES];
+    struct log_verdict said = check(x, files);
+    cr_expect_eq(said.opens, v->opened, "%s, %zu: check says %s%s", name, at,
+                 said.opens ? "opens" : "does not open: ", said.what);
+    cr_expect_eq(said.torn, v->cut, "%s, %zu: torn", name, at);
+    if (said.opens || said.bad == NULL)
+        return;
+    char offset[48];
+    snprintf(offset, sizeof offset, "offset %" PRIu64 ":", said.bad_at);
+    cr_expect(strstr(v->error, said.bad->name) != NULL && strstr(v->error, offset) != NULL,
+              "%s, %zu: check says %s %s, opening says %s", name, at, said.bad->name, offset,
+              v->error);
+}
+
 /* File f is damaged at offset `at`: what may come of it. */
 static void judge(struct damage *d, unsigned f, size_t at)
 {
     struct verdict v = try_open(&d->x, &d->all, &d->promised);
+    compare_check(&d->x, &v, names[f], at);
     if (!v.opened) {
         cr_expect(strstr(v.error, names[f]) != NULL || strstr(v.error, names[f] + 4) != NULL,
                   "%s, %zu: %s", names[f], at, v.error);
@@ -311,4 +350,126 @@ Test(fixture, no_file_cut_short_loses_anything_silently)
     cr_expect_gt(d.stopped, 3000);
     cr_expect_eq(d.cut, 0);
     damage_end(&d);
+}
+
+/* ------------------------------------------------------------ repair */
+
+struct place {
+    char folder[64];
+    struct fixture x;
+};
+
+static void put(const struct place *p, const char *name, struct bytes content)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", p->folder, name);
+    FILE *f = fopen(path, "wb");
+    cr_assert(f != NULL && fwrite(content.p, 1, content.n, f) == content.n && fclose(f) == 0);
+}
+
+static void place_fill(struct place *p)
+{
+    load(&p->x, 2);
+    snprintf(p->folder, sizeof p->folder, "/tmp/meridian-fixture-XXXXXX");
+    cr_assert(mkdtemp(p->folder) != NULL);
+    put(p, "node.lock", bytes_str(""));
+    for (unsigned i = 0; i < FILES; i++)
+        put(p, names[i], buf_bytes(&p->x.files[i]));
+}
+
+static void place_empty(struct place *p)
+{
+    char command[128];
+    unload(&p->x);
+    snprintf(command, sizeof command, "rm -r '%s'", p->folder);
+    cr_assert_eq(system(command), 0);
+}
+
+/* Opens what is on the real disk in a virtual world. */
+static struct verdict open_place(const struct place *p, struct storage_stats *stats, bool *kept)
+{
+    struct world *w = world_new(&(struct world_opts){.seed = 1});
+    struct log_folder f;
+    char path[128];
+    world_host(w, "host");
+    cr_assert(log_folder_load(&f, p->folder));
+    for (size_t i = 0; i < f.n; i++) {
+        snprintf(path, sizeof path, FOLDER "/%s", f.files[i].name);
+        world_file_put(w, 0, path, f.files[i].content);
+    }
+    log_folder_unload(&f);
+    struct vault *v = start(w);
+    struct verdict out = {.opened = vault_open(v)};
+    snprintf(out.error, sizeof out.error, "%s", storage_error(vault_storage(v)));
+    storage_stats(vault_storage(v), stats);
+    *kept = storage_kept(vault_storage(v));
+    world_free(w);
+    return out;
+}
+
+/* Damage in any region of a segment: header, lengths, checksums, payloads, the end. */
+Test(fixture, repair_keeps_what_stands_before_the_damage)
+{
+    cr_redirect_stdout();
+    for (unsigned f = 0; f < FILES; f++) {
+        struct place p;
+        struct storage_stats stats;
+        bool kept;
+        place_fill(&p);
+        struct buf *b = &p.x.files[f];
+        size_t n = buf_len(b);
+        for (size_t at = f == 0 ? 4000 : 0; at < n; at += 37) {
+            b->p[b->head + at] ^= 1;
+            put(&p, names[f], buf_bytes(b));
+            struct verdict v = open_place(&p, &stats, &kept);
+            int status = log_repair(p.folder, false);
+            cr_expect_eq(status, v.opened ? 0 : 1);
+            status = log_repair(p.folder, true);
+            cr_expect_eq(status, f == 1 ? 1 : 0, "%s, %zu", names[f], at);
+            struct verdict after = open_place(&p, &stats, &kept);
+            cr_expect_eq(after.opened, f != 1, "%s, %zu: %s", names[f], at, after.error);
+            if (!v.opened && after.opened)
+                cr_expect_not(kept, "%s, %zu: it claims to have what is lost", names[f], at);
+            place_empty(&p);
+            place_fill(&p);
+            b = &p.x.files[f];
+        }
+        place_empty(&p);
+    }
+}
+
+Test(fixture, a_restored_folder_promises_nothing)
+{
+    struct place p;
+    struct storage_stats stats;
+    bool kept;
+    cr_redirect_stdout();
+    place_fill(&p);
+    cr_assert(open_place(&p, &stats, &kept).opened);
+    cr_expect(kept);
+    cr_expect_eq(log_restored(p.folder, false), 1);
+    cr_assert(open_place(&p, &stats, &kept).opened);
+    cr_expect(kept);
+    cr_expect_eq(log_restored(p.folder, true), 0);
+    cr_assert(open_place(&p, &stats, &kept).opened);
+    cr_expect_not(kept);
+    cr_expect_not(stats.opening.orderly);
+    cr_expect_eq(log_check(p.folder), 0);
+    place_empty(&p);
+}
+
+Test(fixture, nothing_is_changed_while_a_node_runs)
+{
+    struct place p;
+    struct log_locks locks;
+    cr_redirect_stdout();
+    cr_redirect_stderr();
+    place_fill(&p);
+    cr_assert(log_lock(&locks, p.folder));
+    cr_expect_eq(log_restored(p.folder, true), 1);
+    cr_expect_eq(log_repair(p.folder, true), 1);
+    cr_expect_eq(log_check(p.folder), 0);
+    log_unlock(&locks);
+    cr_expect_eq(log_restored(p.folder, true), 0);
+    place_empty(&p);
 }
