@@ -265,9 +265,35 @@ static void walk_link(struct walk *w, struct plane_link *l)
     walk_text(w, l->error, sizeof l->error);
 }
 
+static void walk_keep(struct walk *w, struct plane_keep *k)
+{
+    walk_array(w, 19);
+    walk_u32(w, &k->state);
+    walk_u64(w, &k->read);
+    walk_u64(w, &k->total);
+    walk_u64(w, &k->cut);
+    walk_u64(w, &k->log_bytes);
+    walk_u64(w, &k->kept_bytes);
+    walk_u64(w, &k->behind);
+    walk_u64(w, &k->written);
+    walk_u64(w, &k->syncs);
+    walk_u64(w, &k->sync_us_max);
+    walk_u64(w, &k->write_failures);
+    walk_u64(w, &k->changes);
+    walk_u64(w, &k->snapshots);
+    walk_u64(w, &k->snapshot_failures);
+    walk_bool(w, &k->snapshot_runs);
+    walk_bool(w, &k->snapshot_failed);
+    walk_u32(w, &k->snapshot_percent);
+    walk_i64(w, &k->snapshot_ms);
+    walk_text(w, k->error, sizeof k->error);
+    if (k->state >= KEEP_STATES)
+        refuse(w);
+}
+
 static void walk_shard(struct walk *w, struct plane_shard *s)
 {
-    walk_array(w, 12);
+    walk_array(w, 13);
     walk_u32(w, &s->db_uid);
     walk_u32(w, &s->shard);
     walk_u32(w, &s->worker);
@@ -277,6 +303,7 @@ static void walk_shard(struct walk *w, struct plane_shard *s)
     walk_u64(w, &s->used_memory);
     walk_u64(w, &s->commands);
     walk_bool(w, &s->stale);
+    walk_keep(w, &s->keep);
     walk_u64(w, &s->digest_lo);
     walk_u64(w, &s->digest_hi);
     walk_count(w, &s->links_count, PLANE_REGIONS_MAX);

@@ -19,10 +19,11 @@ enum control_kind {
     CONTROL_DB_SET,   /* request: struct plane_db -> answer: ok or error text (port in use, ...) */
     CONTROL_DB_DROP,  /* uid */
     CONTROL_DB_FLUSH, /* uid: removes what was seen, as FLUSHALL */
-    CONTROL_LINK,     /* uid, region, paused: holds the pull from that region */
-    CONTROL_STATS,    /* -> struct plane_stats */
-    CONTROL_STOP,     /* orderly end of the plane */
-    CONTROL_ANSWER,   /* ok: bool, text, body */
+    CONTROL_DB_SNAPSHOT, /* uid: every shard takes one, soon */
+    CONTROL_LINK,        /* uid, region, paused: holds the pull from that region */
+    CONTROL_STATS,       /* -> struct plane_stats */
+    CONTROL_STOP,        /* orderly end of the plane */
+    CONTROL_ANSWER,      /* ok: bool, text, body */
 };
 
 /* What of a database is on disk (docs/durability.md). */
@@ -104,10 +105,36 @@ struct plane_link {
     char error[160];
 };
 
+/* A shard's files. */
+enum keep_state {
+    KEEP_OFF,   /* nothing is on disk */
+    KEEP_OPENS, /* the shard is being brought back */
+    KEEP_RUNS,
+    KEEP_FAILS,  /* it runs, but the disk takes nothing just now: `error` */
+    KEEP_BROKEN, /* it could not be opened: `error` */
+    KEEP_STATES
+};
+struct plane_keep {
+    uint32_t state;       /* enum keep_state */
+    uint64_t read, total; /* OPENS: bytes */
+    uint64_t cut;         /* bytes of a torn end that opening cut off */
+    uint64_t log_bytes;   /* of log since the last snapshot */
+    uint64_t kept_bytes;  /* of log on disk */
+    uint64_t behind;      /* bytes of log that are not durable */
+    uint64_t written, syncs, sync_us_max, write_failures;
+    uint64_t changes; /* since the last snapshot */
+    uint64_t snapshots, snapshot_failures;
+    bool snapshot_runs, snapshot_failed; /* the last one */
+    uint32_t snapshot_percent;
+    int64_t snapshot_ms; /* wall clock: when the last one was done; 0: none in this life */
+    char error[256];
+};
+
 struct plane_shard {
     uint32_t db_uid, shard, worker, first_partition, count;
     uint64_t keys, used_memory, commands;
     bool stale;
+    struct plane_keep keep;
     uint64_t digest_lo, digest_hi; /* sum over its partitions */
     uint32_t links_count;
     struct plane_link links[PLANE_REGIONS_MAX];

@@ -44,6 +44,18 @@ static void show_value(const struct front *f, enum setting_id id, struct buf *ou
     case CONFIG_REQUIREPASS:
         buf_put_str(out, s->password);
         break;
+    case CONFIG_APPENDONLY:
+        buf_put_str(out, s->logged ? "yes" : "no");
+        break;
+    case CONFIG_APPENDFSYNC:
+        setting_word(id, s->fsync, out);
+        break;
+    case CONFIG_SAVE:
+        buf_put_str(out, s->save);
+        break;
+    case CONFIG_MAXMEMORY_POLICY:
+        setting_word(id, s->eviction, out);
+        break;
     case CONFIG_TIMEOUT:
         buf_putf(out, "%llu", (unsigned long long)s->timeout_s);
         break;

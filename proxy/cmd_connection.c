@@ -16,7 +16,7 @@ const struct session_command *session_command_find(const char *name)
         cmd_connection_commands, cmd_multi_commands,   cmd_client_commands, cmd_config_commands,
         cmd_info_commands,       cmd_command_commands, cmd_pubsub_commands, cmd_acl_commands,
         cmd_crdt_commands,       cmd_debug_commands,   cmd_memory_commands, cmd_script_commands,
-        cmd_tracking_commands,   cmd_monitor_commands, cmd_slow_commands};
+        cmd_tracking_commands,   cmd_monitor_commands, cmd_slow_commands,   cmd_save_commands};
     for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++)
         for (const struct session_command *c = tables[t]; c->name != NULL; c++)
             if (c->name[0] == name[0] && strcmp(c->name, name) == 0)

@@ -123,8 +123,11 @@ static void put_memory(struct buf *out, const struct front *f, const struct info
              "number_of_libraries:%llu\r\n",
              (ull)all->scripts.scripts, (ull)all->scripts.functions, (ull)all->scripts.libraries);
     put_bytes(out, "maxmemory", f->settings.memory_max);
+    buf_put_str(out, "maxmemory_policy:");
+    setting_word(CONFIG_MAXMEMORY_POLICY, f->settings.eviction, out);
+    buf_put_str(out, "\r\n");
     buf_putf(out,
-             "maxmemory_policy:noeviction\r\nmem_fragmentation_ratio:%.2f\r\n"
+             "mem_fragmentation_ratio:%.2f\r\n"
              "mem_fragmentation_bytes:%lld\r\nmem_replication_backlog:%llu\r\n"
              "mem_clients_slaves:0\r\nmem_clients_normal:%llu\r\nmem_aof_buffer:0\r\n"
              "mem_allocator:jemalloc\r\nactive_defrag_running:0\r\n"
@@ -133,12 +136,49 @@ static void put_memory(struct buf *out, const struct front *f, const struct info
              (ull)n->log_bytes, (ull)(n->input_bytes + n->output_bytes));
 }
 
-static void put_persistence(struct buf *out)
+/* Redis' RDB file is the snapshots here, its AOF what they and the log make together. */
+static void put_persistence(struct buf *out, const struct front *f, const struct figures_keep *k,
+                            struct moment now)
 {
-    buf_put_str(out, "# Persistence\r\nloading:0\r\nasync_loading:0\r\n"
-                     "rdb_changes_since_last_save:0\r\nrdb_bgsave_in_progress:0\r\n"
-                     "rdb_last_save_time:0\r\nrdb_last_bgsave_status:ok\r\naof_enabled:0\r\n"
-                     "aof_rewrite_in_progress:0\r\naof_last_write_status:ok\r\n");
+    const char *saved = k->failed > 0 ? "err" : "ok", *logs = k->failing > 0 ? "err" : "ok";
+    int64_t last_ms = k->saved_ms ? k->saved_ms : f->born.wall_ms;
+    long long took = k->took_ms < 0 ? -1 : (k->took_ms + 500) / 1000;
+    long long current = k->taking > 0 ? (now.wall_ms - k->begun_ms) / 1000 : -1;
+    buf_putf(out,
+             "# Persistence\r\nloading:%d\r\nasync_loading:0\r\n"
+             "rdb_changes_since_last_save:%llu\r\nrdb_bgsave_in_progress:%d\r\n"
+             "rdb_last_save_time:%lld\r\nrdb_last_bgsave_status:%s\r\n"
+             "rdb_last_bgsave_time_sec:%lld\r\nrdb_current_bgsave_time_sec:%lld\r\n"
+             "rdb_saves:%llu\r\nrdb_last_cow_size:0\r\n",
+             k->opens > 0, (ull)k->changes, k->taking > 0, (long long)(last_ms / 1000), saved, took,
+             current, (ull)k->snapshots);
+    buf_putf(out,
+             "aof_enabled:%d\r\naof_rewrite_in_progress:%d\r\naof_rewrite_scheduled:%d\r\n"
+             "aof_last_rewrite_time_sec:%lld\r\naof_current_rewrite_time_sec:%lld\r\n"
+             "aof_last_bgrewrite_status:%s\r\naof_last_write_status:%s\r\n"
+             "aof_last_cow_size:0\r\nmodule_fork_in_progress:0\r\nmodule_fork_last_cow_size:0\r\n",
+             f->settings.logged, f->settings.logged && k->taking > 0, k->asked > k->taking, took,
+             current, saved, logs);
+    if (f->settings.on_disk)
+        buf_putf(out,
+                 "aof_current_size:%llu\r\naof_base_size:0\r\naof_pending_rewrite:0\r\n"
+                 "aof_buffer_length:%llu\r\naof_pending_bio_fsync:0\r\naof_delayed_fsync:0\r\n"
+                 "storage_shards:%u\r\nstorage_broken:%u\r\nstorage_behind_bytes:%llu\r\n"
+                 "storage_written_bytes:%llu\r\nstorage_syncs:%llu\r\n"
+                 "storage_sync_usec_max:%llu\r\nstorage_write_failures:%llu\r\n"
+                 "storage_snapshot_failures:%llu\r\nstorage_last_error:%s\r\n",
+                 (ull)k->log_bytes, (ull)k->behind, k->shards, k->broken, (ull)k->behind,
+                 (ull)k->written, (ull)k->syncs, (ull)k->sync_us_max, (ull)k->write_failures,
+                 (ull)k->snapshot_failures, k->error);
+    if (k->opens == 0)
+        return;
+    int64_t since = now.wall_ms - k->opens_ms;
+    double share = k->total > 0 ? (double)k->read / (double)k->total : 0;
+    long long left = share > 0 ? (long long)((double)since * (1 - share) / share / 1000) : 1;
+    buf_putf(out,
+             "loading_start_time:%lld\r\nloading_total_bytes:%llu\r\nloading_loaded_bytes:%llu\r\n"
+             "loading_loaded_perc:%.2f\r\nloading_eta_seconds:%lld\r\n",
+             (long long)(k->opens_ms / 1000), (ull)k->total, (ull)k->read, share * 100, left);
 }
 
 static void put_stats(struct buf *out, const struct front *f, const struct info *all)
@@ -318,7 +358,7 @@ static void put_section(struct buf *out, const struct front *f, const struct inf
         put_memory(out, f, n);
         break;
     case SECTION_PERSISTENCE:
-        put_persistence(out);
+        put_persistence(out, f, &n->figures.keep, now);
         break;
     case SECTION_STATS:
         put_stats(out, f, n);
@@ -357,7 +397,7 @@ static void put_section(struct buf *out, const struct front *f, const struct inf
 
 static void finish_info(struct front *f, struct answer *a, struct reply *r)
 {
-    struct info sum = {0};
+    struct info sum = {.figures.keep = FIGURES_KEEP_NONE};
     struct figures one;
     stats_init(&sum.stats);
     for (uint32_t i = 0; i < a->parts_count; i++) {

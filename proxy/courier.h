@@ -62,6 +62,9 @@ enum job_kind {
     JOB_SLOWLOG,        /* argv[0]: "get", "len" or "reset" */
     JOB_LATENCY,        /* argv: "get", or "reset" and names of events */
     JOB_OPEN,           /* dataset.c; no reply */
+    JOB_KEEP,           /* argv[0]: "look" or "begin" a snapshot (cmd_save.c) */
+    JOB_SAVE,           /* argv[0]: a number; no reply, but JOB_SAVED when all is done */
+    JOB_SAVED,          /* argv[0]: struct saved; no reply */
     JOB_LATE, /* argv: the ticket of a job that was answered `later`, its reply; no reply */
 };
 

@@ -53,6 +53,39 @@ void figures_link_add(struct figures_link *sum, const struct figures_link *one)
         sum->behind_ms = one->behind_ms;
 }
 
+static int64_t older(int64_t a, int64_t b) { return a == 0 || (b != 0 && b < a) ? b : a; }
+
+void figures_keep_add(struct figures_keep *sum, const struct figures_keep *one)
+{
+    sum->shards += one->shards;
+    sum->opens += one->opens;
+    sum->broken += one->broken;
+    sum->failing += one->failing;
+    sum->taking += one->taking;
+    sum->asked += one->asked;
+    sum->failed += one->failed;
+    sum->read += one->read;
+    sum->total += one->total;
+    sum->log_bytes += one->log_bytes;
+    sum->kept_bytes += one->kept_bytes;
+    sum->behind += one->behind;
+    sum->written += one->written;
+    sum->syncs += one->syncs;
+    sum->write_failures += one->write_failures;
+    sum->changes += one->changes;
+    sum->snapshots += one->snapshots;
+    sum->snapshot_failures += one->snapshot_failures;
+    if (one->sync_us_max > sum->sync_us_max)
+        sum->sync_us_max = one->sync_us_max;
+    if (one->took_ms > sum->took_ms)
+        sum->took_ms = one->took_ms;
+    sum->saved_ms = older(sum->saved_ms, one->saved_ms);
+    sum->begun_ms = older(sum->begun_ms, one->begun_ms);
+    sum->opens_ms = older(sum->opens_ms, one->opens_ms);
+    if (sum->error[0] == 0)
+        memcpy(sum->error, one->error, sizeof sum->error);
+}
+
 void figures_add(struct figures *sum, const struct figures *one)
 {
     sum->clients += one->clients;
@@ -74,6 +107,7 @@ void figures_add(struct figures *sum, const struct figures *one)
     figures_shard_add(&sum->shard, &one->shard);
     sum->stale += one->stale;
     sum->log_bytes += one->log_bytes;
+    figures_keep_add(&sum->keep, &one->keep);
     if (one->stamp_max > sum->stamp_max)
         sum->stamp_max = one->stamp_max;
     struct hash128 d = hash128_add((struct hash128){sum->digest_lo, sum->digest_hi},

@@ -2,6 +2,7 @@
 #ifndef MERIDIAN_PROXY_FIGURES_H
 #define MERIDIAN_PROXY_FIGURES_H
 
+#include "proxy/keep.h"
 #include "shard/shard.h"
 
 /*
@@ -29,6 +30,7 @@ struct figures {
     struct shard_stats shard; /* sums */
     uint64_t stale;           /* shards that refuse writes until they have caught up */
     uint64_t log_bytes;
+    struct figures_keep keep;      /* the files */
     uint64_t stamp_max;            /* the newest stamp of any partition */
     uint64_t digest_lo, digest_hi; /* sum over all partitions */
     uint64_t context_hash;         /* likewise, of a hash of (partition, context) */

@@ -105,6 +105,7 @@ void front_free(struct front *f, struct port *port)
     catalog_deinit(f);
     dataset_deinit(f);
     blocked_deinit(&f->blocked);
+    keep_deinit(&f->keep);
     observers_deinit(&f->observers);
     resp_args_deinit(&f->args);
     buf_deinit(&f->scratch);
@@ -201,6 +202,7 @@ void front_tick(struct front *f, struct port *port, struct moment now)
         close_idle(f, port, now);
     if (f->pause_until_ms != 0 && now.wall_ms >= f->pause_until_ms)
         f->pause_until_ms = 0;
+    keep_turn(f, port);
     front_resume(f, port, now);
 }
 
@@ -351,6 +353,11 @@ static void hear(struct front *f, struct port *port, const struct job *job, stru
     case JOB_COMPARED:
         compared_heard(f, port, job->session, job->argv[0]);
         break;
+    case JOB_KEEP:
+    case JOB_SAVE:
+    case JOB_SAVED:
+        keep_job(f, port, job, r, now);
+        break;
     case JOB_OBSERVED:
         observe_heard(f, port, job->session, job->argv[0]);
         break;
@@ -464,5 +471,7 @@ void front_figures(struct front *f, struct figures *out, struct moment now)
     out->errors += stats_errors(&f->stats);
     out->rate += rate_per_second(&f->rate);
     out->net_in += f->net_in;
+    out->keep.took_ms = -1;
+    f->host.keep(f->host.arg, f, &out->keep);
     f->host.figures(f->host.arg, f, out, now);
 }

@@ -8,6 +8,7 @@
 #include "proxy/courier.h"
 #include "proxy/dataset.h"
 #include "proxy/figures.h"
+#include "proxy/keep.h"
 #include "proxy/latency.h"
 #include "proxy/observe.h"
 #include "proxy/scripting.h"
@@ -42,6 +43,11 @@ struct front_settings {
     bool across;        /* PUBLISH reaches the other regions */
     char password[256]; /* "" none */
     uint16_t port;
+    bool on_disk;      /* snapshots can be taken */
+    bool logged;       /* appendonly */
+    uint32_t fsync;    /* appendfsync, as a place among its words */
+    char save[256];    /* save: "3600 1 60 10000" */
+    uint32_t eviction; /* maxmemory-policy, as a place among its words */
 };
 
 /* What the worker does for its fronts. */
@@ -66,6 +72,11 @@ struct front_host {
     /* To the other regions' subscribers, over the links of the partition's shard, which is here. */
     void (*publish)(void *arg, struct front *f, uint32_t partition, struct bytes channel,
                     struct bytes text, bool sharded);
+    /* The files of this worker's shards: adds its figures. */
+    void (*keep)(void *arg, const struct front *f, struct figures_keep *out);
+    /* Asks for a snapshot of each. Returns how many take one now, or when the one under way is
+     * done. */
+    uint32_t (*snapshot)(void *arg, struct front *f, struct port *port, struct moment now);
 };
 
 struct front_opts {
@@ -131,6 +142,7 @@ struct front {
     struct session *held; /* those that hold input back: pause, output, answers under way */
     struct blocked_sessions blocked;
     struct observers observers;
+    struct keep_waits keep;
     uint64_t connections, refused, net_in; /* INFO stats */
     struct stats stats;
     struct rate rate;

@@ -139,7 +139,7 @@ extern const struct session_command cmd_connection_commands[], cmd_client_comman
     cmd_acl_commands[], cmd_command_commands[], cmd_config_commands[], cmd_slow_commands[],
     cmd_info_commands[], cmd_multi_commands[], cmd_pubsub_commands[], cmd_crdt_commands[],
     cmd_debug_commands[], cmd_memory_commands[], cmd_script_commands[], cmd_tracking_commands[],
-    cmd_monitor_commands[];
+    cmd_monitor_commands[], cmd_save_commands[];
 
 /* CRDT.VERIFY, JOB_COMPARE, JOB_COMPARED (cmd_verify.c). */
 void crdt_verify(struct ask *a);

@@ -217,6 +217,24 @@ static void show_word(const char *words, int64_t number, struct buf *out)
     buf_put(out, words, strcspn(words, ","));
 }
 
+void setting_word(enum setting_id id, uint32_t place, struct buf *out)
+{
+    show_word(table[id].words, place, out);
+}
+
+int setting_place(enum setting_id id, const char *word)
+{
+    int place = 0;
+    size_t n = strlen(word);
+    for (const char *w = table[id].words; w != NULL; place++) {
+        if (strcspn(w, ",") == n && memcmp(w, word, n) == 0)
+            return place;
+        w = strchr(w, ',');
+        w = w != NULL ? w + 1 : NULL;
+    }
+    return -1;
+}
+
 void setting_show(const struct settings *s, enum setting_id id, struct buf *out)
 {
     long long number = (long long)s->number[id];

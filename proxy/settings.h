@@ -57,6 +57,9 @@ bool setting_parse(enum setting_id id, struct bytes text, struct setting_value *
 void setting_put(struct settings *s, enum setting_id id, const struct setting_value *v);
 /* Appends the value as CONFIG GET shows it (not of EVENTS and OUTPUT). */
 void setting_show(const struct settings *s, enum setting_id id, struct buf *out);
+/* Appends one of a WORD's words, by its place; and back: the place, -1 none. */
+void setting_word(enum setting_id id, uint32_t place, struct buf *out);
+int setting_place(enum setting_id id, const char *word);
 /* A number with Redis' units: k kb m mb g gb. */
 bool setting_parse_memory(struct bytes text, uint64_t *out);
 

@@ -6,7 +6,7 @@
  * The settings of Redis 7.0: X(identifier, name, older name, kind of value, rule, least, most, at
  * first, words, where it is set instead). See settings.h.
  */
-#define WHY_MEMORY "the data live in memory and in the other regions"
+#define WHY_FILES "each shard has a folder of its own below the node's data folder"
 #define WHY_NODE "it is given when the node is started: meridian node --help"
 #define WHY_DATABASE                                                                               \
     "it is a property of the database: set it with the REST API (PUT /v1/bdbs/<uid>) or with "     \
@@ -38,8 +38,8 @@
     X(AOF_REWRITE_CPULIST, "aof_rewrite_cpulist", NULL, VALUE_TEXT, SETTING_FINAL, 0, 0, "", NULL, NULL) \
     X(APPENDDIRNAME, "appenddirname", NULL, VALUE_TEXT, SETTING_FINAL, 0, 0, "appendonlydir", NULL, NULL) \
     X(APPENDFILENAME, "appendfilename", NULL, VALUE_TEXT, SETTING_FINAL, 0, 0, "appendonly.aof", NULL, NULL) \
-    X(APPENDFSYNC, "appendfsync", NULL, VALUE_WORD, SETTING_KEPT, 0, 0, "everysec", "everysec,always,no", NULL) \
-    X(APPENDONLY, "appendonly", NULL, VALUE_BOOL, SETTING_FIXED, 0, 1, "no", NULL, WHY_MEMORY) \
+    X(APPENDFSYNC, "appendfsync", NULL, VALUE_WORD, SETTING_FIXED, 0, 0, "everysec", "everysec,always,no", WHY_DATABASE) \
+    X(APPENDONLY, "appendonly", NULL, VALUE_BOOL, SETTING_FIXED, 0, 1, "no", NULL, WHY_DATABASE) \
     X(AUTO_AOF_REWRITE_MIN_SIZE, "auto-aof-rewrite-min-size", NULL, VALUE_MEMORY, SETTING_KEPT, 0, INT64_MAX, "67108864", NULL, NULL) \
     X(AUTO_AOF_REWRITE_PERCENTAGE, "auto-aof-rewrite-percentage", NULL, VALUE_INT, SETTING_KEPT, 0, INT32_MAX, "100", NULL, NULL) \
     X(BGSAVE_CPULIST, "bgsave_cpulist", NULL, VALUE_TEXT, SETTING_FINAL, 0, 0, "", NULL, NULL) \
@@ -71,7 +71,7 @@
     X(CRASH_MEMCHECK_ENABLED, "crash-memcheck-enabled", NULL, VALUE_BOOL, SETTING_KEPT, 0, 1, "yes", NULL, NULL) \
     X(DAEMONIZE, "daemonize", NULL, VALUE_BOOL, SETTING_FINAL, 0, 1, "no", NULL, NULL) \
     X(DATABASES, "databases", NULL, VALUE_INT, SETTING_FINAL, 1, INT32_MAX, "1", NULL, NULL) \
-    X(DBFILENAME, "dbfilename", NULL, VALUE_TEXT, SETTING_FIXED, 0, 0, "dump.rdb", NULL, WHY_MEMORY) \
+    X(DBFILENAME, "dbfilename", NULL, VALUE_TEXT, SETTING_FIXED, 0, 0, "dump.rdb", NULL, WHY_FILES) \
     X(DIR, "dir", NULL, VALUE_TEXT, SETTING_FIXED, 0, 0, "", NULL, WHY_NODE) \
     X(DISABLE_THP, "disable-thp", NULL, VALUE_BOOL, SETTING_FINAL, 0, 1, "yes", NULL, NULL) \
     X(DYNAMIC_HZ, "dynamic-hz", NULL, VALUE_BOOL, SETTING_KEPT, 0, 1, "yes", NULL, NULL) \
@@ -145,7 +145,7 @@
     X(REPLICAOF, "replicaof", "slaveof", VALUE_TEXT, SETTING_FINAL, 0, 0, "", NULL, NULL) \
     X(REQUIREPASS, "requirepass", NULL, VALUE_TEXT, SETTING_FIXED, 0, 0, "", NULL, WHY_DATABASE) \
     X(SANITIZE_DUMP_PAYLOAD, "sanitize-dump-payload", NULL, VALUE_WORD, SETTING_KEPT, 0, 0, "no", "no,yes,clients", NULL) \
-    X(SAVE, "save", NULL, VALUE_TEXT, SETTING_FIXED, 0, 0, "", NULL, WHY_MEMORY) \
+    X(SAVE, "save", NULL, VALUE_TEXT, SETTING_FIXED, 0, 0, "", NULL, WHY_DATABASE) \
     X(SERVER_CPULIST, "server_cpulist", NULL, VALUE_TEXT, SETTING_FINAL, 0, 0, "", NULL, NULL) \
     X(SET_MAX_INTSET_ENTRIES, "set-max-intset-entries", NULL, VALUE_INT, SETTING_ACTS, 0, INT64_MAX, "512", NULL, NULL) \
     X(SET_PROC_TITLE, "set-proc-title", NULL, VALUE_BOOL, SETTING_FINAL, 0, 1, "yes", NULL, NULL) \

@@ -3,17 +3,12 @@
 
 #define REGIONS "regions replicate to each other: REST API, /v1/crdbs, or meridian ctl crdb"
 #define CLUSTER "every node answers for all slots: connect without the cluster protocol"
-#define MEMORY                                                                                     \
-    "data live in memory and in the other regions; nothing is written to a file on command"
 #define STOP "a node is stopped by its service manager, a database is deleted by REST (/v1/bdbs)"
 
 static const char *const hints[][2] = {
     {"asking", CLUSTER},
-    {"bgrewriteaof", MEMORY},
-    {"bgsave", MEMORY},
     {"cluster", CLUSTER},
     {"failover", REGIONS},
-    {"lastsave", MEMORY},
     {"migrate", "use DUMP here and RESTORE there"},
     {"module", "modules cannot be loaded; FUNCTION and EVAL run code of yours"},
     {"pfdebug", "it shows how Redis stores HyperLogLogs"},
@@ -24,7 +19,6 @@ static const char *const hints[][2] = {
     {"replconf", REGIONS},
     {"replicaof", REGIONS},
     {"restore-asking", "use RESTORE"},
-    {"save", MEMORY},
     {"shutdown", STOP},
     {"slaveof", REGIONS},
     {"sync", REGIONS},

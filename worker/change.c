@@ -110,6 +110,12 @@ static void carry_out(struct worker *w, struct port *port, struct change_msg *m,
     } else if (m->kind == CHANGE_DB_FLUSH && d->closed_members > 0) {
         snprintf(m->error, sizeof m->error, "%s",
                  "the database is being loaded from disk: try again when it has been");
+    } else if (m->kind == CHANGE_DB_SNAPSHOT && !database_on_disk(&d->config)) {
+        snprintf(m->error, sizeof m->error, "the database is not on disk: set data_persistence");
+    } else if (m->kind == CHANGE_DB_SNAPSHOT) {
+        if (keep_snapshot(d) < d->members_count)
+            snprintf(m->error, sizeof m->error,
+                     "not all shards are open: look at the database's persistence figures");
     } else if (m->kind == CHANGE_DB_FLUSH) {
         database_flush(d, now);
     } else {

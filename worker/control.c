@@ -136,7 +136,10 @@ static bool read_change(enum control_kind kind, struct bytes body, struct change
         return false;
     case CONTROL_DB_DROP:
     case CONTROL_DB_FLUSH:
-        m->kind = kind == CONTROL_DB_DROP ? CHANGE_DB_DROP : CHANGE_DB_FLUSH;
+    case CONTROL_DB_SNAPSHOT:
+        m->kind = kind == CONTROL_DB_DROP    ? CHANGE_DB_DROP
+                  : kind == CONTROL_DB_FLUSH ? CHANGE_DB_FLUSH
+                                             : CHANGE_DB_SNAPSHOT;
         return control_uid_decode(body, &m->uid);
     case CONTROL_LINK:
         m->kind = CHANGE_LINK;

@@ -100,11 +100,40 @@ static bool publishes_across(const struct plane_db *db)
     return database_is_geo(db) && !db->messages_stay;
 }
 
+/* What CONFIG shows of how the database is kept, in Redis' words. */
+static void settings_of_keeping(const struct plane_db *db, struct front_settings *s)
+{
+    static const char *const policies[EVICTION_KINDS] = {
+        [EVICT_NOTHING] = "noeviction",
+        [EVICT_ALL_LRU] = "allkeys-lru",
+        [EVICT_ALL_LFU] = "allkeys-lfu",
+        [EVICT_ALL_RANDOM] = "allkeys-random",
+        [EVICT_VOLATILE_LRU] = "volatile-lru",
+        [EVICT_VOLATILE_LFU] = "volatile-lfu",
+        [EVICT_VOLATILE_RANDOM] = "volatile-random",
+        [EVICT_VOLATILE_TTL] = "volatile-ttl",
+    };
+    static const char *const fsync[PERSIST_KINDS] = {"everysec", "no", "everysec", "always"};
+    size_t at = 0;
+    s->on_disk = database_on_disk(db);
+    /* Without rules it is a log that nobody syncs, not snapshots. */
+    s->logged =
+        s->on_disk && (db->persistence != PERSIST_SNAPSHOT || db->snapshot_rules_count == 0);
+    s->fsync = (uint32_t)setting_place(CONFIG_APPENDFSYNC, fsync[db->persistence]);
+    s->eviction = (uint32_t)setting_place(CONFIG_MAXMEMORY_POLICY, policies[db->eviction]);
+    s->save[0] = 0;
+    for (uint32_t i = 0; i < db->snapshot_rules_count && at < sizeof s->save; i++)
+        at += (size_t)snprintf(s->save + at, sizeof s->save - at, "%s%u %llu", i > 0 ? " " : "",
+                               db->snapshot_rules[i].seconds,
+                               (unsigned long long)db->snapshot_rules[i].writes);
+}
+
 static struct front_settings settings_of(const struct plane_db *db)
 {
     struct front_settings s = {
         .clients_max = db->clients_max, .memory_max = db->memory_max, .port = db->port};
     s.across = publishes_across(db);
+    settings_of_keeping(db, &s);
     snprintf(s.password, sizeof s.password, "%s", db->password);
     return s;
 }
@@ -256,7 +285,9 @@ static void front_create(struct database *d, struct moment now)
                  .have = stats_have,
                  .learnt = stats_learnt,
                  .peers = stats_peers,
-                 .compare = stats_compare},
+                 .compare = stats_compare,
+                 .keep = keep_figures,
+                 .snapshot = keep_ask},
         .settings = settings_of(db),
         .shards = shards,
         .shards_count = db->shards,
@@ -358,6 +389,7 @@ bool database_configure(struct database *d, struct port *port, const struct plan
     if (db->memory_max != old->memory_max)
         s.memory_max = db->memory_max;
     s.across = publishes_across(db);
+    settings_of_keeping(db, &s);
     snprintf(s.password, sizeof s.password, "%s", db->password);
     front_configure(d->front, &s);
     bool renamed = actor_of(db) != actor_of(old);

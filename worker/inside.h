@@ -10,11 +10,23 @@
  *   worker.c    the machine: events in, to whom they belong
  *   database.c  the databases of this worker: shards, syncers, listener
  *   disk.c      its shards' files
+ *   keep.c      snapshots of them on request and on schedule, and what INFO shows of them
  *   change.c    changes of configuration, on all workers or on none
  *   control.c   the manager's channel (worker 0)
  *   link.c      peers' connections, from first byte to their syncer
  *   stats.c     figures for INFO and for the manager
  */
+
+/* A member's snapshots, as of the last look (keep.c). Times are by the wall clock. */
+struct keeping {
+    uint64_t snapshots, failures; /* of the storage's counters */
+    uint64_t changes_begun, changes_saved;
+    int64_t opens_ms, begun_ms, saved_ms, took_ms;
+    uint64_t look_us, retry_us;
+    bool runs, failed;
+    bool wanted; /* to begin as soon as none is under way */
+    bool asked;  /* likewise, or under way */
+};
 
 /* A shard of a database that lives here. */
 struct member {
@@ -24,7 +36,8 @@ struct member {
     struct syncer *syncer;   /* NULL: single-region, or not open */
     struct storage *storage; /* NULL: nothing is on disk */
     struct disk *disk;       /* what its requests have for owner; NULL likewise */
-    bool open;               /* else the shard belongs to the storage alone, which brings it back */
+    struct keeping keeping;
+    bool open; /* else the shard belongs to the storage alone, which brings it back */
 };
 
 struct database {
@@ -52,7 +65,14 @@ enum {
     MSG_STOP,         /* end */
 };
 
-enum change_kind { CHANGE_DB_SET, CHANGE_DB_DROP, CHANGE_DB_FLUSH, CHANGE_LINK, CHANGE_STATS };
+enum change_kind {
+    CHANGE_DB_SET,
+    CHANGE_DB_DROP,
+    CHANGE_DB_FLUSH,
+    CHANGE_DB_SNAPSHOT,
+    CHANGE_LINK,
+    CHANGE_STATS
+};
 
 /* A request of the manager on its way through the workers. */
 struct change_msg {
@@ -176,6 +196,17 @@ static inline bool database_on_disk(const struct plane_db *db)
 {
     return db->persistence != PERSIST_OFF;
 }
+
+/* ------------------------------------------------------------ snapshots (keep.c) */
+
+/* At the end of a turn, when frames are closed. */
+void keep_members(struct database *d, struct port *port, struct moment now);
+/* A snapshot of each of its members, soon. Returns how many. */
+uint32_t keep_snapshot(struct database *d);
+/* A front's (struct front_host). */
+uint32_t keep_ask(void *worker, struct front *f, struct port *port, struct moment now);
+void keep_figures(void *worker, const struct front *f, struct figures_keep *out);
+void keep_plane(const struct member *m, struct plane_keep *out);
 
 /* ------------------------------------------------------------ figures (stats.c) */
 

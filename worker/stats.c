@@ -105,9 +105,11 @@ void stats_figures(void *worker, struct front *f, struct figures *out, struct mo
     for (uint32_t i = 0; d != NULL && i < d->members_count; i++) {
         const struct member *m = &d->members[i];
         struct shard_stats one;
+        out->shards++;
+        if (!m->open)
+            continue;
         shard_stats(m->shard, &one);
         figures_shard_add(&out->shard, &one);
-        out->shards++;
         out->stale += shard_is_stale(m->shard);
         out->log_bytes += one.log_bytes;
         stamp_t newest = member_stamp(m);
@@ -200,9 +202,12 @@ static void plane_link_of(struct plane_link *to, const struct link_stats *from)
 static void plane_shard_of(struct plane_shard *to, const struct database *d, const struct member *m,
                            struct moment now)
 {
-    struct shard_stats s;
-    shard_stats(m->shard, &s);
-    struct hash128 digest = member_digest(m);
+    struct shard_stats s = {0};
+    struct hash128 digest = {0};
+    if (m->open) {
+        shard_stats(m->shard, &s);
+        digest = member_digest(m);
+    }
     *to = (struct plane_shard){.db_uid = d->config.uid,
                                .shard = m->id,
                                .worker = d->worker->opts.index,
@@ -210,9 +215,10 @@ static void plane_shard_of(struct plane_shard *to, const struct database *d, con
                                .count = m->count - shard_has_catalog(m->shard),
                                .keys = s.keys,
                                .commands = s.commands,
-                               .stale = shard_is_stale(m->shard),
+                               .stale = m->open && shard_is_stale(m->shard),
                                .digest_lo = digest.lo,
                                .digest_hi = digest.hi};
+    keep_plane(m, &to->keep);
     if (m->syncer == NULL)
         return;
     struct link_stats *links = mem_alloc(PLANE_REGIONS_MAX * sizeof links[0]);
@@ -228,6 +234,8 @@ static void plane_db_stats_of(struct plane_db_stats *to, const struct database *
         .uid = d->config.uid, .listening = d->listening, .connections = d->front->sessions};
     for (uint32_t i = 0; i < d->members_count; i++) {
         struct shard_stats s;
+        if (!d->members[i].open)
+            continue;
         shard_stats(d->members[i].shard, &s);
         to->keys += s.keys;
         to->commands += s.commands;

@@ -183,6 +183,7 @@ static void turn(struct worker *w, struct port *port, struct moment now)
             if (d->members[i].syncer != NULL)
                 syncer_turn(d->members[i].syncer, port, now);
         disk_turn(d, port, now);
+        keep_members(d, port, now);
     }
     courier_flush(w->courier, port);
 }

@@ -140,6 +140,14 @@ static void fill_stats(struct plane_stats *s, uint32_t dbs, uint32_t shards)
     for (uint32_t i = 0; i < shards; i++) {
         s->shards[i].shard = i;
         s->shards[i].digest_hi = UINT64_MAX - i;
+        s->shards[i].keep = (struct plane_keep){.state = i % KEEP_STATES,
+                                                .read = i,
+                                                .total = 7,
+                                                .log_bytes = 1000 + i,
+                                                .snapshot_runs = i % 2,
+                                                .snapshot_percent = 50,
+                                                .snapshot_ms = -1,
+                                                .error = "no space left"};
         s->shards[i].links_count = i % 3;
         for (uint32_t j = 0; j < i % 3; j++)
             s->shards[i].links[j] = (struct plane_link){.region = j + 1,
