@@ -266,9 +266,10 @@ Test(session, refuses_settings_in_redis_words_and_sets_none)
         {"hz 20 activedefrag maybe",
          "CONFIG SET failed (possibly related to argument 'activedefrag') "
          "- argument must be 'yes' or 'no'"},
-        {"hz 20 appendfsync never", "CONFIG SET failed (possibly related to argument "
-                                    "'appendfsync') - argument(s) must be one of "
-                                    "the following: everysec, always, no"},
+        {"hz 20 sanitize-dump-payload never",
+         "CONFIG SET failed (possibly related to argument "
+         "'sanitize-dump-payload') - argument(s) must be one of "
+         "the following: no, yes, clients"},
         {"maxmemory-clients 101%",
          "CONFIG SET failed (possibly related to argument "
          "'maxmemory-clients') - percentage argument must be less or equal "
