@@ -8,8 +8,11 @@
 
 void buf_deinit(struct buf *b)
 {
+    struct mem_account *account = b->charged ? mem_account_now : NULL;
+    account = mem_account_enter(account);
     mem_free(b->p);
-    *b = (struct buf){0};
+    mem_account_leave(account);
+    *b = (struct buf){.charged = b->charged};
 }
 
 void buf_grow(struct buf *b, size_t room)
@@ -25,7 +28,10 @@ void buf_grow(struct buf *b, size_t room)
     size_t cap = b->cap ? b->cap : 64;
     while (cap - len < room)
         cap += cap / 2 > room ? cap / 2 : room;
+    struct mem_account *account = b->charged ? mem_account_now : NULL;
+    account = mem_account_enter(account);
     b->p = mem_realloc(b->p, cap);
+    mem_account_leave(account);
     b->cap = cap;
 }
 

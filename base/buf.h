@@ -7,13 +7,15 @@
 /*
  * A growing run of bytes with a read end: bytes are appended at the tail and consumed from the
  * head. Zero-initialised is a valid empty buffer. Appending never fails; callers check their limits
- * before.
+ * before. Whoever happens to grow a buffer is not charged for it (base/mem.h), but where `charged`
+ * says that it belongs to the one who uses it.
  */
 struct buf {
     uint8_t *p;  /* owned */
     size_t head; /* first unread byte */
     size_t tail; /* one past the last byte */
     size_t cap;
+    bool charged; /* kept by buf_deinit */
 };
 
 void buf_deinit(struct buf *b);            /* frees; leaves a valid empty buffer */

@@ -27,6 +27,8 @@ static struct {
 } stripes[STRIPES];
 static _Atomic unsigned next_stripe;
 static _Thread_local unsigned my_stripe = STRIPES;
+_Thread_local struct mem_account *mem_account_now;
+static _Atomic uint64_t drift;
 
 static void account(int64_t delta)
 {
@@ -35,7 +37,17 @@ static void account(int64_t delta)
     _Atomic int64_t *held = &stripes[my_stripe].held;
     atomic_store_explicit(held, atomic_load_explicit(held, memory_order_relaxed) + delta,
                           memory_order_relaxed);
+    if (mem_account_now != NULL)
+        mem_account_now->held += delta;
 }
+
+void mem_account_end(const struct mem_account *a)
+{
+    if (a->held != 0)
+        atomic_fetch_add(&drift, (uint64_t)(a->held < 0 ? -a->held : a->held));
+}
+
+uint64_t mem_drift(void) { return atomic_load(&drift); }
 
 static void *checked(void *p, size_t n)
 {

@@ -3,6 +3,7 @@
 #define MERIDIAN_BASE_MEM_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /*
  * The allocator's one door. mem_alloc never returns NULL: every queue, frame, key and value has a
@@ -12,7 +13,28 @@
  * mem_used() counts what the allocator really holds for this thread's live blocks (size class, not
  * the request), summed over all threads. The counters are per thread and relaxed: exact when the
  * threads are quiet.
+ *
+ * An account counts what is allocated and freed while it is the thread's current one: what one
+ * shard holds. Nobody frees in an account what was allocated in another; what belongs to no
+ * account in particular (a buffer that a reply grows) is allocated and freed in none. An account
+ * that ends must hold nothing: mem_drift() tells of those that did not.
  */
+struct mem_account {
+    int64_t held; /* bytes, as mem_used counts them */
+};
+extern _Thread_local struct mem_account *mem_account_now; /* NULL: none */
+/* Makes it the thread's current one (kept until it is left); give what it returns to
+ * mem_account_leave. */
+static inline struct mem_account *mem_account_enter(struct mem_account *a)
+{
+    struct mem_account *was = mem_account_now;
+    mem_account_now = a;
+    return was;
+}
+static inline void mem_account_leave(struct mem_account *was) { mem_account_now = was; }
+void mem_account_end(const struct mem_account *a);
+uint64_t mem_drift(void); /* bytes that accounts held, or lacked, at their end */
+
 void *mem_alloc(size_t n);
 void *mem_zalloc(size_t n);
 void *mem_lines(size_t n); /* n cache lines of 64 bytes, zeroed, on a boundary of 64 */

@@ -135,6 +135,7 @@ static struct kept *add(struct shelf *f, struct bytes name, stamp_t dot, stamp_t
     struct shelf_total *t = f->total;
     struct kept *e = mem_alloc(sizeof *e);
     *e = (struct kept){.shelf = f, .key = key_make(f, name), .dot = dot, .until = until};
+    e->bytes.charged = true;
     e->older = e->key->newest;
     *(e->older ? &e->older->newer : &e->key->oldest) = e;
     e->key->newest = e;

@@ -285,8 +285,10 @@ static void tell(struct shard *s, uint64_t session, const struct command *comman
 {
     const struct unblocked end = {
         .command = command, .reply = buf_bytes(r->out), .failed = r->errors > 0};
+    struct mem_account *mine = mem_account_enter(NULL);
     if (s->unblocked != NULL)
         s->unblocked(s->arg, session, &end);
+    mem_account_leave(mine);
 }
 
 static void run_again(struct shard *s, struct waiter *w, struct bytes ready, struct moment now)
@@ -356,16 +358,18 @@ void blocked_serve(struct shard *s, struct moment now)
 
 bool shard_unblock(struct shard *s, uint64_t session, enum unblock why, struct buf *out)
 {
+    struct mem_account *outer = shard_enter(s);
     struct waiter *w = s->blocked != NULL ? find_waiter(s->blocked, session) : NULL;
-    if (w == NULL)
-        return false;
-    struct reply r = {.out = out, .resp = w->resp};
-    if (why == UNBLOCK_TIMEOUT)
-        reply_nil_array(&r);
-    else if (why == UNBLOCK_ERROR)
-        reply_error(&r, UNBLOCKED_BY_CLIENT);
-    waiter_free(s, w);
-    return true;
+    if (w != NULL) {
+        struct reply r = {.out = out, .resp = w->resp};
+        if (why == UNBLOCK_TIMEOUT)
+            reply_nil_array(&r);
+        else if (why == UNBLOCK_ERROR)
+            reply_error(&r, UNBLOCKED_BY_CLIENT);
+        waiter_free(s, w);
+    }
+    mem_account_leave(outer);
+    return w != NULL;
 }
 
 static void collect(void *item, void *arg) { buf_put(arg, &item, sizeof item); }

@@ -64,7 +64,9 @@ void catalog_tell(struct shard *s, struct bytes key, struct bytes name)
     struct shown shown;
     if (entry != NULL)
         cell_show(entry, &shown);
+    struct mem_account *mine = mem_account_enter(NULL);
     s->catalog(s->catalog_arg, kind, name, entry != NULL ? &shown.text : NULL);
+    mem_account_leave(mine);
 }
 
 static void note_name(void *arg, struct bytes name, struct bytes value)
@@ -166,6 +168,7 @@ const char *shard_catalog_write(struct shard *s, const struct catalog_change *ch
     const char *why = refusal(s, changes, n);
     if (why != NULL)
         return why;
+    struct mem_account *outer = shard_enter(s);
     bool together = n > 1 && !s->atomic;
     if (together)
         shard_atomic_begin(s, now);
@@ -175,6 +178,7 @@ const char *shard_catalog_write(struct shard *s, const struct catalog_change *ch
         shard_atomic_end(s);
     for (size_t i = 0; i < n; i++)
         catalog_tell(s, key_of(changes[i].kind), changes[i].name);
+    mem_account_leave(outer);
     return NULL;
 }
 

@@ -116,7 +116,7 @@ static void tell_changed(struct shard *s, struct part *p, uint64_t hash, struct 
     if (s->blocked != NULL)
         blocked_changed(s, hash, name, now);
     if (s->tracked && !part_is_hidden(s, p))
-        s->changed(s->arg, name, s->caller);
+        shard_tell_changed(s, name, s->caller);
 }
 
 static __attribute__((noinline)) void tell_local(struct shard *s, const struct change *c,
@@ -184,7 +184,7 @@ void local_flush(struct shard *s, struct part *p, int64_t wall_ms)
 {
     if (s->tracked &&
         !part_is_hidden(s, p)) /* also when nothing is there: absence is cached, too */
-        s->changed(s->arg, bytes_of(NULL, 0), s->caller);
+        shard_tell_changed(s, bytes_of(NULL, 0), s->caller);
     if (p->keys.count == 0)
         return;
     struct op op = {.stamp = clock_tick(&s->clock, wall_ms), .kind = OP_FLUSH};

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "base/mem.h"
 #include "base/num.h"
 #include "shard/keys.h"
 
@@ -9,10 +10,13 @@
 static void run_script(struct call *c)
 {
     struct shard_engine *engine = shard_engine(c->shard);
-    if (engine != NULL)
-        engine->run(engine, c);
-    else
+    if (engine == NULL) {
         reply_error(c->reply, "ERR this server runs no scripts");
+        return;
+    }
+    struct mem_account *mine = mem_account_enter(NULL); /* the engine counts its own memory */
+    engine->run(engine, c);
+    mem_account_leave(mine);
 }
 
 /* "script numkeys key [key ...] arg [arg ...]" */

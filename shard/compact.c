@@ -81,10 +81,12 @@ void shard_stable(struct shard *s, uint32_t partition, const struct context *sta
 {
     struct part *p = shard_part(s, partition);
     size_t budget = STABLE_BUDGET;
+    struct mem_account *outer = shard_enter(s);
     shard_note_time(s, now);
     if (!context_eq(&p->stable, stable))
         context_copy(&p->stable, stable);
     compact_part(s, p, &budget);
+    mem_account_leave(outer);
 }
 
 size_t shard_unsettled(const struct shard *s)

@@ -83,8 +83,11 @@ static struct happening of_type(enum type type, bool more)
 
 static void raise(const struct shard *s, struct happening e, struct bytes key)
 {
-    if (s->wants.events & (uint32_t)e.class)
-        s->event(s->arg, e.class, e.name, key);
+    if (!(s->wants.events & (uint32_t)e.class))
+        return;
+    struct mem_account *mine = mem_account_enter(NULL);
+    s->event(s->arg, e.class, e.name, key);
+    mem_account_leave(mine);
 }
 
 void events_created(const struct shard *s, struct bytes key)

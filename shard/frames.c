@@ -79,9 +79,11 @@ void shard_close_frames(struct shard *s, struct moment now)
 {
     if (s->busy != NULL && s->atomic)
         return; /* the script's frames: it has stopped in the middle */
+    struct mem_account *outer = shard_enter(s);
     while (s->open_count > 0)
         frame_close(s, &s->parts[s->open[s->open_count - 1]], now.wall_ms);
     s->open_big = false;
+    mem_account_leave(outer);
 }
 
 void shard_atomic_begin(struct shard *s, struct moment now)
@@ -97,8 +99,10 @@ void shard_atomic_end(struct shard *s)
     struct moment now = {.wall_ms = s->wall_ms, .mono_us = s->mono_us};
     shard_close_frames(s, now);
     s->closing_atomic = false;
+    struct mem_account *outer = shard_enter(s);
     if (s->woken)
         blocked_serve(s, now);
+    mem_account_leave(outer);
 }
 
 /* ------------------------------------------------------------ foreign frames */
@@ -154,7 +158,7 @@ static void collect(void *item, void *arg)
 static void take_flush(struct shard *s, struct part *p, const struct seen *seen)
 {
     if (s->tracked && !part_is_hidden(s, p))
-        s->changed(s->arg, bytes_of(NULL, 0), 0);
+        shard_tell_changed(s, bytes_of(NULL, 0), 0);
     bool all = true;
     for (unsigned i = 0; i < p->vv.n && all; i++)
         all = stamp_actor(p->vv.at[i]) == stamp_actor(seen->prev) || seen_covers(seen, p->vv.at[i]);
@@ -205,7 +209,7 @@ static void take_op(struct shard *s, struct part *p, const struct op *op, uint64
     if (s->blocked != NULL)
         blocked_changed(s, hash, op->key, now);
     if (s->tracked && applied.changed && !part_is_hidden(s, p))
-        s->changed(s->arg, op->key, 0);
+        shard_tell_changed(s, op->key, 0);
     if (s->wants.events != 0 && applied.changed && !part_is_hidden(s, p))
         events_of_op(s, op, &before, now, &applied);
 }
@@ -269,10 +273,9 @@ static void fetch_next(const struct shard *s, const struct part *p, size_t at, s
     fetch_elements(p, s->ops + at, s->hashes + at, some);
 }
 
-enum take shard_take(struct shard *s, const struct frame *f, struct moment now)
+static enum take take(struct shard *s, const struct frame *f, struct moment now)
 {
     size_t n;
-    assert(s->busy == NULL);
     shard_note_time(s, now);
     if (!frame_sound(s, f))
         return TAKE_BAD;
@@ -326,4 +329,13 @@ enum take shard_take(struct shard *s, const struct frame *f, struct moment now)
     if (s->woken)
         blocked_serve(s, now);
     return TAKE_DONE;
+}
+
+enum take shard_take(struct shard *s, const struct frame *f, struct moment now)
+{
+    assert(s->busy == NULL);
+    struct mem_account *outer = shard_enter(s);
+    enum take took = take(s, f, now);
+    mem_account_leave(outer);
+    return took;
 }

@@ -3,6 +3,7 @@
 #define MERIDIAN_SHARD_INSIDE_H
 
 #include "base/heap.h"
+#include "base/mem.h"
 #include "base/rng.h"
 #include "crdt/position.h"
 #include "crdt/shelf.h"
@@ -122,6 +123,7 @@ struct shard {
     uint32_t partitions, first;
     uint32_t count, shown; /* of partitions: all of them, those that hold keys (catalog.h) */
     struct part *parts;
+    struct mem_account account; /* what the shard holds */
     struct clock clock;
     int64_t wall_ms;  /* of the last call that brought a moment */
     uint64_t mono_us; /* likewise */
@@ -184,6 +186,23 @@ struct shard {
                     const struct bytes *value);
     void *catalog_arg;
 };
+
+/*
+ * Memory: every entry from outside into the shard makes its account the current one and gives what
+ * was before to mem_account_leave; every call out of it goes without an account, since whoever is
+ * called keeps what it allocates.
+ */
+static inline struct mem_account *shard_enter(struct shard *s)
+{
+    return mem_account_enter(&s->account);
+}
+
+static inline void shard_tell_changed(const struct shard *s, struct bytes key, uint64_t session)
+{
+    struct mem_account *mine = mem_account_enter(NULL);
+    s->changed(s->arg, key, session);
+    mem_account_leave(mine);
+}
 
 /* To be called when anything of this changes. */
 static inline void shard_note_hooks(struct shard *s)

@@ -92,7 +92,7 @@ static void join_key(struct joining *j, struct cell *held, struct cell *theirs)
     if (s->blocked != NULL)
         blocked_changed(s, hash, name, now);
     if (s->tracked && applied.changed && !part_is_hidden(s, j->part))
-        s->changed(s->arg, name, 0);
+        shard_tell_changed(s, name, 0);
     if (s->wants.events != 0 && applied.changed && !part_is_hidden(s, j->part))
         events_of_join(s, name, &before, now);
 }
@@ -133,8 +133,8 @@ static void join_all(struct joining *j)
     buf_deinit(&items);
 }
 
-bool shard_join(struct shard *s, uint32_t partition, struct bytes state,
-                const struct context *theirs, struct moment now)
+static bool join(struct shard *s, uint32_t partition, struct bytes state,
+                 const struct context *theirs, struct moment now)
 {
     struct joining j = {.shard = s, .theirs = theirs};
     struct names entries[CATALOG_KINDS] = {{{0}, 0}};
@@ -175,4 +175,13 @@ bool shard_join(struct shard *s, uint32_t partition, struct bytes state,
     if (s->woken)
         blocked_serve(s, now);
     return true;
+}
+
+bool shard_join(struct shard *s, uint32_t partition, struct bytes state,
+                const struct context *theirs, struct moment now)
+{
+    struct mem_account *outer = shard_enter(s);
+    bool joined = join(s, partition, state, theirs, now);
+    mem_account_leave(outer);
+    return joined;
 }

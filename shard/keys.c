@@ -31,7 +31,7 @@ static void miss(struct call *c, const struct key *k)
     key_event(c, EVENT_KEY_MISS, "keymiss", k->name);
     /* Past its deadline and not removed yet: who has the value cached hears of it now. */
     if (s->tracked && k->held != NULL)
-        s->changed(s->arg, k->name, 0);
+        shard_tell_changed(s, k->name, 0);
 }
 
 void key_read(struct call *c, struct bytes name, struct key *out)
@@ -77,13 +77,23 @@ struct rng *call_rng(struct call *c) { return &c->shard->rng; }
 uint64_t call_publish(struct call *c, struct bytes channel, struct bytes text, bool sharded)
 {
     const struct shard *s = c->shard;
-    return s->publish == NULL ? 0 : s->publish(s->arg, channel, text, sharded);
+    if (s->publish == NULL)
+        return 0;
+    struct mem_account *mine = mem_account_enter(NULL);
+    uint64_t heard = s->publish(s->arg, channel, text, sharded);
+    mem_account_leave(mine);
+    return heard;
 }
 
 uint64_t call_lacking(const struct call *c, uint32_t partition, stamp_t stamp)
 {
     const struct shard *s = c->shard;
-    return s->lacking != NULL ? s->lacking(s->arg, partition, stamp) : 0;
+    if (s->lacking == NULL)
+        return 0;
+    struct mem_account *mine = mem_account_enter(NULL);
+    uint64_t regions = s->lacking(s->arg, partition, stamp);
+    mem_account_leave(mine);
+    return regions;
 }
 
 bool call_is_shared(const struct call *c) { return c->shard->geo; }
@@ -119,7 +129,9 @@ struct buf *call_room(struct call *c)
 
 void key_event_send(struct call *c, enum event_class class, const char *name, struct bytes key)
 {
+    struct mem_account *mine = mem_account_enter(NULL);
     c->shard->event(c->shard->arg, class, name, key);
+    mem_account_leave(mine);
 }
 
 void key_event_left(struct call *c, enum event_class class, const char *name, const struct key *k)

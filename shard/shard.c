@@ -25,6 +25,8 @@ static void set_actor(struct shard *s, uint32_t actor)
 struct shard *shard_new(const struct shard_opts *o)
 {
     struct shard *s = mem_zalloc(sizeof *s);
+    struct mem_account *outer = shard_enter(s);
+    s->account.held = (int64_t)mem_block_size(s);
     s->id = o->id;
     s->region = o->region;
     s->partitions = o->partitions;
@@ -63,7 +65,10 @@ struct shard *shard_new(const struct shard_opts *o)
         s->parts[i].number = o->first_partition + i;
         table_init(&s->parts[i].keys, &keyspace_type, o->hash_key);
         shelf_init(&s->parts[i].shelf, &s->kept, o->hash_key);
+        s->parts[i].open.ops.charged = true;
     }
+    s->feed.records.charged = s->name.charged = s->ranks.charged = true;
+    s->text.charged = s->room.charged = true;
     s->around = (struct surroundings){.hash_key = o->hash_key,
                                       .digest_off = !o->geo,
                                       .conflicts = &s->conflicts,
@@ -77,6 +82,7 @@ struct shard *shard_new(const struct shard_opts *o)
     rng_init(&s->rng, o->seed);
     set_actor(s, o->actor);
     shard_note_hooks(s);
+    mem_account_leave(outer);
     return s;
 }
 
@@ -91,6 +97,7 @@ void shard_free(struct shard *s)
     if (s == NULL)
         return;
     assert(s->transfers == NULL);
+    struct mem_account *outer = shard_enter(s), last;
     for (uint32_t i = 0; i < s->count; i++) {
         struct part *p = &s->parts[i];
         table_deinit(&p->keys, drop_cell, NULL);
@@ -116,6 +123,10 @@ void shard_free(struct shard *s)
     mem_free(s->hashes);
     mem_free(s->open);
     mem_free(s->parts);
+    last = s->account;
+    mem_account_leave(outer);
+    last.held -= (int64_t)mem_block_size(s);
+    mem_account_end(&last);
     mem_free(s);
 }
 
@@ -178,8 +189,11 @@ static void note_read(struct shard *s, const struct call *c)
 {
     bool script = c->command->flags & CMD_SCRIPT;
     bool reads = script ? s->script_reads : (c->command->flags & CMD_READONLY) != 0;
-    if (reads && s->read != NULL)
+    if (reads && s->read != NULL) {
+        struct mem_account *mine = mem_account_enter(NULL);
         s->read(s->arg, c);
+        mem_account_leave(mine);
+    }
     if (script)
         s->script_reads = false;
     else if (c->in_script)
@@ -207,6 +221,7 @@ void shard_execute(struct shard *s, struct call *c)
     c->shard = s;
     if (s->guarded && refuse(s, c))
         return;
+    struct mem_account *outer = shard_enter(s);
     shard_note_time(s, c->now);
     s->stats.commands++;
     s->stats.writes += (c->command->flags & CMD_WRITE) != 0;
@@ -217,6 +232,7 @@ void shard_execute(struct shard *s, struct call *c)
             note_read(s, c);
         finish(s, c->now);
     }
+    mem_account_leave(outer);
 }
 
 void shard_set_events(struct shard *s, uint32_t classes)
@@ -246,8 +262,10 @@ const char *shard_busy(const struct shard *s) { return s->busy; }
 
 void shard_show(const struct shard *s, const struct call *c)
 {
+    struct mem_account *mine = mem_account_enter(NULL);
     if (s->show != NULL)
         s->show(s->arg, c);
+    mem_account_leave(mine);
 }
 
 void shard_set_tracked(struct shard *s, bool tracked)
@@ -300,6 +318,7 @@ void shard_set_geo(struct shard *s, bool geo)
     if (geo == s->geo)
         return;
     shard_close_frames(s, (struct moment){.wall_ms = s->wall_ms, .mono_us = s->mono_us});
+    struct mem_account *outer = shard_enter(s);
     bool was_logged = s->logged;
     s->geo = geo;
     s->logged = geo || s->durable;
@@ -320,14 +339,17 @@ void shard_set_geo(struct shard *s, bool geo)
             shelf_clear(&p->shelf);
         }
     }
+    mem_account_leave(outer);
 }
 
 void shard_set_durable(struct shard *s, bool durable)
 {
     shard_close_frames(s, (struct moment){.wall_ms = s->wall_ms, .mono_us = s->mono_us});
+    struct mem_account *outer = shard_enter(s);
     if (durable && !s->logged)
         for (uint32_t i = 0; i < s->count; i++)
             log_cut(s->log, s->parts[i].number, &s->parts[i].vv);
+    mem_account_leave(outer);
     s->durable = durable;
     s->logged = s->geo || durable;
 }
@@ -347,10 +369,20 @@ void shard_set_actor(struct shard *s, uint32_t actor)
 
 void shard_hold_kept(struct shard *s, bool held)
 {
+    struct mem_account *outer = shard_enter(s);
     if (held)
         shelf_hold(&s->kept);
     else
         shelf_unhold(&s->kept);
+    mem_account_leave(outer);
+}
+
+/* All commands that wait for keys end. */
+static void end_all(struct shard *s, const char *error)
+{
+    struct mem_account *outer = shard_enter(s);
+    blocked_end_all(s, error);
+    mem_account_leave(outer);
 }
 
 void shard_set_stale(struct shard *s, bool stale)
@@ -359,7 +391,7 @@ void shard_set_stale(struct shard *s, bool stale)
     s->stale = stale;
     shard_note_hooks(s);
     if (stale)
-        blocked_end_all(s, UNBLOCKED_STALE);
+        end_all(s, UNBLOCKED_STALE);
     if (changed && s->catalog != NULL && shard_has_catalog(s))
         s->catalog(s->catalog_arg, CATALOG_KINDS, bytes_of(NULL, 0), NULL);
 }
@@ -369,7 +401,7 @@ void shard_set_leaving(struct shard *s, bool leaving)
     s->leaving = leaving;
     shard_note_hooks(s);
     if (leaving)
-        blocked_end_all(s, UNBLOCKED_LEAVING);
+        end_all(s, UNBLOCKED_LEAVING);
 }
 
 bool shard_is_stale(const struct shard *s) { return s->stale; }
@@ -380,12 +412,14 @@ bool shard_tick(struct shard *s, struct moment now)
 {
     if (s->busy != NULL)
         return false;
+    struct mem_account *outer = shard_enter(s);
     shard_note_time(s, now);
     s->memory_asked = 0;
     bool more = expiry_tick(s, now);
     more |= compact_tick(s, COMPACT_BUDGET);
     more |= garbage_tick(s, GARBAGE_BUDGET);
     finish(s, now);
+    mem_account_leave(outer);
     return more;
 }
 

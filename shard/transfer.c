@@ -46,7 +46,9 @@ static void put_kept(void *arg, struct bytes record)
 struct transfer *transfer_begin(struct shard *s, uint32_t partition, struct moment now)
 {
     struct part *p = shard_part(s, partition);
+    struct mem_account *outer = shard_enter(s);
     struct transfer *t = mem_zalloc(sizeof *t);
+    t->kept.charged = t->early.charged = true;
     frame_close(s, p, now.wall_ms);
     t->shard = s;
     t->part = p;
@@ -55,6 +57,7 @@ struct transfer *transfer_begin(struct shard *s, uint32_t partition, struct mome
     t->next = s->transfers;
     s->transfers = t;
     p->transfers++;
+    mem_account_leave(outer);
     return t;
 }
 
@@ -155,6 +158,7 @@ static void take_kept(struct transfer *t, struct buf *out, size_t end)
 bool transfer_next(struct transfer *t, struct buf *out, size_t bytes)
 {
     size_t end = buf_len(out) + bytes;
+    struct mem_account *outer = shard_enter(t->shard);
     take_kept(t, out, end);
     if (buf_len(&t->early) > 0) {
         buf_put_bytes(out, buf_bytes(&t->early));
@@ -166,11 +170,13 @@ bool transfer_next(struct transfer *t, struct buf *out, size_t bytes)
         t->cursor = table_scan(keys, t->cursor, 1, copy_key, t);
         t->scanned = t->cursor == 0;
     }
+    mem_account_leave(outer);
     return !t->scanned || buf_len(&t->early) > 0 || buf_len(&t->kept) > 0;
 }
 
 void transfer_end(struct transfer *t)
 {
+    struct mem_account *outer = shard_enter(t->shard);
     struct transfer **at = &t->shard->transfers;
     while (*at != t)
         at = &(*at)->next;
@@ -184,4 +190,5 @@ void transfer_end(struct transfer *t)
     buf_deinit(&t->early);
     mem_free(t->sent);
     mem_free(t);
+    mem_account_leave(outer);
 }

@@ -84,8 +84,10 @@ static void touch(struct shard *s, struct watch *e)
     if (e->dirty)
         return;
     e->dirty = true;
+    struct mem_account *mine = mem_account_enter(NULL);
     if (s->touched != NULL)
         s->touched(s->arg, e->session);
+    mem_account_leave(mine);
 }
 
 static const struct cell *shown_key(const struct shard *s, const struct watch *e)
@@ -120,6 +122,7 @@ void watches_cleared(struct shard *s, const struct part *p)
 
 void shard_watch(struct shard *s, uint64_t session, struct bytes key, struct moment now)
 {
+    struct mem_account *outer = shard_enter(s);
     shard_note_time(s, now);
     if (s->watches == NULL)
         s->watches = mem_zalloc(sizeof *s->watches);
@@ -139,6 +142,7 @@ void shard_watch(struct shard *s, uint64_t session, struct bytes key, struct mom
     e->existed = shown != NULL && !e->expired;
     link_watch(w, e);
     w->n++;
+    mem_account_leave(outer);
 }
 
 bool shard_unwatch(struct shard *s, uint64_t session, struct moment now)
@@ -148,6 +152,7 @@ bool shard_unwatch(struct shard *s, uint64_t session, struct moment now)
     shard_note_time(s, now);
     if (w == NULL)
         return false;
+    struct mem_account *outer = shard_enter(s);
     struct watch **at = &w->by_session[session_slot(w, session)];
     while (*at != NULL) {
         struct watch *e = *at;
@@ -166,5 +171,6 @@ bool shard_unwatch(struct shard *s, uint64_t session, struct moment now)
         s->watches = NULL;
         shard_note_hooks(s);
     }
+    mem_account_leave(outer);
     return dirty;
 }

@@ -69,6 +69,11 @@ int main(int argc, char **argv)
                      seed);
             ok = false;
         }
+        if (ok && mem_drift() != 0) {
+            buf_putf(&report, "FINDING: shards' accounts of memory are off by %" PRIu64 " bytes\n",
+                     mem_drift());
+            ok = false;
+        }
         if (!ok || a.verbose || !a.quiet)
             fwrite(buf_bytes(&report).p, 1, buf_len(&report), stdout);
         fflush(stdout);

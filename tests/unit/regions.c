@@ -187,6 +187,7 @@ struct regions *regions_new(const struct regions_opts *o)
 void regions_free(struct regions *g)
 {
     world_free(g->world);
+    assert(mem_drift() == 0); /* every account ended at zero */
     buf_deinit(&g->log);
     mem_free(g);
 }

@@ -40,6 +40,7 @@ void run_stop(struct run *r)
         for (unsigned p = 0; p < RUN_PARTITIONS_ALL; p++)
             context_deinit(&r->known[i][p]);
     buf_deinit(&r->text);
+    cr_assert_eq(mem_drift(), 0, "a shard's account held something at its end");
     *r = (struct run){0};
 }
 

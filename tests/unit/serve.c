@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -162,6 +163,7 @@ void serve_free(struct serve *s)
     while (s->clients != NULL)
         client_close(s->clients);
     world_free(s->world);
+    assert(mem_drift() == 0); /* every account ended at zero */
     buf_deinit(&s->body);
     mem_free(s);
 }
