@@ -202,7 +202,7 @@ static void note_read(struct shard *s, const struct call *c)
 
 /* Of a shard that is guarded: true when the command was refused. A script has been checked as it
  * began. */
-static bool refuse(struct shard *s, const struct call *c)
+static __attribute__((noinline)) bool refuse(struct shard *s, const struct call *c)
 {
     if (c->in_script)
         return false;
@@ -216,23 +216,27 @@ static bool refuse(struct shard *s, const struct call *c)
     return why != NULL;
 }
 
+static __attribute__((noinline)) void conclude(struct shard *s, const struct call *c)
+{
+    if (c->track)
+        note_read(s, c);
+    finish(s, c->now);
+}
+
 void shard_execute(struct shard *s, struct call *c)
 {
     c->shard = s;
     if (s->guarded && refuse(s, c))
         return;
-    struct mem_account *outer = shard_enter(s);
+    mem_account_now = &s->account; /* nobody calls with another one */
     shard_note_time(s, c->now);
     s->stats.commands++;
     s->stats.writes += (c->command->flags & CMD_WRITE) != 0;
     s->caller = c->session;
     c->command->run(c);
-    if (__builtin_expect(c->track | s->open_big | s->woken, 0)) {
-        if (c->track)
-            note_read(s, c);
-        finish(s, c->now);
-    }
-    mem_account_leave(outer);
+    if (__builtin_expect(c->track | s->open_big | s->woken, 0))
+        conclude(s, c);
+    mem_account_now = NULL;
 }
 
 void shard_set_events(struct shard *s, uint32_t classes)
