@@ -107,10 +107,16 @@ static void put_bytes(struct buf *out, const char *name, uint64_t bytes)
 static void put_memory(struct buf *out, const struct front *f, const struct info *all)
 {
     const struct figures *n = &all->figures;
-    uint64_t used = mem_used(), resident = all->usage.resident_bytes;
+    uint64_t used = figures_used(n), process = mem_used(), resident = all->usage.resident_bytes;
+    uint64_t data = n->memory.values + n->memory.deadlines;
     buf_put_str(out, "# Memory\r\n");
     put_bytes(out, "used_memory", used);
     put_bytes(out, "used_memory_rss", resident);
+    buf_putf(out,
+             "used_memory_process:%llu\r\nused_memory_overhead:%llu\r\n"
+             "used_memory_dataset:%llu\r\nused_memory_dataset_perc:%.2f%%\r\n",
+             (ull)process, (ull)(used - data), (ull)data,
+             used > 0 ? 100.0 * (double)data / (double)used : 0);
     put_bytes(out, "used_memory_lua", n->lua_bytes); /* functions live in the same state */
     put_bytes(out, "used_memory_vm_total", n->lua_bytes);
     put_bytes(out, "used_memory_scripts", n->lua_bytes + all->scripts.scripts_bytes);
@@ -132,8 +138,8 @@ static void put_memory(struct buf *out, const struct front *f, const struct info
              "mem_clients_slaves:0\r\nmem_clients_normal:%llu\r\nmem_aof_buffer:0\r\n"
              "mem_allocator:jemalloc\r\nactive_defrag_running:0\r\n"
              "lazyfree_pending_objects:0\r\nlazyfreed_objects:0\r\n",
-             used > 0 ? (double)resident / (double)used : 0, (long long)(resident - used),
-             (ull)n->log_bytes, (ull)(n->input_bytes + n->output_bytes));
+             process > 0 ? (double)resident / (double)process : 0, (long long)(resident - process),
+             (ull)n->memory.log, (ull)(n->input_bytes + n->output_bytes));
 }
 
 /* Redis' RDB file is the snapshots here, its AOF what they and the log make together. */

@@ -4,29 +4,32 @@
 
 #include <stdio.h>
 
-/* MEMORY, but for MEMORY USAGE, which looks at a key (shard/cmd_object.c). What is not measured is
- * left out. */
+/* MEMORY, but for MEMORY USAGE, which looks at a key (shard/cmd_object.c): what this database
+ * holds, on all workers. */
 
 struct use {
-    uint64_t total, backlog, clients, data, keys;
+    struct figures sum;
+    uint64_t total;   /* of the database */
+    uint64_t clients; /* of it: their buffers */
+    uint64_t scripts;
+    uint64_t data; /* keys and values, with what finds and expires them */
 };
 
-static struct use use_of(const struct answer *a)
+static void use_of(const struct answer *a, struct use *u)
 {
-    struct figures sum = {0}, one;
+    struct figures one;
+    *u = (struct use){.total = 0};
     for (uint32_t i = 0; i < a->parts_count; i++) {
         struct bytes part = buf_bytes(&a->parts[i]);
         if (part.n != sizeof one)
             continue;
         memcpy(&one, part.p, sizeof one);
-        figures_add(&sum, &one);
+        figures_add(&u->sum, &one);
     }
-    struct use u = {.total = mem_used(),
-                    .backlog = sum.log_bytes,
-                    .clients = sum.input_bytes + sum.output_bytes,
-                    .keys = sum.shard.keys};
-    u.data = u.total > u.backlog + u.clients ? u.total - u.backlog - u.clients : 0;
-    return u;
+    u->total = figures_used(&u->sum);
+    u->clients = u->sum.input_bytes + u->sum.output_bytes;
+    u->scripts = u->sum.lua_bytes + u->sum.scripts_bytes;
+    u->data = u->sum.memory.values + u->sum.memory.deadlines;
 }
 
 static void put_figure(struct reply *r, const char *name, uint64_t v)
@@ -37,33 +40,54 @@ static void put_figure(struct reply *r, const char *name, uint64_t v)
 
 static void finish_stats(struct front *f, struct answer *a, struct reply *r)
 {
-    struct use u = use_of(a);
-    (void)f;
-    reply_map(r, 10);
-    put_figure(r, "total.allocated", u.total);
-    put_figure(r, "replication.backlog", u.backlog);
-    put_figure(r, "clients.slaves", 0);
-    put_figure(r, "clients.normal", u.clients);
-    put_figure(r, "aof.buffer", 0);
-    put_figure(r, "overhead.total", u.backlog + u.clients);
-    put_figure(r, "keys.count", u.keys);
-    put_figure(r, "keys.bytes-per-key", u.keys > 0 ? u.data / u.keys : 0);
-    put_figure(r, "dataset.bytes", u.data);
+    struct use u;
+    use_of(a, &u);
+    const struct memory_use *m = &u.sum.memory;
+    const struct {
+        const char *name;
+        uint64_t value;
+    } rows[] = {
+        {"total.allocated", u.total},
+        {"replication.backlog", m->log},
+        {"clients.slaves", u.sum.links_bytes},
+        {"clients.normal", u.clients},
+        {"aof.buffer", 0},
+        {"lua.caches", u.scripts},
+        {"overhead.total", u.total - u.data},
+        {"keys.count", u.sum.shard.keys},
+        {"keys.bytes-per-key", u.sum.shard.keys > 0 ? u.data / u.sum.shard.keys : 0},
+        {"dataset.bytes", u.data},
+        {"meridian.values", m->values},
+        {"meridian.deadlines", m->deadlines},
+        {"meridian.unsettled", m->unsettled},
+        {"meridian.patch-bases", m->kept},
+        {"meridian.contexts", m->contexts},
+        {"meridian.catalog", m->catalog},
+        {"meridian.metadata-estimate", m->metadata},
+        {"meridian.limit", f->settings.memory_max},
+        {"meridian.counted", memory_counted(f)},
+        {"process.allocated", mem_used()},
+    };
+    size_t n = sizeof rows / sizeof rows[0];
+    reply_map(r, n + 1);
+    for (size_t i = 0; i < n; i++)
+        put_figure(r, rows[i].name, rows[i].value);
     reply_bulk_str(r, "dataset.percentage");
     reply_double(r, u.total > 0 ? 100.0 * (double)u.data / (double)u.total : 0);
 }
 
 static void finish_malloc_stats(struct front *f, struct answer *a, struct reply *r)
 {
-    struct use u = use_of(a);
+    struct use u;
     char text[300];
     (void)f;
+    use_of(a, &u);
     int n = snprintf(text, sizeof text,
                      "The process holds %llu bytes, counted by the allocator's size classes.\n"
-                     "Of these, this database: backlog for other regions %llu, clients' buffers "
-                     "%llu.\n",
-                     (unsigned long long)u.total, (unsigned long long)u.backlog,
-                     (unsigned long long)u.clients);
+                     "Of these, this database: %llu; of them backlog for other regions %llu, "
+                     "clients' buffers %llu.\n",
+                     (unsigned long long)mem_used(), (unsigned long long)u.total,
+                     (unsigned long long)u.sum.memory.log, (unsigned long long)u.clients);
     reply_verbatim(r, bytes_of(text, (size_t)n));
 }
 
@@ -71,7 +95,8 @@ static void finish_malloc_stats(struct front *f, struct answer *a, struct reply 
 
 static void finish_doctor(struct front *f, struct answer *a, struct reply *r)
 {
-    struct use u = use_of(a);
+    struct use u;
+    use_of(a, &u);
     uint64_t limit = f->settings.memory_max;
     const char *text = "Nothing about the use of memory looks unusual.\n";
     if (limit > 0 && u.total > limit / 10 * 9)
@@ -80,7 +105,7 @@ static void finish_doctor(struct front *f, struct answer *a, struct reply *r)
     else if (u.clients > u.total / SHARE_LARGE)
         text = "Clients' buffers take more than half of the memory: CLIENT LIST shows whose. "
                "client-output-buffer-limit bounds them.\n";
-    else if (u.backlog > u.total / SHARE_LARGE && u.keys > 1000)
+    else if (u.sum.memory.log > u.total / SHARE_LARGE && u.sum.shard.keys > 1000)
         text = "The backlog for other regions takes more than half of the memory. Its size is a "
                "setting of the database (repl_backlog_size).\n";
     reply_verbatim(r, bytes_str(text));

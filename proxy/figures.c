@@ -23,6 +23,9 @@ void figures_shard_add(struct shard_stats *sum, const struct shard_stats *one)
     sum->conflicts.type_hidden += one->conflicts.type_hidden;
     sum->conflicts.deadline_lost += one->conflicts.deadline_lost;
     sum->log_bytes += one->log_bytes;
+    sum->kept += one->kept;
+    sum->kept_bytes += one->kept_bytes;
+    sum->baseless += one->baseless;
 }
 
 void figures_link_add(struct figures_link *sum, const struct figures_link *one)
@@ -86,6 +89,12 @@ void figures_keep_add(struct figures_keep *sum, const struct figures_keep *one)
         memcpy(sum->error, one->error, sizeof sum->error);
 }
 
+uint64_t figures_used(const struct figures *f)
+{
+    return f->memory.held + f->input_bytes + f->output_bytes + f->lua_bytes + f->scripts_bytes +
+           f->links_bytes;
+}
+
 void figures_add(struct figures *sum, const struct figures *one)
 {
     sum->clients += one->clients;
@@ -103,6 +112,9 @@ void figures_add(struct figures *sum, const struct figures *one)
     sum->commands += one->commands;
     sum->net_in += one->net_in;
     sum->lua_bytes += one->lua_bytes;
+    sum->scripts_bytes += one->scripts_bytes;
+    sum->links_bytes += one->links_bytes;
+    memory_use_add(&sum->memory, &one->memory);
     sum->shards += one->shards;
     figures_shard_add(&sum->shard, &one->shard);
     sum->stale += one->stale;

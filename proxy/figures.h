@@ -31,6 +31,9 @@ struct figures {
     uint64_t stale;           /* shards that refuse writes until they have caught up */
     uint64_t log_bytes;
     struct figures_keep keep;      /* the files */
+    uint64_t scripts_bytes;        /* of the scripts themselves */
+    uint64_t links_bytes;          /* of other regions' frames that wait for their causes */
+    struct memory_use memory;      /* of the shards */
     uint64_t stamp_max;            /* the newest stamp of any partition */
     uint64_t digest_lo, digest_hi; /* sum over all partitions */
     uint64_t context_hash;         /* likewise, of a hash of (partition, context) */
@@ -46,6 +49,8 @@ struct figures_db {
     uint32_t region, actor, incarnation, partitions;
 };
 
+/* What the database holds in memory. */
+uint64_t figures_used(const struct figures *f);
 void figures_add(struct figures *sum, const struct figures *one);
 void figures_shard_add(struct shard_stats *sum, const struct shard_stats *one);
 /* Counters add up; of states the worst, of delays the longest. */

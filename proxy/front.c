@@ -35,6 +35,7 @@ struct front *front_new(const struct front_opts *o)
     rng_init(&f->rng, o->seed);
     blocked_init(&f->blocked, o->seed);
     struct hash_key key = {.k0 = rng_next(&f->rng), .k1 = rng_next(&f->rng)};
+    memory_init(f);
     tracking_init(f);
     topics_init(&f->topics, courier_workers(o->courier), courier_self(o->courier), key);
     settings_init(&f->kept);
@@ -83,9 +84,9 @@ void front_configure(struct front *f, const struct front_settings *s)
         if (f->shards[i].local == NULL)
             continue;
         shard_set_events(f->shards[i].local, f->settings.events);
-        shard_set_memory_max(f->shards[i].local, (size_t)f->settings.memory_max);
         shard_set_looks(f->shards[i].local, &looks);
     }
+    memory_configure(f);
     if (f->scripting.scripts != NULL)
         scripts_set_busy_ms(f->scripting.scripts,
                             (uint64_t)f->kept.number[CONFIG_BUSY_REPLY_THRESHOLD]);
@@ -93,7 +94,7 @@ void front_configure(struct front *f, const struct front_settings *s)
 
 bool front_is_full(const struct front *f)
 {
-    return f->settings.memory_max != 0 && mem_used() > f->settings.memory_max;
+    return f->settings.memory_max != 0 && memory_counted(f) > f->settings.memory_max;
 }
 
 void front_free(struct front *f, struct port *port)
@@ -120,6 +121,7 @@ void front_free(struct front *f, struct port *port)
     tracking_deinit(f);
     mem_free(f->at);
     mem_free(f->shards);
+    memory_deinit(f);
     mem_free(f->others);
     mem_free(f);
 }
@@ -196,6 +198,7 @@ void front_tick(struct front *f, struct port *port, struct moment now)
     free_dead(f, port, now);
     acl_tell(f, port);
     push_tick(f, port, now);
+    memory_tick(f, port);
     if (f->told != f->sessions)
         tell_count(f, port);
     if (f->settings.timeout_s != 0)
@@ -312,6 +315,9 @@ static void hear(struct front *f, struct port *port, const struct job *job, stru
     switch (job->kind) {
     case JOB_COUNT:
         hear_count(f, job->argv[0]);
+        break;
+    case JOB_MEMORY:
+        memory_hear(f, job->argv[0]);
         break;
     case JOB_ACL_NOTED:
         acl_noted(f, job->argv[0]);
@@ -457,12 +463,13 @@ void front_figures(struct front *f, struct figures *out, struct moment now)
     for (const struct session *s = f->held; s != NULL; s = s->held_next)
         out->blocked += s->parked;
     for (const struct session *s = f->first; s != NULL; s = s->next) {
-        out->input_bytes += buf_len(&s->in);
+        out->input_bytes += s->in.cap + s->querying;
         out->output_bytes += s->owed + f->port->ops->pending(f->port, s->conn);
     }
     struct scripting_figures scripts;
     scripting_figures(f, &scripts);
     out->lua_bytes += scripts.engine_bytes;
+    out->scripts_bytes += scripts.scripts_bytes;
     out->tracking_keys += f->tracking.keys.count;
     out->tracking_items += f->tracking.items;
     out->connections += f->connections;

@@ -10,6 +10,7 @@
 #include "proxy/figures.h"
 #include "proxy/keep.h"
 #include "proxy/latency.h"
+#include "proxy/memory.h"
 #include "proxy/observe.h"
 #include "proxy/scripting.h"
 #include "proxy/settings.h"
@@ -136,6 +137,7 @@ struct front {
     uint32_t dead;          /* of them killed, not yet freed */
     uint32_t *others;       /* owned: sessions of each worker, as it last said */
     uint32_t told;          /* what the others were last told of ours */
+    struct memory_sums memory;
     uint64_t ids;           /* client ids given so far on this worker */
     int64_t pause_until_ms; /* CLIENT PAUSE, wall clock; 0 none */
     bool pause_all;

@@ -27,6 +27,7 @@ struct settle_block;
 struct settle {
     struct settle_block *first, *last; /* owned */
     size_t n;
+    size_t bytes;               /* held by it */
     struct settle_block *ahead; /* where settle_ahead reads; NULL: at the oldest entry */
     size_t ahead_at, ahead_n;   /* its place in the block, and how many entries it is ahead */
 };
@@ -139,7 +140,7 @@ struct shard {
     struct log *log;
     uint32_t *open; /* partitions (own index) with an open frame */
     uint32_t open_count;
-    bool stale, leaving, full;
+    bool stale, leaving;
     const char *busy;            /* a script has stopped in the middle: the answer to all */
     struct shard_engine *engine; /* kept; NULL none */
     bool durable;                /* the log goes to disk */
@@ -149,7 +150,7 @@ struct shard {
     bool expiry_off;    /* DEBUG SET-ACTIVE-EXPIRE 0: keys past their deadline are only hidden */
     bool scripts_debug; /* scripts may call DEBUG PROTOCOL */
     size_t memory_max;
-    uint64_t memory_asked; /* calls since `full` was computed */
+    uint64_t elsewhere; /* what counts against memory_max and is not this shard's */
     struct expiry expiry;
     struct transfer *transfers;
     struct shelf_total kept; /* by the partitions' shelves */

@@ -261,3 +261,13 @@ void log_cut(struct log *l, uint32_t partition, const struct context *vv)
 }
 
 size_t log_bytes(const struct log *l) { return l->bytes; }
+
+size_t log_memory(const struct log *l)
+{
+    size_t sum = l->spare != NULL ? mem_block_size(l->spare) : 0;
+    for (size_t i = 0; i < l->n; i++)
+        sum += mem_block_size(l->chunks[l->from + i]);
+    for (uint32_t i = 0; i < l->count; i++)
+        sum += l->floor[i].cap * sizeof(stamp_t);
+    return sum + l->cap * sizeof l->chunks[0] + l->count * sizeof l->floor[0];
+}

@@ -45,7 +45,8 @@ const struct context *log_floor(const struct log *l, uint32_t partition);
  * join), so the ring cannot serve them. Actors that are not in `vv` keep their floor: their frames
  * are still here. */
 void log_cut(struct log *l, uint32_t partition, const struct context *vv);
-size_t log_bytes(const struct log *l);
+size_t log_bytes(const struct log *l);  /* of frames */
+size_t log_memory(const struct log *l); /* that the ring holds */
 
 /*
  * For the disk, which must get everything: what it has not yet made durable is held, beyond the

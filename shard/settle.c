@@ -46,6 +46,7 @@ void settle_push(struct settle *q, const struct settle_entry *e)
             cap = size;
         struct settle_block *fresh = mem_alloc(sizeof *fresh + cap);
         *fresh = (struct settle_block){.cap = cap};
+        q->bytes += mem_block_size(fresh);
         if (b == NULL)
             q->first = fresh;
         else
@@ -99,6 +100,7 @@ void settle_pop(struct settle *q)
     q->first = b->next;
     if (q->first == NULL)
         q->last = NULL;
+    q->bytes -= mem_block_size(b);
     mem_free(b);
 }
 

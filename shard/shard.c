@@ -8,7 +8,6 @@
 #define PATCH_MIN 4096u
 #define KEPT_BYTES_MAX (64u << 20)
 #define GARBAGE_BUDGET 4096u /* elements freed a tick */
-#define MEMORY_ASK_EVERY 16u /* writes between two looks at the allocator's counters */
 
 static void set_actor(struct shard *s, uint32_t actor)
 {
@@ -132,26 +131,9 @@ void shard_free(struct shard *s)
 
 /* ------------------------------------------------------------ commands */
 
-bool shard_is_full(struct shard *s)
-{
-    if (s->memory_max == 0)
-        return false;
-    if (s->memory_asked++ % MEMORY_ASK_EVERY == 0)
-        s->full = mem_used() > s->memory_max;
-    return s->full;
-}
-
 void shard_set_xadd_ids(struct shard *s, enum xadd_ids ids) { s->xadd_ids = ids; }
 
 void shard_set_looks(struct shard *s, const struct shard_looks *looks) { s->looks = *looks; }
-
-void shard_set_memory_max(struct shard *s, size_t bytes)
-{
-    s->memory_max = bytes;
-    s->memory_asked = 0; /* ask at the next command */
-    s->full = false;
-    shard_note_hooks(s);
-}
 
 const char *shard_write_refusal(const struct shard *s)
 {
@@ -418,7 +400,6 @@ bool shard_tick(struct shard *s, struct moment now)
         return false;
     struct mem_account *outer = shard_enter(s);
     shard_note_time(s, now);
-    s->memory_asked = 0;
     bool more = expiry_tick(s, now);
     more |= compact_tick(s, COMPACT_BUDGET);
     more |= garbage_tick(s, GARBAGE_BUDGET);

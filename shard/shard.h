@@ -7,6 +7,7 @@
 #include "shard/catalog.h"
 #include "shard/command.h"
 #include "shard/log.h"
+#include "shard/memory.h"
 
 /*
  * A shard: the single-threaded owner of some partitions of one database in one region. It executes
@@ -42,7 +43,8 @@ struct shard_opts {
     bool geo; /* has peers: keep a log and digests */
     enum xadd_ids xadd_ids;
     size_t log_bytes_max;  /* repl_backlog; 0: 64 MiB */
-    size_t memory_max;     /* 0: none. Beyond it CMD_DENYOOM commands answer -OOM */
+    size_t memory_max;     /* of the database (memory.h); 0: none. Beyond it CMD_DENYOOM commands
+                              answer -OOM */
     size_t patch_min;      /* strings of so many bytes are patched (docs/patches.md); 0: 4096 */
     size_t kept_bytes_max; /* what is kept for patches to come; 0: 64 MiB */
     void (*touched)(void *arg,
@@ -208,7 +210,6 @@ void shard_set_durable(struct shard *s, bool durable);
 /* A new life after lost memory or a changed number. */
 void shard_set_actor(struct shard *s, uint32_t actor);
 void shard_set_xadd_ids(struct shard *s, enum xadd_ids ids);
-void shard_set_memory_max(struct shard *s, size_t bytes); /* 0: none */
 /* Up to which sizes Redis keeps collections in a compact form: what OBJECT ENCODING goes by
  * (hash-max-listpack-entries ...). Nothing else does, but XTRIM ~. */
 struct shard_looks {

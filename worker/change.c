@@ -144,7 +144,6 @@ static void count_answer(struct worker *w, struct port *port, struct change_msg 
         return;
     }
     c->ticket = 0;
-    stats_share_memory(&c->stats);
     control_changed(w, port, c->error, &c->stats, now);
 }
 

@@ -223,8 +223,6 @@ void stats_compare(void *worker, const struct front *f, struct port *port, uint6
 void stats_plane(struct worker *w, struct plane_stats *out, struct moment now);
 /* Adds the part to the whole: databases by uid, shards one behind the other. */
 void stats_plane_add(struct plane_stats *sum, const struct plane_stats *part);
-/* Fills in used_memory, once all parts are there. */
-void stats_share_memory(struct plane_stats *s);
 
 /* ------------------------------------------------------------ the worker */
 

@@ -64,6 +64,7 @@ static void add_links(struct figures *out, const struct database *d, const struc
                                    .lag_ms = l->lag_ms,
                                    .behind_ms = l->behind_ms};
         snprintf(one.name, sizeof one.name, "%s", region_name(&d->config, l->region));
+        out->links_bytes += l->waiting_bytes;
         figures_link_add(&out->links[l->region], &one);
     }
     mem_free(links);
@@ -110,6 +111,9 @@ void stats_figures(void *worker, struct front *f, struct figures *out, struct mo
             continue;
         shard_stats(m->shard, &one);
         figures_shard_add(&out->shard, &one);
+        struct memory_use memory;
+        shard_memory(m->shard, &memory);
+        memory_use_add(&out->memory, &memory);
         out->stale += shard_is_stale(m->shard);
         out->log_bytes += one.log_bytes;
         stamp_t newest = member_stamp(m);
@@ -214,6 +218,7 @@ static void plane_shard_of(struct plane_shard *to, const struct database *d, con
                                .first_partition = m->first,
                                .count = m->count - shard_has_catalog(m->shard),
                                .keys = s.keys,
+                               .used_memory = shard_held(m->shard),
                                .commands = s.commands,
                                .stale = m->open && shard_is_stale(m->shard),
                                .digest_lo = digest.lo,
@@ -238,6 +243,7 @@ static void plane_db_stats_of(struct plane_db_stats *to, const struct database *
             continue;
         shard_stats(d->members[i].shard, &s);
         to->keys += s.keys;
+        to->used_memory += shard_held(d->members[i].shard);
         to->commands += s.commands;
         to->unsettled += s.unsettled;
         to->conflicts +=
@@ -276,6 +282,7 @@ static void add_db(struct plane_stats *sum, const struct plane_db_stats *one)
     struct plane_db_stats *to = &sum->dbs[i];
     to->listening = to->listening && one->listening;
     to->keys += one->keys;
+    to->used_memory += one->used_memory;
     to->commands += one->commands;
     to->connections += one->connections;
     to->unsettled += one->unsettled;
@@ -293,21 +300,4 @@ void stats_plane_add(struct plane_stats *sum, const struct plane_stats *part)
     memcpy(sum->shards + sum->shards_count, part->shards,
            part->shards_count * sizeof part->shards[0]);
     sum->shards_count += part->shards_count;
-}
-
-/*
- * The allocator counts for the whole process; nobody counts what one database holds. With several,
- * each is shown the share that its keys have of all keys.
- */
-void stats_share_memory(struct plane_stats *s)
-{
-    uint64_t keys = 0, used = mem_used();
-    for (uint32_t i = 0; i < s->dbs_count; i++)
-        keys += s->dbs[i].keys + 1;
-    for (uint32_t i = 0; i < s->dbs_count; i++)
-        s->dbs[i].used_memory =
-            (uint64_t)((double)used * (double)(s->dbs[i].keys + 1) / (double)keys);
-    for (uint32_t i = 0; i < s->shards_count; i++)
-        s->shards[i].used_memory =
-            (uint64_t)((double)used * (double)s->shards[i].keys / (double)keys);
 }

@@ -184,6 +184,7 @@ static void turn(struct worker *w, struct port *port, struct moment now)
                 syncer_turn(d->members[i].syncer, port, now);
         disk_turn(d, port, now);
         keep_members(d, port, now);
+        memory_turn(d->front, port);
     }
     courier_flush(w->courier, port);
 }

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "shard/inside.h"
+
+#define SAMPLE 32u         /* keys of a partition looked at for the estimate of metadata */
+#define DOT_BYTES 8u       /* of an element or a string */
+#define SHORT_DOT_BYTES 3u /* of an element of a packed collection */
+
+void memory_use_add(struct memory_use *sum, const struct memory_use *one)
+{
+    sum->held += one->held;
+    sum->values += one->values;
+    sum->unsettled += one->unsettled;
+    sum->deadlines += one->deadlines;
+    sum->log += one->log;
+    sum->kept += one->kept;
+    sum->catalog += one->catalog;
+    sum->contexts += one->contexts;
+    sum->metadata += one->metadata;
+}
+
+uint64_t shard_held(const struct shard *s)
+{
+    return s->account.held > 0 ? (uint64_t)s->account.held : 0;
+}
+
+struct sample {
+    size_t n, bytes, metadata;
+};
+
+static void look(void *item, void *arg)
+{
+    const struct cell *key = item;
+    struct sample *sample = arg;
+    enum type type = value_type(key);
+    if (sample->n >= SAMPLE)
+        return;
+    sample->n++;
+    sample->bytes += value_memory(key);
+    sample->metadata += DOT_BYTES;
+    if (type == TYPE_HASH || type == TYPE_SET || type == TYPE_ZSET || type == TYPE_LIST) {
+        size_t n = coll_len(key, type);
+        sample->metadata += n * (n <= COLL_PACKED_MAX ? SHORT_DOT_BYTES : DOT_BYTES);
+    }
+}
+
+static void add_part(const struct part *p, struct memory_use *out)
+{
+    struct sample sample = {0};
+    out->unsettled += p->unsettled.bytes;
+    out->log += p->open.ops.cap + p->open.deps_cap * sizeof *p->open.deps;
+    out->contexts += (p->vv.cap + p->stable.cap) * sizeof(stamp_t);
+    (void)table_scan(&p->keys, 0, SAMPLE, look, &sample);
+    if (sample.n > 0)
+        out->metadata += sample.metadata * p->keys.count / sample.n;
+}
+
+static void add_entry(const struct cell *key, void *arg) { *(uint64_t *)arg += value_memory(key); }
+
+void shard_memory(const struct shard *s, struct memory_use *out)
+{
+    *out = (struct memory_use){.held = shard_held(s), .kept = s->kept.bytes};
+    out->log = log_memory(s->log);
+    out->deadlines = (s->expiry.now.cap + s->expiry.sweep.cap) * sizeof(struct heap_entry);
+    for (uint32_t i = 0; i < s->shown; i++)
+        add_part(&s->parts[i], out);
+    if (shard_has_catalog(s)) {
+        const struct part *p = &s->parts[s->shown];
+        out->catalog = table_memory(&p->keys);
+        shard_each(s, p->number, add_entry, &out->catalog);
+    }
+    uint64_t others =
+        out->unsettled + out->deadlines + out->log + out->kept + out->catalog + out->contexts;
+    out->values = out->held > others ? out->held - others : 0;
+    out->metadata += out->unsettled + out->contexts;
+    if (s->geo)
+        out->metadata += out->log + out->kept;
+}
+
+/* ------------------------------------------------------------ the limit */
+
+bool shard_is_full(struct shard *s)
+{
+    return s->memory_max != 0 && shard_held(s) + s->elsewhere > s->memory_max;
+}
+
+void shard_set_memory_max(struct shard *s, size_t bytes)
+{
+    s->memory_max = bytes;
+    shard_note_hooks(s);
+}
+
+void shard_set_memory_elsewhere(struct shard *s, uint64_t bytes) { s->elsewhere = bytes; }
