@@ -306,20 +306,20 @@ enum archive_asked archive_read(struct archive *a, struct port *port, uint64_t t
     return ARCHIVE_ASKED;
 }
 
-static bool tell_frame(struct archive *a, uint64_t ticket, struct bytes payload)
+static bool tell_frame(struct archive *a, struct port *port, uint64_t ticket, struct bytes payload)
 {
     struct frame f;
     if (!frame_read(payload, &a->deps, &f) || f.partition - a->id.first >= a->id.count)
         return false;
     a->stats.frames_read++;
     if (a->readers.frame != NULL)
-        a->readers.frame(a->readers.arg, ticket, &f);
+        a->readers.frame(a->readers.arg, port, ticket, &f);
     return true;
 }
 
 /* Hands out the whole frames of what was read; *next is moved behind them. False: damaged. */
-static bool tell_frames(struct archive *a, const struct reading *reading, struct bytes in,
-                        struct archive_place *next, uint64_t *need)
+static bool tell_frames(struct archive *a, struct port *port, const struct reading *reading,
+                        struct bytes in, struct archive_place *next, uint64_t *need)
 {
     *need = 0;
     if (next->offset == 0) {
@@ -335,7 +335,7 @@ static bool tell_frames(struct archive *a, const struct reading *reading, struct
         enum record_result got = record_read(in, next->segment, next->offset, &r, need);
         if (got != RECORD_OK)
             return got == RECORD_MORE;
-        if (r.kind == RECORD_FRAME && !tell_frame(a, reading->ticket, r.payload))
+        if (r.kind == RECORD_FRAME && !tell_frame(a, port, reading->ticket, r.payload))
             return false;
         next->offset += r.size;
         in = bytes_of(in.p + r.size, in.n - r.size);
@@ -365,7 +365,7 @@ static void have_bytes(struct archive *a, struct port *port, const struct readin
     uint64_t need;
     size_t i = index_of(a, next.segment);
     a->stats.bytes_read += in.n;
-    bool good = in.n > 0 && tell_frames(a, reading, in, &next, &need);
+    bool good = in.n > 0 && tell_frames(a, port, reading, in, &next, &need);
     bool moved = good && next.offset > reading->from.offset;
     if (good && need > 0) { /* the last record goes on behind what was read */
         uint64_t rest = i < count(a) && segment_at(a, i)->number == next.segment &&

@@ -21,7 +21,7 @@ struct archive_place {
 struct archive_readers {
     void *arg;
     /* A frame of what was asked for under `ticket`; in the log's order. Borrowed. */
-    void (*frame)(void *arg, uint64_t ticket, const struct frame *f);
+    void (*frame)(void *arg, struct port *port, uint64_t ticket, const struct frame *f);
     /* That was all; `next` is behind it. Not `good`: it can't be read, nor what comes behind it. */
     void (*done)(void *arg, struct port *port, uint64_t ticket, struct archive_place next,
                  bool good, struct moment now);

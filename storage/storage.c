@@ -231,6 +231,14 @@ static uint64_t log_since(const struct storage *s)
 
 /* ------------------------------------------------------------ steps */
 
+/* Readers get to where the log's memory may begin: it holds what is not durable. */
+static void tell_limit(struct storage *s)
+{
+    uint64_t number, offset;
+    journal_place(s->journal, &number, &offset);
+    archive_limit(s->archive, number, offset);
+}
+
 void storage_answer(struct storage *s, struct port *port, struct file_req *taken, struct moment now)
 {
     switch (taken->tag & ((1u << STORAGE_TAG_BITS) - 1)) {
@@ -240,6 +248,7 @@ void storage_answer(struct storage *s, struct port *port, struct file_req *taken
         break;
     case STORAGE_JOURNAL:
         journal_answer(s->journal, port, taken, now);
+        tell_limit(s);
         break;
     case STORAGE_SNAPSHOT:
         snapshot_answer(s->snapshot, port, taken, now);
@@ -261,9 +270,7 @@ void storage_step(struct storage *s, struct port *port, struct moment now)
     if (s->state != STORAGE_RUNS && s->state != STORAGE_CLOSES)
         return;
     journal_step(s->journal, port, now);
-    uint64_t number, offset;
-    journal_place(s->journal, &number, &offset);
-    archive_limit(s->archive, number, offset);
+    tell_limit(s);
     trim_look(s, port, now);
     if (s->state == STORAGE_RUNS && s->snapshot == NULL && now.mono_us >= s->snapshot_at &&
         log_since(s) >= s->opts.snapshot_bytes)

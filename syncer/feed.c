@@ -45,6 +45,7 @@ static void feed_ended(struct feed *f)
     if (f->transfer != NULL)
         transfer_end(f->transfer);
     f->transfer = NULL;
+    past_end(f);
     if (f->proven) {
         peer->acked_ops = f->marks[f->marks_at].ops;
         peer->behind_us = feed_behind_us(f);
@@ -260,6 +261,7 @@ static void subscribe(struct feed *f, struct port *port, uint32_t partition, boo
     if (part->want)
         f->wants--;
     part->want = false;
+    past_forget(f, partition);
     if (f->transfer != NULL && f->transfer_partition == partition) {
         transfer_end(f->transfer); /* it asks from elsewhere now */
         f->transfer = NULL;
@@ -274,8 +276,10 @@ static void subscribe(struct feed *f, struct port *port, uint32_t partition, boo
         }
         return;
     }
-    if (whole || feed_lacks(f, partition))
+    if (whole)
         feed_want(f, part);
+    else if (feed_lacks(f, partition))
+        past_want(f, partition);
     else
         f->pos = log_begin(shard_log(s->shard));
 }
@@ -344,7 +348,7 @@ static bool take_relay(struct feed *f, struct bytes body, bool on)
         context_drop(&part->known, (uint32_t)actor); /* it knows best what it has */
         context_raise(&part->known, from);
         if (feed_lacks(f, (uint32_t)partition))
-            feed_want(f, part);
+            past_want(f, (uint32_t)partition);
         else
             f->pos = log_begin(shard_log(s->shard));
     }

@@ -143,12 +143,21 @@ struct pull {
 
 struct feed_part {
     bool subscribed, whole, want, forced; /* want: a state; forced: although the contexts agree */
+    bool behind;                          /* served from the log on disk, for now (past.c) */
     bool announce;                        /* the next claim goes out even if nothing changed */
     uint64_t news;                        /* version sent */
     struct context known;                 /* what the puller has or was sent */
     struct context acked;                 /* what it said that it has */
     struct context claimed;
     struct context relays; /* one stamp of each further actor it wants */
+};
+
+/* Reading the log on disk for the parts that are behind. */
+struct past {
+    uint64_t ticket; /* of the reading under way, 0 none */
+    struct syncer_place place;
+    bool seek;  /* more parts have fallen behind: begin where they need it */
+    bool asked; /* an answer is to come */
 };
 
 /* At `sent` bytes everything up to `ops` own operations was on its way. */
@@ -170,9 +179,12 @@ struct feed {
     struct feed_part *parts; /* owned */
     unsigned wants;          /* parts that want a state */
     uint64_t pos;            /* in the log */
+    unsigned behinds;        /* parts that are served from the disk */
+    struct past past;
     struct transfer *transfer;
     uint32_t transfer_partition;
     struct buf in;
+    size_t wire_before;   /* output when frames began to be appended */
     uint64_t sent, acked; /* bytes after WELCOME */
     uint64_t heard_us, sent_us;
     bool claim_now, unmarked, stale_sent;
@@ -219,7 +231,9 @@ struct syncer {
     uint64_t wake_us; /* a tick is due */
     uint64_t turn_us; /* a turn is due: something was left over, or an acknowledgement */
     struct buf scratch, batch;
-    struct buf messages;     /* published in this turn (message.c) */
+    struct buf messages;           /* published in this turn (message.c) */
+    struct syncer_archive archive; /* all NULL: nothing is on disk */
+    uint64_t tickets;
     syncer_lasting *lasting; /* NULL: nothing is on disk */
     void *lasting_arg;
     syncer_verified *verified;
@@ -304,6 +318,25 @@ bool feed_blocked(const struct feed *f);
 size_t feed_send_max(const struct syncer *s);
 /* Appends a message and counts it. */
 void feed_put(struct feed *f, struct port *port, uint8_t kind, struct bytes body);
+
+bool feeds_actor(const struct feed *f, const struct feed_part *part, uint32_t actor);
+/* Appends a frame that the puller is to have and lacks; false: it is none. What can't be told
+ * without a gap makes the partition's state wanted. */
+bool feed_send_frame(struct feed *f, struct buf *out, const struct frame *frame);
+/* Where frames are appended; between the two calls nothing else is sent to the feed. NULL: it is
+ * gone. */
+struct buf *feed_frames_begin(struct feed *f, struct port *port);
+void feed_frames_end(struct feed *f, struct port *port);
+
+/* ------------------------------------------------------------ past.c */
+
+/* The log's memory does not reach back to what the puller has: the log on disk does, or the state
+ * is sent. */
+void past_want(struct feed *f, uint32_t partition);
+void past_forget(struct feed *f, uint32_t partition); /* it is served in another way */
+void past_pump(struct feed *f, struct port *port);
+bool past_waits(const struct feed *f); /* for the disk */
+void past_end(struct feed *f);
 
 /* ------------------------------------------------------------ message.c */
 

@@ -19,7 +19,7 @@ size_t feed_send_max(const struct syncer *s)
 
 bool feed_blocked(const struct feed *f) { return f->sent - f->acked >= feed_send_max(f->s); }
 
-static bool feeds_actor(const struct feed *f, const struct feed_part *part, uint32_t actor)
+bool feeds_actor(const struct feed *f, const struct feed_part *part, uint32_t actor)
 {
     return actor_region(actor) == f->s->config.region ||
            (part->relays.n > 0 && context_get(&part->relays, actor) != 0);
@@ -41,7 +41,7 @@ void feeds_joined(struct syncer *s, uint32_t partition)
     for (struct feed *f = s->feeds; f != NULL; f = f->next) {
         uint32_t index = partition - f->first;
         if (f->conn != 0 && f->proven && index < f->count && f->parts[index].subscribed &&
-            feed_lacks(f, partition))
+            !f->parts[index].behind && feed_lacks(f, partition))
             feed_want(f, &f->parts[index]);
     }
 }
@@ -51,13 +51,13 @@ static void overrun(struct feed *f)
 {
     f->pos = log_begin(shard_log(f->s->shard));
     for (uint32_t i = 0; i < f->count; i++)
-        if (f->parts[i].subscribed && feed_lacks(f, f->first + i))
-            feed_want(f, &f->parts[i]);
+        if (f->parts[i].subscribed && !f->parts[i].behind && feed_lacks(f, f->first + i))
+            past_want(f, f->first + i);
 }
 
 /* ------------------------------------------------------------ frames */
 
-static bool send_frame(struct feed *f, struct buf *out, const struct frame *frame)
+bool feed_send_frame(struct feed *f, struct buf *out, const struct frame *frame)
 {
     struct feed_part *part = &f->parts[frame->partition - f->first];
     if (!part->subscribed || part->want || !feeds_actor(f, part, stamp_actor(frame->last)) ||
@@ -69,6 +69,7 @@ static bool send_frame(struct feed *f, struct buf *out, const struct frame *fram
         return false;
     }
     wire_put_frame(out, &f->coder, frame);
+    f->unmarked = true;
     context_raise(&part->known, frame->last);
     struct link_stats *stats = &f->s->peers[f->puller.region].totals;
     stats->frames_out++;
@@ -99,19 +100,37 @@ static void flush_batch(struct feed *f, struct buf *out)
     wire_put(out, WIRE_BATCH, buf_bytes(body));
 }
 
+struct buf *feed_frames_begin(struct feed *f, struct port *port)
+{
+    struct buf *wire = port->ops->out(port, f->conn);
+    if (wire == NULL)
+        return NULL;
+    f->wire_before = buf_len(wire);
+    return f->s->config.compression > 0 ? &f->s->batch : wire;
+}
+
+void feed_frames_end(struct feed *f, struct port *port)
+{
+    struct syncer *s = f->s;
+    struct buf *wire = port->ops->out(port, f->conn);
+    if (s->config.compression > 0)
+        flush_batch(f, wire);
+    buf_reuse(&s->batch, SCRATCH_KEPT_MAX);
+    f->sent += buf_len(wire) - f->wire_before;
+    s->peers[f->puller.region].totals.bytes_out += buf_len(wire) - f->wire_before;
+}
+
 /* Reads on in the log, within a turn's share. True when its end was reached. */
 static bool send_frames(struct feed *f, struct port *port)
 {
     struct syncer *s = f->s;
     struct log *log = shard_log(s->shard);
-    struct buf *wire = port->ops->out(port, f->conn);
-    if (wire == NULL)
+    struct buf *out = feed_frames_begin(f, port);
+    if (out == NULL)
         return false;
     if (f->pos < log_begin(log))
         overrun(f);
-    bool packed = s->config.compression > 0;
-    struct buf *out = packed ? &s->batch : wire;
-    size_t before = buf_len(wire), start = buf_len(out);
+    size_t start = buf_len(out);
     size_t room = feed_send_max(s) - (f->sent - f->acked);
     if (room > PUMP_BYTES)
         room = PUMP_BYTES;
@@ -122,14 +141,10 @@ static bool send_frames(struct feed *f, struct port *port)
             end = true;
             break;
         }
-        if (frame.partition - f->first < f->count && send_frame(f, out, &frame))
-            f->unmarked = true;
+        if (frame.partition - f->first < f->count && !f->parts[frame.partition - f->first].behind)
+            feed_send_frame(f, out, &frame);
     }
-    if (packed)
-        flush_batch(f, wire);
-    buf_reuse(&s->batch, SCRATCH_KEPT_MAX);
-    f->sent += buf_len(wire) - before;
-    s->peers[f->puller.region].totals.bytes_out += buf_len(wire) - before;
+    feed_frames_end(f, port);
     return end;
 }
 
@@ -262,10 +277,13 @@ void feed_pump(struct feed *f, struct port *port, struct moment now)
         end = send_frames(f, port);
         next_transfer(f, port, now);
     }
-    bool all = end && f->transfer == NULL && f->wants == 0;
+    if (f->behinds > 0 && !feed_blocked(f))
+        past_pump(f, port);
+    bool served = end && f->transfer == NULL && f->wants == 0;
+    bool all = served && f->behinds == 0;
     if (all)
         push_mark(f);
-    else if (!feed_blocked(f))
+    else if (!feed_blocked(f) && !(served && past_waits(f)))
         s->turn_us = 0; /* the rest in the next turn */
     if ((f->unmarked && all) || f->stale_sent == s->caught_up ||
         now.mono_us >= f->sent_us + HEARTBEAT)

@@ -104,6 +104,38 @@ void syncer_hear_verified(struct syncer *s, syncer_verified *fn, void *arg);
 typedef const struct context *syncer_lasting(void *arg, uint32_t partition);
 void syncer_set_lasting(struct syncer *s, syncer_lasting *lasting, void *arg);
 void syncer_durable(struct syncer *s, struct moment now);
+/*
+ * The log on disk, for peers that lack what has left the log's memory. Whoever owns the disk
+ * answers; nothing is known here of its files.
+ */
+struct syncer_place {
+    uint64_t segment, offset; /* segment 0: none */
+};
+enum syncer_asked {
+    SYNCER_ASKED, /* frames and the end of the answer come in a later event */
+    SYNCER_END,   /* nothing more is on disk: the rest is in the log's memory */
+    SYNCER_GONE,  /* what is there is no longer kept */
+};
+struct syncer_archive {
+    void *arg;
+    bool (*ready)(void *arg); /* find and read may be called */
+    /* The newest segment from which on all frames of the partition are there that a reader lacks
+     * who has what `reaches` says. 0: none. */
+    uint64_t (*find)(void *arg, uint32_t partition,
+                     bool (*reaches)(void *reader, uint32_t partition, const struct context *begin),
+                     void *reader);
+    enum syncer_asked (*read)(void *arg, struct port *port, uint64_t ticket,
+                              struct syncer_place from, size_t bytes);
+    void (*keep)(void *arg, uint64_t ticket, uint64_t segment); /* 0: the reader has ended */
+};
+void syncer_set_archive(struct syncer *s, const struct syncer_archive *archive);
+/* The answers to `read`. */
+void syncer_archive_frame(struct syncer *s, struct port *port, uint64_t ticket,
+                          const struct frame *f);
+void syncer_archive_done(struct syncer *s, struct port *port, uint64_t ticket,
+                         struct syncer_place next, bool good, struct moment now);
+/* Some member is not known to have all of this region's operations that `seen` covers. */
+bool syncer_lacks(const struct syncer *s, uint32_t partition, const struct context *seen);
 /* At the end of each turn: feeds take what is new in the log. */
 void syncer_turn(struct syncer *s, struct port *port, struct moment now);
 /* On the timer: heartbeats and claims, reconnects, relays, lag, stability. */

@@ -65,6 +65,7 @@ static void make_storage(struct database *d, struct member *m)
                                                            .count = m->count},
                                                     .policy = policy_of(&d->config),
                                                     .snapshot_bytes = d->config.snapshot_bytes,
+                                                    .log_retention = archive_retention(&d->config),
                                                     .owner = k});
 }
 

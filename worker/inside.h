@@ -11,6 +11,7 @@
  *   database.c  the databases of this worker: shards, syncers, listener
  *   disk.c      its shards' files
  *   keep.c      snapshots of them on request and on schedule, and what INFO shows of them
+ *   archive.c   between them and the links: what peers read from the log on disk
  *   change.c    changes of configuration, on all workers or on none
  *   control.c   the manager's channel (worker 0)
  *   link.c      peers' connections, from first byte to their syncer
@@ -207,6 +208,13 @@ uint32_t keep_snapshot(struct database *d);
 uint32_t keep_ask(void *worker, struct front *f, struct port *port, struct moment now);
 void keep_figures(void *worker, const struct front *f, struct figures_keep *out);
 void keep_plane(const struct member *m, struct plane_keep *out);
+
+/* ------------------------------------------------------------ links and files (archive.c) */
+
+/* The member's feeds may read its log on disk from here on, if it has one. */
+void archive_link(struct member *m);
+/* How many bytes of log a shard keeps for peers that were away. */
+uint64_t archive_retention(const struct plane_db *db);
 
 /* ------------------------------------------------------------ figures (stats.c) */
 

@@ -40,15 +40,124 @@ static void door_step(struct conn_owner *self, struct port *port, const struct e
     uint32_t shard = result == HANDSHAKE_OK && h.first_partition <= r->config.partitions
                          ? shard_index(r, h.first_partition)
                          : 0;
-    if (ev->kind == EV_DATA)
+    if (ev->kind == EV_DATA && r->syncers[shard] == NULL)
+        port->ops->close(port, ev->conn, false);
+    else if (ev->kind == EV_DATA)
         syncer_accept(r->syncers[shard], port, ev->conn, buf_bytes(&d->in), ev->now);
     buf_deinit(&d->in);
     mem_free(d);
 }
 
+/* ------------------------------------------------------------ the disk */
+
+static struct archive *archive_of(void *arg)
+{
+    const struct shelf *f = arg;
+    return storage_archive(f->region->storages[f->i]);
+}
+
+static bool archive_is_ready(void *arg) { return archive_ready(archive_of(arg)); }
+
+static uint64_t archive_finds(void *arg, uint32_t partition,
+                              bool (*reaches)(void *, uint32_t, const struct context *),
+                              void *reader)
+{
+    return archive_find(archive_of(arg), partition, reaches, reader);
+}
+
+static enum syncer_asked archive_reads(void *arg, struct port *port, uint64_t ticket,
+                                       struct syncer_place from, size_t bytes)
+{
+    struct archive_place place = {.segment = from.segment, .offset = from.offset};
+    switch (archive_read(archive_of(arg), port, ticket, place, bytes)) {
+    case ARCHIVE_ASKED:
+        return SYNCER_ASKED;
+    case ARCHIVE_END:
+        return SYNCER_END;
+    case ARCHIVE_GONE:
+        break;
+    }
+    return SYNCER_GONE;
+}
+
+static void archive_keeps(void *arg, uint64_t ticket, uint64_t segment)
+{
+    archive_keep(archive_of(arg), ticket, segment);
+}
+
+static void archive_frame(void *arg, struct port *port, uint64_t ticket, const struct frame *f)
+{
+    const struct shelf *shelf = arg;
+    syncer_archive_frame(shelf->region->syncers[shelf->i], port, ticket, f);
+}
+
+static void archive_done(void *arg, struct port *port, uint64_t ticket, struct archive_place next,
+                         bool good, struct moment now)
+{
+    const struct shelf *shelf = arg;
+    struct syncer_place place = {.segment = next.segment, .offset = next.offset};
+    syncer_archive_done(shelf->region->syncers[shelf->i], port, ticket, place, good, now);
+}
+
+static bool archive_lacks(void *arg, uint32_t partition, const struct context *seen)
+{
+    const struct shelf *shelf = arg;
+    return syncer_lacks(shelf->region->syncers[shelf->i], partition, seen);
+}
+
+static const struct context *lasting(void *arg, uint32_t partition)
+{
+    const struct shelf *shelf = arg;
+    return storage_context(shelf->region->storages[shelf->i], partition);
+}
+
+static void make_syncer(struct region *r, uint32_t i)
+{
+    const struct shard_opts *o = &r->shard_opts[i];
+    struct shelf *shelf = &r->shelves[i];
+    struct syncer_config config = r->config;
+    if (r->storages[i] != NULL)
+        config.kept = storage_kept(r->storages[i]);
+    r->syncers[i] =
+        syncer_new(r->shards[i], o->first_partition, o->count, &config, r->config.region * 100 + i);
+    if (r->storages[i] == NULL)
+        return;
+    syncer_set_lasting(r->syncers[i], lasting, shelf);
+    syncer_set_archive(r->syncers[i], &(struct syncer_archive){.arg = shelf,
+                                                               .ready = archive_is_ready,
+                                                               .find = archive_finds,
+                                                               .read = archive_reads,
+                                                               .keep = archive_keeps});
+    archive_set_readers(
+        storage_archive(r->storages[i]),
+        &(struct archive_readers){
+            .arg = shelf, .frame = archive_frame, .done = archive_done, .lacks = archive_lacks});
+}
+
+static void file_answered(struct region *r, struct port *port, struct file_req *taken,
+                          struct moment now)
+{
+    uint32_t i = 0;
+    while (r->storages[i] != taken->owner)
+        i++;
+    storage_answer(r->storages[i], port, taken, now);
+    if (storage_state(r->storages[i]) == STORAGE_RUNS && r->syncers[i] == NULL)
+        make_syncer(r, i);
+    else if (r->syncers[i] != NULL)
+        syncer_durable(r->syncers[i], now);
+}
+
+static bool is_open(const struct region *r)
+{
+    for (uint32_t i = 0; i < r->shards_n; i++)
+        if (r->syncers[i] == NULL)
+            return false;
+    return true;
+}
+
 static void region_tick(struct region *r, struct port *port, struct moment now)
 {
-    for (uint32_t i = 0; i < r->shards_n; i++) {
+    for (uint32_t i = 0; i < r->shards_n && is_open(r); i++) {
         if (now.mono_us >= r->tick_us)
             shard_tick(r->shards[i], now);
         syncer_tick(r->syncers[i], port, now);
@@ -66,6 +175,8 @@ static void region_step(void *self, struct port *port, const struct event *ev)
     }
     switch (ev->kind) {
     case EV_START:
+        for (uint32_t i = 0; i < r->shards_n && r->storages[i] != NULL; i++)
+            storage_start(r->storages[i], port, ev->now);
         port->ops->listen(port, &(struct listen_opts){.host = "0.0.0.0", .port = PORT});
         break;
     case EV_OPEN: {
@@ -78,9 +189,15 @@ static void region_step(void *self, struct port *port, const struct event *ev)
     case EV_TIMER:
         region_tick(r, port, ev->now);
         break;
+    case EV_FILE:
+        file_answered(r, port, ev->file, ev->now);
+        break;
     case EV_TURN:
-        for (uint32_t i = 0; i < r->shards_n; i++)
+        for (uint32_t i = 0; i < r->shards_n && is_open(r); i++) {
             syncer_turn(r->syncers[i], port, ev->now);
+            if (r->storages[i] != NULL)
+                storage_step(r->storages[i], port, ev->now);
+        }
         break;
     default:
         break;
@@ -91,9 +208,12 @@ static uint64_t region_deadline(void *self)
 {
     struct region *r = self;
     uint64_t at = r->tick_us;
-    for (uint32_t i = 0; i < r->shards_n; i++)
+    for (uint32_t i = 0; i < r->shards_n && is_open(r); i++) {
         if (syncer_deadline(r->syncers[i]) < at)
             at = syncer_deadline(r->syncers[i]);
+        if (r->storages[i] != NULL && storage_deadline(r->storages[i]) < at)
+            at = storage_deadline(r->storages[i]);
+    }
     return at;
 }
 
@@ -102,7 +222,10 @@ static void region_drop(void *self, struct port *port)
     struct region *r = self;
     for (uint32_t i = 0; i < r->shards_n; i++) {
         syncer_free(r->syncers[i], port);
+        storage_free(r->storages[i]);
         shard_free(r->shards[i]);
+        r->syncers[i] = NULL;
+        r->storages[i] = NULL;
     }
     r->alive = false;
 }
@@ -113,6 +236,25 @@ static void keep_log(void *arg, const char *host, char level, const char *line)
 {
     struct regions *g = arg;
     buf_putf(&g->log, "%s %c %s\n", host, level, line);
+}
+
+static void make_storage(struct region *r, uint32_t i)
+{
+    const struct shard_opts *o = &r->shard_opts[i];
+    char folder[32];
+    snprintf(folder, sizeof folder, "/data%u/shard%u", r->wiped, i);
+    struct file_header id = {.db_uid = 1,
+                             .shard = i,
+                             .partitions = r->all->partitions,
+                             .first = o->first_partition,
+                             .count = o->count};
+    r->storages[i] = storage_new(&(struct storage_opts){.shard = r->shards[i],
+                                                        .folder = folder,
+                                                        .id = id,
+                                                        .policy = SYNC_ALWAYS,
+                                                        .segment_bytes = 16 << 10,
+                                                        .snapshot_bytes = 64 << 10,
+                                                        .log_retention = r->retention});
 }
 
 void regions_start(struct regions *g, uint32_t number, bool reborn)
@@ -131,8 +273,12 @@ void regions_start(struct regions *g, uint32_t number, bool reborn)
         o.count = (i + 1) * g->partitions / r->shards_n - o.first_partition;
         o.count += i + 1 == r->shards_n; /* the hidden partition */
         r->shards[i] = shard_new(&o);
-        r->syncers[i] =
-            syncer_new(r->shards[i], o.first_partition, o.count, &r->config, number * 100 + i);
+        r->shard_opts[i] = o;
+        r->shelves[i] = (struct shelf){.region = r, .i = i};
+        if (r->on_disk)
+            make_storage(r, i);
+        else
+            make_syncer(r, i);
     }
     r->port = world_machine(g->world, r->host, 1, (struct machine){r, region_step, region_deadline},
                             region_drop);
@@ -178,6 +324,10 @@ struct regions *regions_new(const struct regions_opts *o)
                                       .seed = i,
                                       .geo = true,
                                       .log_bytes_max = o->log_bytes ? o->log_bytes : 1u << 20};
+        r->on_disk = o->disks >> i & 1;
+        r->retention = o->retention;
+        if (r->on_disk)
+            world_disk(g->world, r->host, (struct world_disk){0});
         if (!(o->off >> i & 1))
             regions_start(g, i, false);
     }
@@ -201,6 +351,8 @@ static struct moment now_at(const struct regions *g, uint32_t r)
 }
 
 void regions_kill(struct regions *g, uint32_t r) { world_kill(g->world, g->at[r].host, false); }
+
+void regions_wipe(struct regions *g, uint32_t r) { g->at[r].wiped++; }
 
 void regions_configure(struct regions *g, uint32_t r)
 {
@@ -247,6 +399,8 @@ const char *regions_do(struct regions *g, uint32_t number, const char *words)
     assert(cmd != NULL);
     uint32_t partition = argc > 1 ? slot_partition(hash_slot(argv[1]), g->partitions) : 0;
     uint32_t i = shard_index(r, partition);
+    for (unsigned ms = 0; !is_open(r) && ms < 1000; ms++)
+        regions_run(g, 1);
     struct buf out = {0};
     struct reply reply = {.out = &out, .resp = 2};
     struct call call = {.shard = r->shards[i],
@@ -257,6 +411,8 @@ const char *regions_do(struct regions *g, uint32_t number, const char *words)
                         .now = now_at(g, number)};
     shard_execute(r->shards[i], &call);
     syncer_turn(r->syncers[i], r->port, now_at(g, number));
+    if (r->storages[i] != NULL)
+        storage_step(r->storages[i], r->port, now_at(g, number));
     world_flush(g->world);
     snprintf(text, sizeof text, "%.*s", (int)buf_len(&out), (const char *)out.p);
     buf_deinit(&out);
@@ -277,6 +433,8 @@ bool regions_equal(const struct regions *g)
         const struct region *r = &g->at[i];
         if (!r->alive)
             continue;
+        if (!is_open(r))
+            return false;
         if (first == NULL)
             first = r;
         for (uint32_t p = 0; p <= g->partitions; p++) /* with the hidden one */
@@ -292,7 +450,7 @@ static bool all_quiet(const struct regions *g)
 {
     for (uint32_t i = 1; i <= g->n; i++)
         for (uint32_t j = 0; g->at[i].alive && j < g->at[i].shards_n; j++)
-            if (!syncer_quiet(g->at[i].syncers[j]))
+            if (!is_open(&g->at[i]) || !syncer_quiet(g->at[i].syncers[j]))
                 return false;
     return true;
 }

@@ -3,6 +3,7 @@
 #define MERIDIAN_TESTS_UNIT_REGIONS_H
 
 #include "sim/world.h"
+#include "storage/storage.h"
 #include "syncer/syncer.h"
 
 /*
@@ -12,6 +13,12 @@
 #define REGIONS_MAX 4u
 #define REGION_SHARDS_MAX 4u
 
+/* A shard of a region, for its archive's callbacks. */
+struct shelf {
+    struct region *region;
+    uint32_t i;
+};
+
 struct region {
     struct regions *all;
     struct syncer_config config;
@@ -19,7 +26,13 @@ struct region {
     uint32_t host, shards_n;
     struct port *port;
     struct shard *shards[REGION_SHARDS_MAX];
-    struct syncer *syncers[REGION_SHARDS_MAX];
+    struct syncer *syncers[REGION_SHARDS_MAX];   /* NULL: its storage is being opened */
+    struct storage *storages[REGION_SHARDS_MAX]; /* NULL: nothing is on disk */
+    uint64_t retention;
+    struct shelf shelves[REGION_SHARDS_MAX];
+    struct shard_opts shard_opts[REGION_SHARDS_MAX];
+    bool on_disk;
+    unsigned wiped; /* its folder's number */
     uint64_t tick_us;
     bool alive;
 };
@@ -37,7 +50,9 @@ struct regions_opts {
     size_t log_bytes, send_max, wait_max;
     uint32_t compression;
     uint64_t seed;
-    uint64_t off; /* bit r: region r is not started */
+    uint64_t off;   /* bit r: region r is not started */
+    uint64_t disks; /* bit r: region r keeps its log on disk */
+    uint64_t retention;
 };
 
 struct regions *regions_new(const struct regions_opts *o);
@@ -45,6 +60,7 @@ void regions_free(struct regions *g);
 void regions_start(struct regions *g, uint32_t r,
                    bool reborn); /* reborn: as the next incarnation */
 void regions_kill(struct regions *g, uint32_t r);
+void regions_wipe(struct regions *g, uint32_t r); /* of a killed one: its disk is empty */
 void regions_configure(struct regions *g,
                        uint32_t r); /* its config was changed: tell the syncers */
 void regions_pause(struct regions *g, uint32_t r, uint32_t from, bool paused);

@@ -71,9 +71,10 @@ static bool lacks(void *arg, uint32_t partition, const struct context *seen)
     return !reaches(arg, partition, seen);
 }
 
-static void take_frame(void *arg, uint64_t ticket, const struct frame *f)
+static void take_frame(void *arg, struct port *port, uint64_t ticket, const struct frame *f)
 {
     struct process *p = arg;
+    (void)port;
     cr_assert_eq(ticket, TICKET);
     enum take took = shard_take(p->copy, f, (struct moment){.wall_ms = 1, .mono_us = 1});
     cr_assert(took == TAKE_DONE || took == TAKE_COVERED, "%d", (int)took);

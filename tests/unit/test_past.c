@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "tests/unit/regions.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+/* Peers that were away for longer than the log's memory reaches, and the log on disk. */
+
+#define AGREE(g, ms)                                                                               \
+    cr_assert(regions_agree(g, ms), "no agreement\n%s\n%.*s", regions_describe(g),                 \
+              (int)buf_len(&(g)->log), (const char *)(g)->log.p)
+
+static void fill(struct regions *g, uint32_t r, unsigned from, unsigned n, unsigned keys)
+{
+    char line[160];
+    for (unsigned i = from; i < from + n; i++) {
+        if (i % 3 == 0)
+            snprintf(line, sizeof line, "HSET hash%u field%u a-value-%u", i % 7, i % keys, i);
+        else if (i % 11 == 0)
+            snprintf(line, sizeof line, "DEL key%u", (i * 7) % keys);
+        else if (i % 13 == 0)
+            snprintf(line, sizeof line, "INCR count%u", i % 5);
+        else
+            snprintf(line, sizeof line, "SET key%u a-value-of-some-length-that-fills-logs-%u",
+                     i % keys, i);
+        regions_do(g, r, line);
+        if (i % 50 == 0)
+            regions_run(g, 1);
+    }
+}
+
+/* Until both sides have given the connections up. */
+static void cut_off(struct regions *g, uint32_t r)
+{
+    regions_cut(g, 1, r, true);
+    regions_run(g, 12000);
+}
+
+/* Two regions, the first one's log on disk and hardly in memory. */
+static struct regions *two(uint64_t seed, uint64_t retention)
+{
+    struct regions *g = regions_new(&(struct regions_opts){
+        .n = 2, .seed = seed, .log_bytes = 16384, .disks = 1u << 1, .retention = retention});
+    fill(g, 1, 0, 300, 200);
+    AGREE(g, 3000);
+    return g;
+}
+
+Test(past, a_peer_that_was_cut_off_is_served_from_disk)
+{
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct regions *g = two(seed, 0);
+        uint64_t transfers = regions_stats(g, 2, 1).transfers_in;
+        cut_off(g, 2);
+        fill(g, 1, 300, 3000, 200);
+        fill(g, 2, 10000, 100, 150);
+        regions_cut(g, 1, 2, false);
+        AGREE(g, 30000);
+        cr_assert_eq(regions_stats(g, 2, 1).transfers_in, transfers);
+        fill(g, 1, 5000, 10, 200);
+        AGREE(g, 2000);
+        regions_free(g);
+    }
+}
+
+Test(past, writes_go_on_meanwhile)
+{
+    struct regions *g = two(7, 0);
+    uint64_t transfers = regions_stats(g, 2, 1).transfers_in;
+    cut_off(g, 2);
+    fill(g, 1, 300, 3000, 200);
+    regions_cut(g, 1, 2, false);
+    for (unsigned i = 0; i < 300; i++) {
+        fill(g, 1, 4000 + 20 * i, 20, 300);
+        regions_run(g, 5);
+    }
+    AGREE(g, 30000);
+    cr_assert_eq(regions_stats(g, 2, 1).transfers_in, transfers);
+    regions_free(g);
+}
+
+Test(past, a_cut_in_between_loses_nothing)
+{
+    struct regions *g = two(8, 0);
+    uint64_t transfers = regions_stats(g, 2, 1).transfers_in;
+    cut_off(g, 2);
+    fill(g, 1, 300, 4000, 2000);
+    for (unsigned i = 0; i < 6; i++) {
+        regions_cut(g, 1, 2, false);
+        regions_run(g, 20 + 30 * i);
+        regions_cut(g, 1, 2, true);
+        regions_run(g, 12000);
+    }
+    regions_cut(g, 1, 2, false);
+    AGREE(g, 30000);
+    cr_assert_eq(regions_stats(g, 2, 1).transfers_in, transfers);
+    regions_free(g);
+}
+
+Test(past, the_feeder_has_restarted)
+{
+    struct regions *g = two(9, 0);
+    uint64_t transfers = regions_stats(g, 2, 1).transfers_in;
+    cut_off(g, 2);
+    fill(g, 1, 300, 2000, 200);
+    regions_kill(g, 1);
+    regions_start(g, 1, true);
+    fill(g, 1, 2300, 2000, 200);
+    regions_cut(g, 1, 2, false);
+    AGREE(g, 30000);
+    cr_assert_eq(regions_stats(g, 2, 1).transfers_in, transfers);
+    regions_free(g);
+}
+
+Test(past, beyond_the_retention_states_are_sent)
+{
+    struct regions *g = two(10, 20000);
+    uint64_t transfers = regions_stats(g, 2, 1).transfers_in;
+    cut_off(g, 2);
+    fill(g, 1, 300, 5000, 500);
+    regions_run(g, 3000);
+    regions_cut(g, 1, 2, false);
+    AGREE(g, 30000);
+    cr_assert_gt(regions_stats(g, 2, 1).transfers_in, transfers);
+    regions_free(g);
+}
+
+/* What the first region lost came back to it as states: of that there are no frames. */
+Test(past, what_came_as_a_state_goes_on_as_a_state)
+{
+    struct regions *g = regions_new(
+        &(struct regions_opts){.n = 3, .seed = 11, .log_bytes = 16384, .disks = 1u << 1});
+    fill(g, 1, 0, 300, 200);
+    AGREE(g, 5000);
+    regions_cut(g, 2, 3, true);
+    cut_off(g, 3);
+    fill(g, 1, 300, 1500, 200);
+    regions_run(g, 3000);
+    regions_kill(g, 1);
+    regions_wipe(g, 1);
+    regions_start(g, 1, true);
+    regions_run(g, 5000);
+    fill(g, 1, 2000, 1500, 200);
+    regions_cut(g, 1, 3, false);
+    regions_cut(g, 2, 3, false);
+    AGREE(g, 30000);
+    regions_free(g);
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "worker/inside.h"
+
+/*
+ * Between a shard's links and its files: a feed whose peer was away for longer than the log's
+ * memory reaches reads the log on disk. Neither side knows the other.
+ */
+
+#define RETENTION_MIN (UINT64_C(1) << 30) /* of a database, unless its user says otherwise */
+
+uint64_t archive_retention(const struct plane_db *db)
+{
+    uint64_t bytes = db->log_retention;
+    if (bytes == 0)
+        bytes = db->memory_max / 10 > RETENTION_MIN ? db->memory_max / 10 : RETENTION_MIN;
+    return bytes / db->shards > 0 ? bytes / db->shards : 1;
+}
+
+/* ------------------------------------------------------------ what feeds ask */
+
+static bool is_ready(void *arg)
+{
+    const struct member *m = arg;
+    return archive_ready(storage_archive(m->storage));
+}
+
+static uint64_t find(void *arg, uint32_t partition,
+                     bool (*reaches)(void *, uint32_t, const struct context *), void *reader)
+{
+    const struct member *m = arg;
+    return archive_find(storage_archive(m->storage), partition, reaches, reader);
+}
+
+static enum syncer_asked read_from(void *arg, struct port *port, uint64_t ticket,
+                                   struct syncer_place from, size_t bytes)
+{
+    static const enum syncer_asked answers[] = {
+        [ARCHIVE_ASKED] = SYNCER_ASKED, [ARCHIVE_END] = SYNCER_END, [ARCHIVE_GONE] = SYNCER_GONE};
+    const struct member *m = arg;
+    struct archive_place place = {.segment = from.segment, .offset = from.offset};
+    return answers[archive_read(storage_archive(m->storage), port, ticket, place, bytes)];
+}
+
+static void keep(void *arg, uint64_t ticket, uint64_t segment)
+{
+    const struct member *m = arg;
+    archive_keep(storage_archive(m->storage), ticket, segment);
+}
+
+/* ------------------------------------------------------------ what files answer */
+
+static void have_frame(void *arg, struct port *port, uint64_t ticket, const struct frame *f)
+{
+    const struct member *m = arg;
+    if (m->syncer != NULL)
+        syncer_archive_frame(m->syncer, port, ticket, f);
+}
+
+static void have_all(void *arg, struct port *port, uint64_t ticket, struct archive_place next,
+                     bool good, struct moment now)
+{
+    const struct member *m = arg;
+    struct syncer_place place = {.segment = next.segment, .offset = next.offset};
+    if (m->syncer != NULL)
+        syncer_archive_done(m->syncer, port, ticket, place, good, now);
+}
+
+static bool somebody_lacks(void *arg, uint32_t partition, const struct context *seen)
+{
+    const struct member *m = arg;
+    return m->syncer != NULL && syncer_lacks(m->syncer, partition, seen);
+}
+
+void archive_link(struct member *m)
+{
+    struct syncer_archive archive = {
+        .arg = m, .ready = is_ready, .find = find, .read = read_from, .keep = keep};
+    struct archive_readers readers = {
+        .arg = m, .frame = have_frame, .done = have_all, .lacks = somebody_lacks};
+    if (m->storage == NULL)
+        return;
+    syncer_set_archive(m->syncer, &archive);
+    archive_set_readers(storage_archive(m->storage), &readers);
+}
