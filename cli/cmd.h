@@ -12,6 +12,7 @@ int cmd_plane(int argc, char **argv);
 int cmd_lab(int argc, char **argv);
 int cmd_ctl(int argc, char **argv);
 int cmd_demo(int argc, char **argv);
+int cmd_export(int argc, char **argv);
 int cmd_import(int argc, char **argv);
 int cmd_log(int argc, char **argv);
 

@@ -30,6 +30,7 @@ static const struct {
 } commands[] = {
     {"ctl", cmd_ctl, "manages clusters and databases through their REST API"},
     {"demo", cmd_demo, "three regions on this machine, and a conflict that resolves"},
+    {"export", cmd_export, "writes a database into a Redis snapshot (RDB file)"},
     {"import", cmd_import, "writes a Redis snapshot (RDB file) into a database"},
     {"lab", cmd_lab, "plays conflict scenarios"},
     {"log", cmd_log, "checks, shows and repairs what shards have on disk"},

@@ -16,6 +16,7 @@ struct migrate_import {
     struct migrate_load *load;
     struct migrate_load_stats checked;
     uint64_t offset;   /* of the next chunk */
+    bool dry;          /* CHECKING, or failed there */
     bool reading;      /* a request is under way */
     bool wants, ended; /* the load wants bytes; has had all */
     uint64_t tell_us;
@@ -42,6 +43,7 @@ void migrate_import_free(struct migrate_import *i, struct port *port)
 }
 
 enum import_phase migrate_import_phase(const struct migrate_import *i) { return i->phase; }
+bool migrate_import_is_checking(const struct migrate_import *i) { return i->dry; }
 const char *migrate_import_why(const struct migrate_import *i) { return i->why; }
 const struct migrate_sink *migrate_import_sink(const struct migrate_import *i) { return i->sink; }
 
@@ -91,7 +93,7 @@ static void fail(struct migrate_import *i, struct port *port, struct moment now,
 static void begin(struct migrate_import *i, enum import_phase phase)
 {
     struct migrate_load_opts o = i->opts.load;
-    o.dry = phase == IMPORT_CHECKING;
+    o.dry = i->dry = phase == IMPORT_CHECKING;
     migrate_load_free(i->load);
     i->load = migrate_load_new(&o);
     i->phase = phase;

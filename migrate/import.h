@@ -32,6 +32,8 @@ struct migrate_import *migrate_import_new(const struct migrate_import_opts *o);
 void migrate_import_free(struct migrate_import *i, struct port *port);
 struct machine migrate_import_machine(struct migrate_import *i);
 enum import_phase migrate_import_phase(const struct migrate_import *i);
+/* It is, or has failed while it was: nothing was written. */
+bool migrate_import_is_checking(const struct migrate_import *i);
 const char *migrate_import_why(const struct migrate_import *i);
 uint64_t migrate_import_offset(const struct migrate_import *i); /* in the file, of this phase */
 const struct migrate_load_stats *migrate_import_stats(const struct migrate_import *i);

@@ -11,6 +11,7 @@
 #include <xxhash.h>
 
 #define CONNECTIONS 4u
+#define REPLY_MAX (64u << 20)
 #define PATIENCE_US UINT64_C(60000000)
 
 struct migrate_sink *migrate_sink_new(const struct migrate_sink_opts *o)
@@ -21,6 +22,8 @@ struct migrate_sink *migrate_sink_new(const struct migrate_sink_opts *o)
     assert(s->n <= MIGRATE_CONNECTIONS_MAX);
     if (s->opts.window_bytes == 0)
         s->opts.window_bytes = MIGRATE_WINDOW_BYTES;
+    if (s->opts.reply_max == 0)
+        s->opts.reply_max = REPLY_MAX;
     if (s->opts.patience_us == 0)
         s->opts.patience_us = PATIENCE_US;
     if (s->opts.client_name == NULL)

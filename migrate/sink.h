@@ -52,6 +52,7 @@ struct migrate_sink_opts {
     struct bytes user, password; /* empty: none */
     const char *client_name;     /* for CLIENT SETNAME; NULL: meridian-migrate */
     unsigned connections;        /* 0: 4 */
+    size_t reply_max;            /* the largest answer; 0: 64 MiB */
     size_t window_bytes; /* sent and not answered, each connection; 0: MIGRATE_WINDOW_BYTES */
     uint64_t
         patience_us;    /* without any good answer and connection; 0: 60 s; UINT64_MAX: for ever */

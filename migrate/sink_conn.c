@@ -9,7 +9,6 @@
 
 #define AGAIN_FIRST_US UINT64_C(100000)
 #define AGAIN_MOST_US UINT64_C(2000000)
-#define REPLY_MAX (64u << 20)
 
 static void step(struct conn_owner *self, struct port *port, const struct event *ev);
 
@@ -361,7 +360,8 @@ static void received(struct sink_conn *c, struct port *port, struct bytes data)
         else
             buf_deinit(&in);
     }
-    if (c->id == id && (buf_len(&c->in) > REPLY_MAX || !looks_like_a_reply(buf_bytes(&c->in))))
+    if (c->id == id &&
+        (buf_len(&c->in) > c->sink->opts.reply_max || !looks_like_a_reply(buf_bytes(&c->in))))
         broken(c, port,
                "its answer is not in Redis' protocol: is it a Redis-compatible server, "
                "and are both sides with or without TLS?");
@@ -371,8 +371,10 @@ static void closed(struct sink_conn *c, struct port *port, const struct event *e
 {
     char text[256];
     c->id = 0;
-    snprintf(text, sizeof text, "%s%s%s%s", err_text(ev->err), ev->detail != NULL ? " (" : "",
-             ev->detail != NULL ? ev->detail : "", ev->detail != NULL ? ")" : "");
+    const char *what = err_text(ev->err), *more = ev->detail != NULL ? ev->detail : "";
+    if (begins(what, more)) /* the same in other words */
+        more = "";
+    snprintf(text, sizeof text, more[0] != 0 ? "%s (%s)" : "%s%s", what, more);
     broken(c, port, text);
 }
 

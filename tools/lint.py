@@ -13,6 +13,7 @@ MAY = {
     "base": set(),
     "crdt": {"base"},
     "rdb": {"base"},
+    "migrate": {"base", "rdb"},
     "shard": {"base", "crdt", "rdb"},
     "script": {"base", "crdt", "shard/shard.h", "shard/command.h", "shard/reply.h", "shard/debug_reply.h"},
     "storage": {"base", "crdt", "shard/shard.h", "shard/log.h"},
@@ -25,7 +26,7 @@ MAY = {
     "io": {"base"},
     "sim": {"base", "crdt", "shard/shard.h", "storage", "syncer/syncer.h", "worker", "manager/control_wire.h"},
 }
-PURE = ["base", "crdt", "rdb", "shard", "script", "storage", "syncer", "proxy", "worker", "manager", "api", "sim"]
+PURE = ["base", "crdt", "rdb", "migrate", "shard", "script", "storage", "syncer", "proxy", "worker", "manager", "api", "sim"]
 # The allocator's door counts what is held; OpenSSL-free exceptions stand here with their reason.
 MAY_HAVE_GLOBALS = {"base/mem.o"}
 FORBIDDEN = re.compile(

@@ -177,7 +177,7 @@ static void summary(struct import_flags *f, const struct migrate_import *i, uint
     char a[32], b[32];
     uint64_t keys = keys_done(i);
     report_end_line(&f->report);
-    if (!f->report.quiet) {
+    if (!f->report.quiet && l->keys > 0 && !migrate_import_is_checking(i)) {
         fprintf(stderr, "%s keys written in %.1f s (%s a second)\n", report_number(a, keys),
                 (double)us / 1e6, report_number(b, us == 0 ? keys : keys * 1000000 / us));
         for (unsigned k = 0; k <= LOAD_FUNCTION; k++)
