@@ -166,6 +166,9 @@ struct port_ops {
     size_t (*pending)(struct port *p, conn_id c);  /* bytes not yet taken by the network */
     void (*own)(struct port *p, conn_id c, struct conn_owner *kept);
     void (*pause)(struct port *p, conn_id c, bool paused); /* stops reading: back-pressure */
+    /* The connection stands still: nothing of its output is taken, nothing is read, until it is let
+     * go. What was held back when it is closed is thrown away. */
+    void (*hold)(struct port *p, conn_id c, bool held);
     void (*close)(struct port *p, conn_id c,
                   bool flush); /* no event follows; flush: send what is pending first (5 s) */
     void (*move)(struct port *p, conn_id c, uint32_t neighbour,

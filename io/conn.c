@@ -153,7 +153,7 @@ void conn_forget(struct conn *c)
 void conn_close(struct conn *c, bool flush)
 {
     bool open = c->state == CONN_OPEN || c->state == CONN_HANDSHAKE;
-    if (!open || !flush || c->broken) {
+    if (!open || !flush || c->broken || c->held) {
         conn_shut(c);
         return;
     }
@@ -321,7 +321,8 @@ void conn_deliver(struct conn *c, struct bytes data)
 
 void conn_reading(struct conn *c)
 {
-    bool want = !c->paused && !c->broken && (c->state == CONN_OPEN || c->state == CONN_HANDSHAKE);
+    bool want = !c->paused && !c->held && !c->broken &&
+                (c->state == CONN_OPEN || c->state == CONN_HANDSHAKE);
     want = want || c->state == CONN_LINGERING;
     if (want == c->reading || uv_is_closing(&c->u.handle))
         return;
@@ -332,19 +333,35 @@ void conn_reading(struct conn *c)
         uv_read_stop(&c->u.stream);
 }
 
+/* Reads, or not, as it may now; what TLS has read ahead comes as an event of its own. */
+static void go_on(struct conn *c)
+{
+    if (c->state != CONN_OPEN)
+        return;
+    conn_reading(c);
+    if (!c->paused && !c->held && c->tls != NULL && tls_has_input(c->tls)) {
+        struct later *a = loop_later(c->loop, LATER_RESUME);
+        if (a != NULL)
+            a->conn = c->id;
+    }
+}
+
 void conn_pause(struct conn *c, bool paused)
 {
     if (c->paused == paused)
         return;
     c->paused = paused;
-    if (c->state != CONN_OPEN)
+    go_on(c);
+}
+
+void conn_hold(struct conn *c, bool held)
+{
+    if (c->held == held)
         return;
-    conn_reading(c);
-    if (!paused && c->tls != NULL && tls_has_input(c->tls)) {
-        struct later *a = loop_later(c->loop, LATER_RESUME);
-        if (a != NULL)
-            a->conn = c->id;
-    }
+    c->held = held;
+    go_on(c);
+    if (!held)
+        conn_set_add(c->loop, SET_DIRTY, c);
 }
 
 void conn_connected(struct conn *c)

@@ -50,7 +50,7 @@ struct conn {
     enum conn_state state;
     bool local;  /* a Unix socket */
     bool handle; /* u is initialised */
-    bool reading, paused, high, accepted, broken;
+    bool reading, paused, held, high, accepted, broken;
     bool ended; /* the peer sends no more */
     uint32_t listener, tag;
     uint32_t place[SET_COUNT]; /* index in the loop's set + 1; 0: not in it */
@@ -84,6 +84,7 @@ void conn_shut(struct conn *c);         /* at once; memory goes when libuv is do
 void conn_forget(struct conn *c);       /* its id and owner: no event any more */
 void conn_handle_close(struct conn *c); /* for another attempt of a dial */
 void conn_pause(struct conn *c, bool paused);
+void conn_hold(struct conn *c, bool held);
 void conn_reading(struct conn *c); /* starts or stops reading as state and pause want it */
 struct buf *conn_out(struct conn *c);
 size_t conn_pending(const struct conn *c);

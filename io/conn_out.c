@@ -161,7 +161,7 @@ static void send_out(struct conn *c)
 
 void conn_flush(struct conn *c)
 {
-    if (c->state < CONN_HANDSHAKE || c->state > CONN_MOVING || c->broken)
+    if (c->state < CONN_HANDSHAKE || c->state > CONN_MOVING || c->broken || c->held)
         return;
     if (c->tls != NULL && c->tls->ready && buf_len(&c->tls->plain) > 0) {
         spare_take(c->loop, &c->out);

@@ -38,8 +38,8 @@ void conn_tls_input(struct conn *c, struct bytes cipher)
     c->tls->sink = &c->out;
     tls_lend(c->tls, cipher);
     bool more = true;
-    while (more &&
-           (c->state == CONN_HANDSHAKE || (c->state == CONN_OPEN && !c->paused && !c->broken)))
+    while (more && (c->state == CONN_HANDSHAKE ||
+                    (c->state == CONN_OPEN && !c->paused && !c->held && !c->broken)))
         more = c->state == CONN_HANDSHAKE ? handshake(c) : decrypt(c);
     /* A connection that moved away has taken its filter with it. */
     if (c->tls == NULL)

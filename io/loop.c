@@ -118,7 +118,7 @@ static void later_answer(struct loop *l, const struct later *a)
         return;
     if (a->kind == LATER_LOST)
         conn_lost(c, a->err, a->detail[0] ? a->detail : NULL);
-    else if (c->state == CONN_OPEN && !c->paused)
+    else if (c->state == CONN_OPEN && !c->paused && !c->held)
         conn_tls_input(c, bytes_of(NULL, 0));
 }
 

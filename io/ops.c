@@ -58,6 +58,13 @@ static void op_pause(struct port *p, conn_id id, bool paused)
         conn_pause(c, paused);
 }
 
+static void op_hold(struct port *p, conn_id id, bool held)
+{
+    struct conn *c = conn_get(of(p), id);
+    if (c != NULL)
+        conn_hold(c, held);
+}
+
 static void op_close(struct port *p, conn_id id, bool flush)
 {
     struct conn *c = conn_get(of(p), id);
@@ -243,6 +250,7 @@ const struct port_ops io_ops = {
     .pending = op_pending,
     .own = op_own,
     .pause = op_pause,
+    .hold = op_hold,
     .close = op_close,
     .move = op_move,
     .post = op_post,

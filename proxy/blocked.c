@@ -21,6 +21,8 @@ struct blocked_session {
     bool asking;                  /* JOB_BLOCK is under way: its ticket holds the answer */
     bool served;                  /* the reply is there */
     bool ending;                  /* JOB_UNBLOCK is under way */
+    uint32_t worker;              /* served: where ... */
+    uint64_t turn;                /* ... and in which turn (durable.h) */
 };
 
 static struct bytes id_name(const void *item)
@@ -151,11 +153,14 @@ void blocked_returned(struct session *s, struct answer *a, int64_t waits_ms, str
         set_deadline(s->front, b, waits_ms, now);
 }
 
-void blocked_served(struct front *f, uint64_t session, struct bytes reply)
+void blocked_served(struct front *f, const struct job *job)
 {
-    struct blocked_session *b = find(f, session);
+    struct blocked_session *b = find(f, job->session);
+    struct bytes reply = job->argv[0];
     if (b == NULL)
         return; /* it has gone meanwhile */
+    b->worker = job->worker;
+    b->turn = job->durable;
     buf_put_bytes(&b->answer->out, reply);
     session_part(b->session, b->answer, reply.n);
     b->served = true;
@@ -166,13 +171,18 @@ void blocked_served(struct front *f, uint64_t session, struct bytes reply)
 void front_unblocked(struct front *f, struct port *port, uint64_t session, struct bytes reply)
 {
     uint32_t worker = (uint32_t)((session - 1) % courier_workers(f->courier));
-    if (worker == courier_self(f->courier)) {
-        blocked_served(f, session, reply);
-        return;
-    }
-    struct job job = {
-        .kind = JOB_UNBLOCKED, .db_uid = f->db_uid, .session = session, .argc = 1, .argv = &reply};
-    courier_send(f->courier, port, worker, &job, NULL, 0);
+    uint32_t self = courier_self(f->courier);
+    struct job job = {.kind = JOB_UNBLOCKED,
+                      .db_uid = f->db_uid,
+                      .session = session,
+                      .worker = self,
+                      .durable = worker == self ? f->durable.turn : durable_promise(f, worker),
+                      .argc = 1,
+                      .argv = &reply};
+    if (worker == self)
+        blocked_served(f, &job);
+    else
+        courier_send(f->courier, port, worker, &job, NULL, 0);
 }
 
 static struct bytes why_text(enum unblock why)
@@ -319,9 +329,13 @@ void blocked_wake(struct front *f, struct port *port, struct moment now)
     while (b != NULL) {
         struct blocked_session *next = b->next_woken;
         struct session *s = b->session;
+        uint32_t worker = b->worker;
+        uint64_t turn = b->turn;
         mem_free(b);
         if (s != NULL) {
             s->blocked = NULL;
+            if (f->durable.on)
+                durable_woken(s, port, worker, turn, now);
             session_resume(s, port, now);
         }
         b = next;

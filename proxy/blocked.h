@@ -43,7 +43,7 @@ void blocked_returned(struct session *s, struct answer *a, int64_t waits_ms, str
 /* A local shard's command has ended (shard_opts.unblocked). */
 void front_unblocked(struct front *f, struct port *port, uint64_t session, struct bytes reply);
 /* The same, of a session of this worker. */
-void blocked_served(struct front *f, uint64_t session, struct bytes reply);
+void blocked_served(struct front *f, const struct job *job);
 /* JOB_UNBLOCK, where the shard is. */
 void blocked_end_job(struct front *f, struct port *port, struct shard *shard,
                      const struct job *job);

@@ -208,6 +208,8 @@ static void deliver(struct courier *c, struct port *port, const struct record *r
         }
         return;
     }
+    if (r->job.durable != 0 && a->session != NULL)
+        durable_join(a->session, port, r->job.worker, r->job.durable, now);
     struct ticket t = ticket_give_back(c, r->ticket);
     if (r->job.kind == JOB_BLOCK && a->session != NULL) {
         buf_put_bytes(&a->out, reply);
@@ -226,6 +228,8 @@ static void deliver_late(struct courier *c, struct port *port, const struct job 
     memcpy(&ticket, job->argv[0].p, sizeof ticket);
     assert(ticket < c->tickets_cap && c->tickets[ticket].answer != NULL);
     struct ticket t = ticket_give_back(c, ticket);
+    if (job->durable != 0 && t.answer->session != NULL)
+        durable_join(t.answer->session, port, job->worker, job->durable, now);
     arrive(c, port, &t, job->argv[1], now);
 }
 
@@ -341,6 +345,16 @@ static void batch_prepare(struct courier *c, struct batch *b)
     }
 }
 
+static void run(const struct courier *c, struct front *f, struct port *port, struct batch *b,
+                struct record *r, struct moment now)
+{
+    front_run(f, port, &r->job, &b->replies, now);
+    if (!f->durable.on || r->ticket == NO_TICKET)
+        return;
+    r->job.worker = c->opts.self;
+    r->job.durable = durable_mark(f, b->msg.from);
+}
+
 static void batch_run(struct courier *c, struct port *port, struct batch *b, struct moment now)
 {
     batch_prepare(c, b);
@@ -357,7 +371,7 @@ static void batch_run(struct courier *c, struct port *port, struct batch *b, str
         if (r->job.kind == JOB_LATE)
             deliver_late(c, port, &r->job, now);
         else if (f != NULL)
-            front_run(f, port, &r->job, &b->replies, now);
+            run(c, f, port, b, r, now);
         else
             buf_put_str(&b->replies, "-ERR the database has been deleted\r\n");
         r->reply_len = buf_len(&b->replies) - r->reply_at;

@@ -66,6 +66,7 @@ enum job_kind {
     JOB_KEEP,           /* argv[0]: "look" or "begin" a snapshot (cmd_save.c) */
     JOB_SAVE,           /* argv[0]: a number; no reply, but JOB_SAVED when all is done */
     JOB_SAVED,          /* argv[0]: struct saved; no reply */
+    JOB_DURABLE,        /* durable.c; no reply */
     JOB_LATE, /* argv: the ticket of a job that was answered `later`, its reply; no reply */
 };
 
@@ -82,6 +83,9 @@ struct job {
     struct bytes user;        /* call.user; borrowed */
     bool hashed;              /* slot and hash of the only key are set */
     size_t answered;  /* bytes of replies to the same session just before, in the same batch */
+    uint64_t durable; /* answer, JOB_UNBLOCKED, JOB_LATE: the reply holds once that turn of the
+                         sender is durable (durable.h); 0: at once */
+    uint32_t worker;  /* JOB_DURABLE, JOB_UNBLOCKED: the sender */
     bool later;       /* answer: the reply comes by JOB_LATE (a script takes its time) */
     int64_t waits_ms; /* answer of JOB_BLOCK: it waits so long, 0: for ever, -1: it has replied */
     uint32_t slot;

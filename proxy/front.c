@@ -33,6 +33,7 @@ struct front *front_new(const struct front_opts *o)
     f->others = mem_zalloc(courier_workers(o->courier) * sizeof f->others[0]);
     f->born = o->now;
     rng_init(&f->rng, o->seed);
+    durable_init(f);
     blocked_init(&f->blocked, o->seed);
     struct hash_key key = {.k0 = rng_next(&f->rng), .k1 = rng_next(&f->rng)};
     memory_init(f);
@@ -105,6 +106,7 @@ void front_free(struct front *f, struct port *port)
     acl_deinit(f);
     catalog_deinit(f);
     dataset_deinit(f);
+    durable_deinit(f);
     blocked_deinit(&f->blocked);
     keep_deinit(&f->keep);
     observers_deinit(&f->observers);
@@ -199,6 +201,7 @@ void front_tick(struct front *f, struct port *port, struct moment now)
     acl_tell(f, port);
     push_tick(f, port, now);
     memory_tick(f, port);
+    durable_tick(f, port, now);
     if (f->told != f->sessions)
         tell_count(f, port);
     if (f->settings.timeout_s != 0)
@@ -342,10 +345,13 @@ static void hear(struct front *f, struct port *port, const struct job *job, stru
         blocked_end_job(f, port, job_shard(f, job), job);
         break;
     case JOB_UNBLOCKED:
-        blocked_served(f, job->session, job->argv[0]);
+        blocked_served(f, job);
         break;
     case JOB_OPEN:
         dataset_job(f, port, job);
+        break;
+    case JOB_DURABLE:
+        durable_job(f, port, job, now);
         break;
     case JOB_OBSERVE:
         observe_begin(f, port, job);

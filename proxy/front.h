@@ -7,6 +7,7 @@
 #include "proxy/blocked.h"
 #include "proxy/courier.h"
 #include "proxy/dataset.h"
+#include "proxy/durable.h"
 #include "proxy/figures.h"
 #include "proxy/keep.h"
 #include "proxy/latency.h"
@@ -130,6 +131,7 @@ struct front {
     struct catalog catalog; /* copy */
     struct acl acl;         /* its users */
     struct dataset dataset;
+    struct durable durable;
     struct scripting scripting;
 
     struct session *first; /* all sessions of this worker, newest first */

@@ -198,14 +198,21 @@ static void hand_over(struct front *f, struct port *port, struct scripting_shard
                       struct bytes reply, struct moment now)
 {
     struct answer *answer = at->answer;
-    uint32_t ticket = at->ticket;
+    uint32_t ticket = at->ticket, self = courier_self(f->courier);
     at->answer = NULL;
     at->ticket = NO_LATE_TICKET;
     if (answer != NULL) {
+        if (answer->session != NULL)
+            durable_woken(answer->session, port, self, f->durable.turn, now);
         courier_complete(f->courier, port, answer, reply, now);
     } else if (ticket != NO_LATE_TICKET) {
         struct bytes argv[2] = {bytes_of(&ticket, sizeof ticket), reply};
-        struct job job = {.kind = JOB_LATE, .db_uid = f->db_uid, .argc = 2, .argv = argv};
+        struct job job = {.kind = JOB_LATE,
+                          .db_uid = f->db_uid,
+                          .worker = self,
+                          .durable = durable_promise(f, at->worker),
+                          .argc = 2,
+                          .argv = argv};
         courier_send(f->courier, port, at->worker, &job, NULL, 0);
     }
 }

@@ -58,6 +58,7 @@ void session_free(struct session *s, struct port *port, struct moment now)
 {
     struct front *f = s->front;
     blocked_forget(s, port);
+    durable_forget(s);
     multi_discard(s);
     multi_unwatch(s, port, now);
     tracking_forget(s, port);
@@ -695,6 +696,8 @@ static size_t run_all(struct session *s, struct port *port, struct bytes in, str
         if (s->blocked == NULL && session_must_wait(s, port))
             session_hold(s, port, true);
     }
+    if (s->front->durable.on)
+        durable_note(s, port, now);
     return used;
 }
 
@@ -705,7 +708,7 @@ static void settle(struct session *s, struct port *port, struct moment now)
         port_log(port, 'W', "client %llu does not read its replies: closed at the output limit",
                  (unsigned long long)s->id);
         session_close(s, port, false, now);
-    } else if (s->closing && s->head == NULL) {
+    } else if (s->closing && s->head == NULL && s->waits_in == NULL) {
         session_close(s, port, true, now);
     }
 }
@@ -717,6 +720,11 @@ static void drop_used(struct session *s, size_t used)
         buf_deinit(&s->in);
 }
 
+static bool may_run_on(const struct session *s)
+{
+    return !s->held && s->blocked == NULL && s->waits_in == NULL;
+}
+
 void session_resume(struct session *s, struct port *port, struct moment now)
 {
     if (s->dead)
@@ -724,7 +732,7 @@ void session_resume(struct session *s, struct port *port, struct moment now)
     session_answers(s, port);
     if (s->held && !session_must_wait(s, port))
         session_hold(s, port, false);
-    if (!s->held && !s->closing && s->blocked == NULL && buf_len(&s->in) > 0)
+    if (may_run_on(s) && !s->closing && buf_len(&s->in) > 0)
         drop_used(s, run_all(s, port, buf_bytes(&s->in), now));
     settle(s, port, now);
 }
@@ -743,12 +751,12 @@ static void take_data(struct session *s, struct port *port, struct bytes data, s
         return;
     }
     s->spoken = true;
-    if (s->held || s->blocked != NULL || buf_len(&s->in) > 0) {
+    if (!may_run_on(s) || buf_len(&s->in) > 0) {
         buf_put_bytes(&s->in, data);
         if (s->blocked != NULL && buf_len(&s->in) > PORT_HIGH)
             session_hold(s, port,
                          true); /* up to then it reads on: only so does it see its client go */
-        if (!s->held && s->blocked == NULL)
+        if (may_run_on(s))
             drop_used(s, run_all(s, port, buf_bytes(&s->in), now));
     } else {
         size_t used = run_all(s, port, data, now);

@@ -30,6 +30,8 @@ struct session {
     struct front *front;
     struct session *prev, *next;
     struct session *held_prev, *held_next;
+    struct durable_group *waits_in; /* NULL: its output may leave (durable.h) */
+    struct session *waits_prev, *waits_next;
     conn_id conn;
     uint64_t id;
     uint64_t born_us, active_us;

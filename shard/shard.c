@@ -291,6 +291,8 @@ struct hash128 shard_digest(const struct shard *s, uint32_t partition)
     return shard_part(s, partition)->digest;
 }
 
+uint64_t shard_written(const struct shard *s) { return s->stats.ops_own; }
+
 struct log *shard_log(struct shard *s) { return s->log; }
 
 static void add_digest(void *item, void *arg)

@@ -190,6 +190,8 @@ enum take {
 /* Applies a foreign frame, whole or not at all. `now` also bounds clocks: the caller has checked
  * the drift. */
 enum take shard_take(struct shard *s, const struct frame *f, struct moment now);
+/* Operations of its own that it has made so far: has a command written anything? */
+uint64_t shard_written(const struct shard *s);
 const struct context *shard_context(const struct shard *s, uint32_t partition);
 struct hash128 shard_digest(const struct shard *s, uint32_t partition);
 /* Closes all open frames so that log readers see every write made so far. Cheap when nothing was

@@ -81,7 +81,7 @@ static bool is_cut(const struct world *w, const struct endpoint *to)
 
 void net_pump_later(struct world *w, struct endpoint *e)
 {
-    if (e->pumping || e->first == NULL || !e->up || e->paused || e->moving)
+    if (e->pumping || e->first == NULL || !e->up || e->paused || e->held || e->moving)
         return;
     e->pumping = true;
     uint64_t at = e->first->due_us > w->now_us ? e->first->due_us : w->now_us;
@@ -112,7 +112,7 @@ static void send_piece(struct world *w, struct endpoint *e, struct endpoint *pee
 static void flush_end(struct world *w, struct endpoint *e)
 {
     struct endpoint *peer = end_get(w, e->peer);
-    if (peer == NULL || e->moving)
+    if (peer == NULL || e->moving || e->held)
         return;
     while (buf_len(&e->out) > 0 && e->flying < WINDOW) {
         size_t n = buf_len(&e->out);
@@ -203,7 +203,7 @@ void net_pump(struct world *w, struct agenda *a)
     if (e == NULL)
         return;
     e->pumping = false;
-    if (e->first == NULL || !e->up || e->paused || e->moving || e->dead || is_cut(w, e))
+    if (e->first == NULL || !e->up || e->paused || e->held || e->moving || e->dead || is_cut(w, e))
         return; /* woken by net_wake, resume, EV_MOVED */
     struct piece *p = e->first;
     if (p->due_us > w->now_us) {

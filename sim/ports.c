@@ -106,12 +106,23 @@ static void op_pause(struct port *p, conn_id c, bool paused)
     net_pump_later(node_of(p)->world, e);
 }
 
+static void op_hold(struct port *p, conn_id c, bool held)
+{
+    struct endpoint *e = own_end(p, c);
+    if (e == NULL)
+        return;
+    e->held = held;
+    net_dirty(node_of(p)->world, e);
+    net_pump_later(node_of(p)->world, e);
+}
+
 static void op_close(struct port *p, conn_id c, bool flush)
 {
     struct world *w = node_of(p)->world;
     struct endpoint *e = own_end(p, c);
     if (e == NULL)
         return;
+    flush = flush && !e->held;
     struct endpoint *peer = end_get(w, e->peer);
     if (peer == NULL) {
         net_drop_end(w, e);
@@ -268,6 +279,7 @@ const struct port_ops world_port_ops = {
     .pending = op_pending,
     .own = op_own,
     .pause = op_pause,
+    .hold = op_hold,
     .close = op_close,
     .move = op_move,
     .post = op_post,

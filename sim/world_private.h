@@ -51,7 +51,7 @@ struct endpoint {
     size_t flying;              /* bytes of ours still under way to the peer */
     uint64_t last_due_us;       /* of the newest piece coming in: no overtaking */
     bool tls;                   /* the dialling side asked for it */
-    bool up, paused, moving, high, dead;
+    bool up, paused, held, moving, high, dead;
     bool closing; /* we closed, our last bytes are under way */
     bool fin_sent;
     bool pumping; /* an AG_PUMP is on the agenda */

@@ -448,6 +448,7 @@ void database_drop(struct database *d, struct port *port)
         at = &(*at)->next;
     *at = d->next;
     w->last = NULL;
+    buf_deinit(&d->syncs);
     mem_free(d->members);
     mem_free(d);
 }

@@ -72,8 +72,8 @@ static void make_storage(struct database *d, struct member *m)
 void disk_open(struct database *d, struct port *port, struct moment now)
 {
     char folder[768];
-    (void)now;
     d->closed_members = d->members_count;
+    durable_set(d->front, port, d->config.persistence == PERSIST_ALWAYS, now);
     snprintf(folder, sizeof folder, "%s/db%u", d->worker->opts.data, d->config.uid);
     for (uint32_t i = 0; i < d->members_count; i++) {
         struct member *m = &d->members[i];
@@ -84,6 +84,54 @@ void disk_open(struct database *d, struct port *port, struct moment now)
         r->tag = DISK_PARENT;
         port->ops->file(port, r);
     }
+}
+
+/* ------------------------------------------------------------ durable turns */
+
+/* A turn in which somebody wrote who waits for the disk: where the logs of the members ended. */
+struct sync_mark {
+    uint64_t turn;
+    uint64_t ends[]; /* by member */
+};
+
+static size_t mark_size(const struct database *d)
+{
+    return sizeof(struct sync_mark) + d->members_count * sizeof(uint64_t);
+}
+
+static bool is_durable(const struct database *d, const struct sync_mark *k)
+{
+    for (uint32_t i = 0; i < d->members_count; i++)
+        if (d->members[i].storage != NULL && storage_durable(d->members[i].storage) < k->ends[i])
+            return false;
+    return true;
+}
+
+static void look_durable(struct database *d, struct port *port, struct moment now)
+{
+    uint64_t turn = 0;
+    while (buf_len(&d->syncs) > 0) {
+        const struct sync_mark *k = (const void *)(d->syncs.p + d->syncs.head);
+        if (!is_durable(d, k))
+            break;
+        turn = k->turn;
+        buf_consume(&d->syncs, mark_size(d));
+    }
+    if (turn != 0)
+        durable_reached(d->front, port, turn, now);
+}
+
+static void mark_turn(struct database *d, struct port *port, struct moment now)
+{
+    uint64_t turn = durable_turn(d->front);
+    if (turn == 0)
+        return;
+    struct sync_mark *k = (struct sync_mark *)(void *)buf_reserve(&d->syncs, mark_size(d));
+    k->turn = turn;
+    for (uint32_t i = 0; i < d->members_count; i++)
+        k->ends[i] = log_end(shard_log(d->members[i].shard));
+    buf_added(&d->syncs, mark_size(d));
+    look_durable(d, port, now); /* what was written may have been nothing */
 }
 
 /* ------------------------------------------------------------ answers */
@@ -103,9 +151,11 @@ static void storage_answered(struct member *m, struct port *port, struct file_re
     bool ran = m->open;
     uint64_t durable = ran ? storage_durable(s) : 0;
     storage_answer(s, port, taken, now);
-    if (ran && storage_durable(s) != durable)
+    if (ran && storage_durable(s) != durable) {
         tell_durable(m, now);
-    else if (!ran && storage_state(s) == STORAGE_RUNS)
+        look_durable(d, port, now);
+    }
+    if (!ran && storage_state(s) == STORAGE_RUNS)
         database_opened(d, port, m, now);
     else if (!ran && storage_state(s) == STORAGE_BROKEN)
         dataset_failed(d->front, port, storage_error(s));
@@ -155,6 +205,8 @@ void disk_turn(struct database *d, struct port *port, struct moment now)
         shard_close_frames(m->shard, now);
         storage_step(m->storage, port, now);
     }
+    if (d->front->durable.on)
+        mark_turn(d, port, now);
 }
 
 uint64_t disk_deadline(const struct database *d)

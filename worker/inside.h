@@ -53,6 +53,7 @@ struct database {
     bool joining; /* reborn and still without peers: prepared to join others, which it will have to
                      catch up with */
     bool more;    /* a shard has upkeep left */
+    struct buf syncs; /* policy always: turns that are not durable yet, oldest first (disk.c) */
     uint32_t closed_members; /* of this worker: not brought back yet */
     uint32_t ticket;         /* of the change that waits for the listener; 0 none */
 };

@@ -182,7 +182,8 @@ static void turn(struct worker *w, struct port *port, struct moment now)
         for (uint32_t i = 0; i < d->members_count; i++)
             if (d->members[i].syncer != NULL)
                 syncer_turn(d->members[i].syncer, port, now);
-        disk_turn(d, port, now);
+        if (d->config.persistence != PERSIST_OFF)
+            disk_turn(d, port, now);
         keep_members(d, port, now);
         memory_turn(d->front, port);
     }

@@ -211,9 +211,16 @@ void client_send(struct client *c, struct bytes s)
         vconn_send(c->conn, s);
 }
 
+struct serve *client_serve(const struct client *c) { return c->serve; }
+
 const char *client_take(struct client *c)
 {
     serve_run(c->serve, 50);
+    return client_now(c);
+}
+
+const char *client_now(struct client *c)
+{
     buf_clear(&c->text);
     buf_put_bytes(&c->text, buf_bytes(&c->got));
     buf_put_u8(&c->text, 0);

@@ -45,6 +45,8 @@ void client_send(struct client *c, struct bytes s);
 /* Sends inline or RESP text, waits 50 ms, returns all that came; valid until the next call. */
 const char *client_ask(struct client *c, const char *text);
 const char *client_take(struct client *c);
+const char *client_now(struct client *c); /* what has come, without waiting */
+struct serve *client_serve(const struct client *c);
 void client_stall(struct client *c, bool stalled); /* reads nothing for a while */
 bool client_closed(const struct client *c);
 void client_close(struct client *c);

@@ -5,6 +5,7 @@
 
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <string.h>
 
 /* Databases that are kept on disk, through their clients. */
 
@@ -98,5 +99,128 @@ Test(disk, users_are_read_before_anybody_is_let_in)
     serve_run(s, 4000);
     expect(c, "get k\r\n", "-NOAUTH Authentication required.\r\n");
     expect(c, "auth ann secret\r\nget k\r\n", "+OK\r\n$1\r\nv\r\n");
+    serve_free(s);
+}
+
+/* ------------------------------------------------------------ replies that promise durability */
+
+static const char *ask_for(struct client *c, const char *text, unsigned ms)
+{
+    client_send(c, bytes_str(text));
+    serve_run(client_serve(c), ms);
+    return client_now(c);
+}
+
+Test(disk, always_answers_a_write_when_the_disk_has_it)
+{
+    struct serve *s = begin(PERSIST_ALWAYS, 1, 2);
+    serve_run(s, 500);
+    struct client *a = client_new(s), *b = client_new(s);
+    world_disk(serve_world(s), serve_host(s), (struct world_disk){.sync_us = 200000});
+    cr_expect_str_eq(ask_for(a, "get k\r\nset k v\r\nget k\r\n", 100), "", "answered too early");
+    cr_expect_str_eq(ask_for(b, "get k\r\n", 20), "$1\r\nv\r\n", "a read of another was held");
+    serve_run(s, 200);
+    cr_expect_str_eq(client_now(a), "$-1\r\n+OK\r\n$1\r\nv\r\n");
+    cr_expect_str_eq(ask_for(a, "get k\r\n", 20), "$1\r\nv\r\n", "a read was held");
+    serve_free(s);
+}
+
+Test(disk, always_holds_transactions_scripts_and_what_is_woken)
+{
+    static const char *const writes[][2] = {
+        {"multi\r\nset {k}1 a\r\nset {k}2 b\r\nexec\r\n",
+         "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n+OK\r\n"},
+        {"eval \"return redis.call('set', KEYS[1], 'x')\" 1 s\r\n", "+OK\r\n"},
+        {"mset a 1 b 2 c 3 d 4 e 5\r\n", "+OK\r\n"},
+        {"acl setuser bob on nopass\r\n", "+OK\r\n"},
+        {"set q 1\r\nquit\r\n", "+OK\r\n+OK\r\n"},
+    };
+    for (unsigned workers = 1; workers <= 3; workers += 2) {
+        struct serve *s = begin(PERSIST_ALWAYS, workers, 3);
+        serve_run(s, 500);
+        for (unsigned i = 0; i < sizeof writes / sizeof writes[0]; i++) {
+            struct client *c = client_new(s);
+            world_disk(serve_world(s), serve_host(s), (struct world_disk){.sync_us = 200000});
+            const char *got = ask_for(c, writes[i][0], 100);
+            cr_expect(strchr(got, '*') == NULL && (strstr(got, "OK") == NULL || i == 0),
+                      "%u workers, %s: %s", workers, writes[i][0], got);
+            cr_expect(i == 0 || got[0] == 0, "%u workers, %s: %s", workers, writes[i][0], got);
+            struct buf all = {0};
+            buf_put_str(&all, got);
+            serve_run(s, 700);
+            buf_put_str(&all, client_now(c));
+            buf_put_u8(&all, 0);
+            cr_expect_str_eq((const char *)all.p, writes[i][1], "%u workers, %s: %s", workers,
+                             writes[i][0], (const char *)all.p);
+            buf_deinit(&all);
+        }
+        struct client *c = client_new(s), *d = client_new(s);
+        world_disk(serve_world(s), serve_host(s), (struct world_disk){0});
+        ask_for(c, "blpop list 0\r\n", 50);
+        world_disk(serve_world(s), serve_host(s), (struct world_disk){.sync_us = 200000});
+        cr_expect_str_eq(ask_for(d, "rpush list x\r\n", 100), "");
+        cr_expect_str_eq(client_now(c), "", "%u workers", workers);
+        serve_run(s, 700);
+        cr_expect_str_eq(client_now(c), "*2\r\n$4\r\nlist\r\n$1\r\nx\r\n");
+        cr_expect_str_eq(client_now(d), ":1\r\n");
+        serve_free(s);
+    }
+}
+
+Test(disk, always_keeps_what_it_has_answered_when_the_power_fails)
+{
+    for (unsigned seed = 0; seed < 12; seed++) {
+        struct serve *s = begin(PERSIST_ALWAYS, 1 + seed % 3, 3);
+        serve_run(s, 500);
+        struct client *c[8];
+        unsigned sent[8] = {0}, got[8] = {0};
+        for (unsigned i = 0; i < 8; i++)
+            c[i] = client_new(s);
+        for (unsigned round = 0; round < 40 + seed; round++) {
+            for (unsigned i = 0; i < 8; i++) {
+                char text[64];
+                snprintf(text, sizeof text, "set c%u:%u v\r\nincr n%u\r\n", i, sent[i], i);
+                if (sent[i] == got[i]) {
+                    client_send(c[i], bytes_str(text));
+                    sent[i]++;
+                }
+            }
+            serve_run(s, 1);
+            for (unsigned i = 0; i < 8; i++)
+                for (const char *p = client_now(c[i]); (p = strstr(p, "+OK\r\n:")) != NULL; p++)
+                    got[i]++;
+        }
+        serve_kill(s, true);
+        serve_start(s);
+        serve_run(s, 500);
+        struct client *d = client_new(s);
+        unsigned acked = 0;
+        for (unsigned i = 0; i < 8; i++) {
+            acked += got[i];
+            for (unsigned k = 0; k < got[i]; k++) {
+                char text[64];
+                snprintf(text, sizeof text, "get c%u:%u\r\n", i, k);
+                expect(d, text, "$1\r\nv\r\n");
+            }
+        }
+        cr_expect_gt(acked, 20);
+        serve_free(s);
+    }
+}
+
+Test(disk, always_closes_who_has_waited_for_too_long)
+{
+    struct serve *s = begin(PERSIST_ALWAYS, 2, 2);
+    serve_run(s, 500);
+    struct client *c = client_new(s);
+    world_disk(serve_world(s), serve_host(s), (struct world_disk){.fail_sync_per_64k = 65536});
+    cr_expect_str_eq(ask_for(c, "set k v\r\n", 9000), "");
+    cr_expect_not(client_closed(c));
+    serve_run(s, 2500);
+    cr_expect(client_closed(c));
+    cr_expect_str_eq(client_now(c), "");
+    world_disk(serve_world(s), serve_host(s), (struct world_disk){0});
+    serve_run(s, 2000);
+    expect(client_new(s), "set k2 v\r\nget k\r\n", "+OK\r\n$1\r\nv\r\n");
     serve_free(s);
 }
