@@ -23,6 +23,7 @@ const struct route rest_routes[] = {
     {METHOD_PUT, "/v1/bdbs/{uid}", rest_bdb_update, 0},
     {METHOD_DELETE, "/v1/bdbs/{uid}", rest_bdb_delete, 0},
     {METHOD_PUT, "/v1/bdbs/{uid}/flush", rest_bdb_flush, 0},
+    {METHOD_POST, "/v1/bdbs/{uid}/actions/snapshot", rest_bdb_snapshot, 0},
     {METHOD_GET, "/v1/bdbs/{uid}/availability", rest_availability, 0},
     {METHOD_GET, "/v1/bdbs/{uid}/shards", rest_bdb_shards, 0},
     {METHOD_GET, "/v1/bdbs/{uid}/peer_stats", rest_peer_stats, 0},

@@ -50,6 +50,8 @@ void time_text(int64_t unix_s, char out[32]);
 
 extern const struct route rest_routes[];
 
+#define FRESH_US 50000u /* statistics that somebody asks to see are no older */
+
 /* rest_cluster.c */
 void rest_bootstrap_get(struct call *c);
 void rest_bootstrap_create(struct call *c);
@@ -66,6 +68,7 @@ void rest_bdb_create(struct call *c);
 void rest_bdb_update(struct call *c);
 void rest_bdb_delete(struct call *c);
 void rest_bdb_flush(struct call *c);
+void rest_bdb_snapshot(struct call *c);
 /* rest_health.c */
 void rest_availability(struct call *c);
 void rest_local_availability(struct call *c);

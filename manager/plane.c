@@ -191,7 +191,7 @@ const struct plane_stats *plane_stats(const struct plane *p, uint64_t *taken_us)
     return &p->stats;
 }
 
-void plane_refresh(struct plane *p, uint64_t age_us, struct done done)
+void plane_look(struct plane *p, struct done done)
 {
     struct refusal why = {0};
     if (p->state != PLANE_READY) {
@@ -199,14 +199,18 @@ void plane_refresh(struct plane *p, uint64_t age_us, struct done done)
         done_call(done, &why, 0);
         return;
     }
-    if (p->taken_us != 0 && now_us(p) - p->taken_us <= age_us) {
-        done_call(done, NULL, 0);
-        return;
-    }
     struct waiter *w = mem_zalloc(sizeof *w);
     *w = (struct waiter){.done = done, .next = p->waiters};
     p->waiters = w;
     ask_stats(p);
+}
+
+void plane_refresh(struct plane *p, uint64_t age_us, struct done done)
+{
+    if (p->state == PLANE_READY && p->taken_us != 0 && now_us(p) - p->taken_us <= age_us)
+        done_call(done, NULL, 0);
+    else
+        plane_look(p, done);
 }
 
 /* ------------------------------------------------------------ the channel's life */

@@ -248,6 +248,7 @@ static void members_create(struct database *d, struct moment now)
 void database_opened(struct database *d, struct port *port, struct member *m, struct moment now)
 {
     m->open = true;
+    m->keeping.look_us = 0; /* changes count from here on */
     d->closed_members--;
     if (database_is_geo(&d->config)) {
         struct syncer_config *config = syncer_config_new(d->worker, &d->config);
