@@ -15,7 +15,7 @@
 #define CRASH_MAX_US 5000000u
 #define SOUND_US 10000000u  /* a plane that lived so long did not crash for how it was started */
 #define ANSWER_US 20000000u /* a plane that is silent for so long is given up */
-#define STOP_US 5000000u
+#define STOP_US 35000000u   /* the plane itself gives its disks 30 s */
 #define STATS_EVERY_US 1000000u
 #define STATS_WAIT_US 1500000u /* who waits for statistics waits no longer */
 #define ASKS_MAX 1024u
