@@ -165,6 +165,7 @@ static json_t *bdb_json(const struct call *c, const struct bdb *b)
     json_object_set_new(o, "persistence", keep_json(c, b));
     put_stats(c, b, o);
     put_crdt(c, b, o);
+    rest_put_migrations(c, b->uid, o);
     return o;
 }
 
