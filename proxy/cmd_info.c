@@ -76,13 +76,14 @@ static void put_server(struct buf *out, const struct front *f, const struct info
              REDIS_VERSION, (ull)hash_64(bytes_str(MERIDIAN_VERSION), 0), MERIDIAN_VERSION,
              (long long)n->usage.pid);
     put_run_id(out, f);
-    buf_putf(out,
-             "tcp_port:%u\r\nserver_time_usec:%lld\r\nuptime_in_seconds:%llu\r\n"
-             "uptime_in_days:%llu\r\nhz:10\r\nconfigured_hz:%lld\r\nlru_clock:%lld\r\n"
-             "executable:meridian\r\nconfig_file:\r\nio_threads_active:0\r\nworkers:%u\r\n",
-             f->settings.port, (long long)now.wall_ms * 1000, (ull)up, (ull)(up / 86400),
-             (long long)f->kept.number[CONFIG_HZ], (long long)(now.wall_ms / 1000 & 0xffffff),
-             courier_workers(f->courier));
+    buf_putf(
+        out,
+        "tcp_port:%u\r\nserver_time_usec:%lld\r\nuptime_in_seconds:%llu\r\n"
+        "uptime_in_days:%llu\r\nhz:10\r\nconfigured_hz:%lld\r\nlru_clock:%lld\r\n"
+        "executable:meridian\r\nconfig_file:\r\nio_threads_active:0\r\nworkers:%u\r\nshards:%u\r\n",
+        f->settings.port, (long long)now.wall_ms * 1000, (ull)up, (ull)(up / 86400),
+        (long long)f->kept.number[CONFIG_HZ], (long long)(now.wall_ms / 1000 & 0xffffff),
+        courier_workers(f->courier), f->shards_count);
 }
 
 static void put_clients(struct buf *out, const struct front *f, const struct info *all)

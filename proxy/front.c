@@ -86,6 +86,7 @@ void front_configure(struct front *f, const struct front_settings *s)
             continue;
         shard_set_events(f->shards[i].local, f->settings.events);
         shard_set_looks(f->shards[i].local, &looks);
+        shard_set_importing(f->shards[i].local, f->kept.number[CONFIG_IMPORT_MODE] != 0);
     }
     memory_configure(f);
     if (f->scripting.scripts != NULL)
@@ -96,17 +97,6 @@ void front_configure(struct front *f, const struct front_settings *s)
 bool front_is_full(const struct front *f)
 {
     return f->settings.memory_max != 0 && memory_counted(f) > f->settings.memory_max;
-}
-
-void front_end(struct front *f, struct port *port, struct moment now)
-{
-    f->ending = true;
-    for (struct session *s = f->first, *next; s != NULL; s = next) {
-        next = s->next;
-        s->closing = true;
-        if (s->waits_in == NULL)
-            session_close(s, port, true, now);
-    }
 }
 
 void front_free(struct front *f, struct port *port)

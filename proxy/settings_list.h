@@ -83,6 +83,7 @@
     X(HLL_SPARSE_MAX_BYTES, "hll-sparse-max-bytes", NULL, VALUE_MEMORY, SETTING_KEPT, 0, INT64_MAX, "3000", NULL, NULL) \
     X(HZ, "hz", NULL, VALUE_INT, SETTING_KEPT, 0, INT32_MAX, "10", NULL, NULL) \
     X(IGNORE_WARNINGS, "ignore-warnings", NULL, VALUE_TEXT, SETTING_KEPT, 0, 0, "", NULL, NULL) \
+    X(IMPORT_MODE, "import-mode", NULL, VALUE_BOOL, SETTING_ACTS, 0, 1, "no", NULL, NULL) \
     X(IO_THREADS, "io-threads", NULL, VALUE_INT, SETTING_FINAL, 1, 128, "1", NULL, WHY_NODE) \
     X(IO_THREADS_DO_READS, "io-threads-do-reads", NULL, VALUE_BOOL, SETTING_FINAL, 0, 1, "no", NULL, NULL) \
     X(JEMALLOC_BG_THREAD, "jemalloc-bg-thread", NULL, VALUE_BOOL, SETTING_KEPT, 0, 1, "yes", NULL, NULL) \

@@ -233,7 +233,7 @@ static int64_t deadline_of(const struct restore *r)
 static void restore_run(struct call *c, struct restore *r)
 {
     int64_t deadline = deadline_of(r);
-    bool was_there = r->k.cell != NULL, gone = deadline <= c->now.wall_ms;
+    bool was_there = r->k.cell != NULL, gone = call_is_past(c, deadline);
     if (was_there && (gone || r->type != RDB_STRING)) /* an assignment removes what there was */
         key_del(c, &r->k);
     if (gone) {

@@ -58,7 +58,7 @@ static void expire_generic(struct call *c, enum ttl_unit unit)
         reply_int(c->reply, 0);
         return;
     }
-    bool past = at_ms <= c->now.wall_ms;
+    bool past = call_is_past(c, at_ms);
     if (past)
         key_del(c, &k);
     else

@@ -214,7 +214,7 @@ static void getex(struct call *c)
     if (o.unit != TTL_NONE && !ttl_deadline(c, o.time, o.unit, true, &at_ms))
         return;
     reply_string(c, &k);
-    if (o.unit != TTL_NONE && at_ms <= c->now.wall_ms) {
+    if (o.unit != TTL_NONE && call_is_past(c, at_ms)) {
         key_del(c, &k);
         key_event(c, EVENT_GENERIC, "del", k.name);
     } else if (o.unit != TTL_NONE) {

@@ -130,7 +130,7 @@ bool expiry_tick(struct shard *s, struct moment now)
     if (s->reachable_changed)
         note_unreachable(s);
     while (
-        !s->expiry_off && n < EXPIRE_BUDGET &&
+        !s->expiry_off && !s->importing && n < EXPIRE_BUDGET &&
         (pop_due(&s->expiry.now, now.wall_ms, &e) || pop_due(&s->expiry.sweep, now.wall_ms, &e))) {
         expire(s, &e, now.wall_ms);
         n++;

@@ -147,6 +147,7 @@ struct shard {
     bool closing_atomic;         /* the frames being closed are a transaction's */
     bool reachable_changed;
     struct shard_looks looks;
+    bool importing;     /* another database's keys are being copied: it says what expires */
     bool expiry_off;    /* DEBUG SET-ACTIVE-EXPIRE 0: keys past their deadline are only hidden */
     bool scripts_debug; /* scripts may call DEBUG PROTOCOL */
     size_t memory_max;

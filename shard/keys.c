@@ -34,11 +34,22 @@ static void miss(struct call *c, const struct key *k)
         shard_tell_changed(s, k->name, 0);
 }
 
+/* What comes from a source finds there what it found at the source (shard_set_importing). */
+static bool is_past(const struct call *c, const struct cell *key)
+{
+    bool follows = c->shard->importing && (c->command->flags & CMD_WRITE) != 0;
+    return key_expired(key, c->now.wall_ms) && !follows;
+}
+
+bool call_is_past(const struct call *c, int64_t at_ms)
+{
+    return at_ms <= c->now.wall_ms && !c->shard->importing;
+}
+
 void key_read(struct call *c, struct bytes name, struct key *out)
 {
     locate(c, name, out);
-    if (out->held != NULL &&
-        (value_type(out->held) == TYPE_NONE || key_expired(out->held, c->now.wall_ms)))
+    if (out->held != NULL && (value_type(out->held) == TYPE_NONE || is_past(c, out->held)))
         out->cell = NULL;
     if (out->cell != NULL)
         c->shard->stats.hits++;
@@ -60,7 +71,7 @@ void key_write(struct call *c, struct bytes name, struct key *out)
         return;
     if (value_type(out->held) == TYPE_NONE)
         out->cell = NULL;
-    else if (key_expired(out->held, c->now.wall_ms))
+    else if (is_past(c, out->held))
         remove_expired(c, out);
 }
 

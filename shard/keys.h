@@ -34,6 +34,8 @@ void key_op(struct call *c, struct key *k, struct op *op);
 /* Short forms. */
 void key_set(struct call *c, struct key *k, struct bytes val, bool keep_ttl);
 void key_del(struct call *c, struct key *k);
+/* Does a deadline that a command sets delete the key at once? */
+bool call_is_past(const struct call *c, int64_t at_ms);
 void key_expire(struct call *c, struct key *k, int64_t at_ms);
 void key_elem(struct call *c, struct key *k, enum op_kind kind, struct bytes elem,
               struct bytes val);

@@ -133,6 +133,8 @@ void shard_free(struct shard *s)
 
 void shard_set_xadd_ids(struct shard *s, enum xadd_ids ids) { s->xadd_ids = ids; }
 
+void shard_set_importing(struct shard *s, bool importing) { s->importing = importing; }
+
 void shard_set_looks(struct shard *s, const struct shard_looks *looks) { s->looks = *looks; }
 
 const char *shard_write_refusal(const struct shard *s)

@@ -232,6 +232,10 @@ void shard_set_leaving(struct shard *s, bool leaving);
 /* Everything that patches may still be based on is kept, however much, until it is released: while
  * a log is read again that was written when less was kept. */
 void shard_hold_kept(struct shard *s, bool held);
+/* While the database is copied from a live source (CONFIG SET import-mode yes) the source says what
+ * expires: no key is deleted at its deadline, and commands that write find keys past it, as they
+ * did at the source. Reads hide them as ever. */
+void shard_set_importing(struct shard *s, bool importing);
 /* Which actors' regions are reachable: the deletion of an expired key is issued by the region that
  * set its deadline, by any other once that one is unreachable for 30 s. Bit r = region r. */
 void shard_set_reachable(struct shard *s, uint64_t regions);
