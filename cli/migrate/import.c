@@ -53,7 +53,9 @@ static int parse(struct import_flags *f, int argc, char **argv)
                  "Keys that are there already are replaced, others stay; expired ones are left "
                  "out. Importing again does\n"
                  "no harm. Exit status: 0 all is there, 1 something is not (it says what), 2 bad "
-                 "flags.",
+                 "flags.\n\n"
+                 "From a live server, without a file and without downtime: meridian import "
+                 "--replica-of --help",
         .at = table,
         .n = sizeof table / sizeof table[0],
         .rest = rest,
@@ -231,8 +233,19 @@ static int run(struct import_flags *f, struct log *log)
     return status;
 }
 
+/* `import --replica-of` is another matter (follow.c). */
+static bool is_live(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strncmp(argv[i], "--replica-of", 12) == 0)
+            return true;
+    return false;
+}
+
 int cmd_import(int argc, char **argv)
 {
+    if (is_live(argc, argv))
+        return cmd_follow(argc, argv);
     struct import_flags f;
     struct stat st;
     struct log log;

@@ -29,6 +29,8 @@ bool target_check(struct target *t, const char *name, const char *command);
 bool target_tls(const struct target *t, struct port *port, const char *command, uint32_t *tls);
 void target_deinit(struct target *t);
 
+int cmd_follow(int argc, char **argv); /* `import --replica-of` */
+
 /* How far an import or export is, for people (stderr) and for who watches it (a file). */
 struct report {
     const char *status_file; /* NULL: none */
