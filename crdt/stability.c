@@ -372,6 +372,16 @@ bool stability_claimed(const struct stability *s, uint32_t actor, stamp_t stamp)
     return false;
 }
 
+void stability_recall(const struct stability *s, uint32_t region, const struct context *vv,
+                      struct context *out)
+{
+    context_clear(out);
+    for (unsigned i = 0; i < s->claims_n; i++)
+        if (actor_region(s->claims[i].actor) == region)
+            context_join(out, &s->claims[i].seen);
+    context_meet(out, vv);
+}
+
 bool stability_has(const struct stability *s, uint32_t region, stamp_t stamp)
 {
     for (unsigned i = 0; i < s->claims_n; i++)

@@ -70,6 +70,9 @@ uint32_t stability_laggard(const struct stability *s, const struct context *vv);
 void stability_known(const struct stability *s, struct context *out);
 /* Has that life of a region claimed to have `stamp`? */
 bool stability_claimed(const struct stability *s, uint32_t actor, stamp_t stamp);
+/* out := what `region`, in whichever of its lives, has claimed to have of what `vv` covers. */
+void stability_recall(const struct stability *s, uint32_t region, const struct context *vv,
+                      struct context *out);
 /* Has `region` claimed or reported to have `stamp`? */
 bool stability_has(const struct stability *s, uint32_t region, stamp_t stamp);
 

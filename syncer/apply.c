@@ -227,6 +227,8 @@ static enum outcome take_message(struct pull *p, struct port *port, uint8_t kind
         return take_join(p, port, body, now);
     case WIRE_VERIFIED:
         return verify_taken(p, port, body) ? OUT_NEXT : bad(p, port, now, "comparison");
+    case WIRE_RECALL:
+        return catchup_recalled(p, port, body) ? OUT_NEXT : bad(p, port, now, "recollection");
     case WIRE_PUBLISH:
         return messages_take(p, body) ? OUT_NEXT : bad(p, port, now, "message of a client");
     default:

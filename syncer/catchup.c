@@ -8,6 +8,10 @@
  * had which is not catching up itself; that region is asked for the whole partition. Where all
  * members are connected and all of them are catching up, nobody remembers anything, and the region
  * with the lowest number goes first.
+ *
+ * A region whose disk brought everything back need not catch up. Whether the disk did is known for
+ * certain only to the peers, who remember what was claimed: they tell when a subscription shows
+ * less (RECALL).
  */
 
 bool catchup_wants(struct pull *p, uint32_t partition)
@@ -87,6 +91,43 @@ static bool is_lowest(const struct syncer *s)
         if (s->peers[r].member)
             return false;
     return true;
+}
+
+/* What the disk brought back is less than this region had claimed to have: somebody put an older
+ * copy of the files there. From here on it is as if the memory had been lost. */
+static void fall_back(struct syncer *s, struct port *port, uint32_t partition, uint32_t region)
+{
+    if (s->caught_up) {
+        s->caught_up = false;
+        s->dirty = true;
+        for (uint32_t i = 0; i < s->count; i++)
+            s->parts[i].caught_up = true;
+        shard_set_stale(s->shard, true);
+        port_log(port, 'W',
+                 "region %u remembers that we had more of partition %u than our files have: an "
+                 "older copy of them? Writes wait until this region has caught up",
+                 region, partition);
+    }
+    struct part *part = syncer_part(s, partition);
+    part->caught_up = false;
+    part->donor = 0;
+}
+
+bool catchup_recalled(struct pull *p, struct port *port, struct bytes body)
+{
+    struct syncer *s = p->peer->s;
+    struct context had = {0};
+    struct mp m = mp_read(body);
+    while (!m.bad && m.p < m.end) {
+        uint64_t partition = mp_uint(&m);
+        if (m.bad || partition - p->first >= p->count || !context_decode(&m, &had))
+            break;
+        /* What we claimed after we had subscribed is no fall. */
+        if (!context_le(&had, shard_context(s->shard, (uint32_t)partition)))
+            fall_back(s, port, (uint32_t)partition, p->peer->region);
+    }
+    context_deinit(&had);
+    return mp_done(&m);
 }
 
 void catchup_tick(struct syncer *s, struct port *port, struct moment now)

@@ -284,10 +284,26 @@ static void subscribe(struct feed *f, struct port *port, uint32_t partition, boo
         f->pos = log_begin(shard_log(s->shard));
 }
 
+/* Has the puller's region said that it had more than it has now? Then its files may be an older
+ * copy. */
+static void recall(struct feed *f, uint32_t partition, struct buf *out)
+{
+    struct context had = {0};
+    stability_recall(syncer_part(f->s, partition)->stability, f->puller.region,
+                     shard_context(f->s->shard, partition), &had);
+    if (!context_le(&had, &f->parts[partition - f->first].known)) {
+        mp_put_uint(out, partition);
+        context_encode(out, &had);
+    }
+    context_deinit(&had);
+}
+
 static bool take_subscribe(struct feed *f, struct port *port, struct bytes body, struct moment now)
 {
     struct mp m = mp_read(body);
+    struct buf *recalled = &f->s->scratch;
     shard_close_frames(f->s->shard, now);
+    buf_clear(recalled);
     while (!m.bad && m.p < m.end) {
         uint64_t partition = mp_uint(&m);
         bool whole = mp_bool(&m);
@@ -298,7 +314,11 @@ static bool take_subscribe(struct feed *f, struct port *port, struct bytes body,
         context_copy(&part->acked, &part->known);
         f->s->learnt++;
         subscribe(f, port, (uint32_t)partition, whole, digest);
+        if (!whole) /* else it knows */
+            recall(f, (uint32_t)partition, recalled);
     }
+    if (buf_len(recalled) > 0)
+        feed_put(f, port, WIRE_RECALL, buf_bytes(recalled));
     f->claim_now = f->unmarked = true;
     return !m.bad;
 }

@@ -61,7 +61,9 @@
  *                      ticket, 1, partition, cursor        for some keys from a cursor (0: the
  * first) ticket, 2, partition, name...       for these keys VERIFIED   feeder  ticket, 0,
  * (partition, digest, context)... ticket, 1, partition, context, next cursor (0: no more), (name,
- * digest)... ticket, 2, partition, context, digest...      0: absent FRAME      feeder  kind 0x80
+ * digest)... ticket, 2, partition, context, digest...      0: absent RECALL     feeder  (partition,
+ * context)... What the puller's region has claimed to have, where that is more than it
+ *                      subscribed with. FRAME      feeder  kind 0x80
  * and above: the low bits are flags, the body is varint   partition - first zigzag   tick(first) -
  * tick(last of the frame before on this link; at the beginning 0) varint   actor if ACTOR varint
  * tick(first) - tick(prev)                         if PREV varint   tick(last) - tick(first),
@@ -97,6 +99,7 @@ enum wire_kind {
     WIRE_BATCH,
     WIRE_PUBLISH,
     WIRE_VERIFIED,
+    WIRE_RECALL,
     WIRE_FRAME = 0x80,
 };
 /* Of VERIFY and VERIFIED. */
