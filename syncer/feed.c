@@ -71,6 +71,7 @@ void feed_free(struct feed *f)
         context_deinit(&f->parts[i].acked);
         context_deinit(&f->parts[i].claimed);
         context_deinit(&f->parts[i].relays);
+        elision_free(f->parts[i].run);
     }
     mem_free(f->parts);
     wire_coder_deinit(&f->coder);

@@ -4,6 +4,7 @@
 
 #include "base/rng.h"
 #include "crdt/stability.h"
+#include "syncer/elision.h"
 #include "syncer/syncer.h"
 #include "syncer/wire.h"
 
@@ -26,6 +27,7 @@
 #define STUCK_AFTER (2 * SECOND)
 #define SEND_MAX ((size_t)4 << 20)
 #define WAIT_MAX ((size_t)64 << 20)
+#define ELIDE_MAX ((size_t)64 << 20)
 #define TRANSFER_MAX ((size_t)1 << 30)
 #define TRANSFER_HELD_MAX ((size_t)64 << 20) /* serialised early, not yet taken by the puller */
 #define DRIFT_MAX_MS 60000
@@ -144,6 +146,7 @@ struct pull {
 struct feed_part {
     bool subscribed, whole, want, forced; /* want: a state; forced: although the contexts agree */
     bool behind;                          /* served from the log on disk, for now (past.c) */
+    struct elision *run;                  /* read from there, not yet sent; owned, NULL none */
     bool announce;                        /* the next claim goes out even if nothing changed */
     uint64_t news;                        /* version sent */
     struct context known;                 /* what the puller has or was sent */
@@ -156,8 +159,9 @@ struct feed_part {
 struct past {
     uint64_t ticket; /* of the reading under way, 0 none */
     struct syncer_place place;
-    bool seek;  /* more parts have fallen behind: begin where they need it */
-    bool asked; /* an answer is to come */
+    bool seek;    /* more parts have fallen behind: begin where they need it */
+    bool asked;   /* an answer is to come */
+    size_t bytes; /* that the parts' runs take */
 };
 
 /* At `sent` bytes everything up to `ops` own operations was on its way. */
@@ -234,6 +238,7 @@ struct syncer {
     struct buf messages;           /* published in this turn (message.c) */
     struct syncer_archive archive; /* all NULL: nothing is on disk */
     uint64_t tickets;
+    uint64_t elision_key;
     syncer_lasting *lasting; /* NULL: nothing is on disk */
     void *lasting_arg;
     syncer_verified *verified;

@@ -7,6 +7,11 @@
  * memory's frames of them wait. When the disk has no more, the memory reaches back to where the
  * reading ended, since it holds what is not yet durable; a part that lacks something even then has
  * lost it in a state that was joined, and gets a state.
+ *
+ * What waits in memory meanwhile, up to elide_max bytes: each part's frames are joined to runs, in
+ * which what later operations hide is left out (elision.h). A run is sent when a frame does not
+ * follow on it, when it is large, when all of them take too much room, and when the disk has no
+ * more. Whatever was not sent is read again: nothing is *known* of the puller's before.
  */
 #define PAST_BYTES ((size_t)256 << 10) /* read and sent in one go: about a millisecond */
 
@@ -47,9 +52,19 @@ void past_want(struct feed *f, uint32_t partition)
     f->past.seek = true;
 }
 
+static void drop_run(struct feed *f, struct feed_part *part)
+{
+    if (part->run == NULL)
+        return;
+    f->past.bytes -= elision_bytes(part->run);
+    elision_free(part->run);
+    part->run = NULL;
+}
+
 void past_forget(struct feed *f, uint32_t partition)
 {
     struct feed_part *part = &f->parts[partition - f->first];
+    drop_run(f, part);
     f->behinds -= part->behind;
     part->behind = false;
     if (f->behinds == 0)
@@ -61,6 +76,8 @@ void past_end(struct feed *f)
     const struct syncer_archive *a = &f->s->archive;
     if (f->past.ticket != 0)
         a->keep(a->arg, f->past.ticket, 0);
+    for (uint32_t i = 0; f->parts != NULL && i < f->count; i++)
+        drop_run(f, &f->parts[i]);
     f->past = (struct past){0};
 }
 
@@ -103,6 +120,96 @@ static void seek(struct feed *f)
     a->keep(a->arg, f->past.ticket, from);
 }
 
+/* ------------------------------------------------------------ runs */
+
+/* It is sent in another way: what is on disk has a gap for this puller. */
+static void has_gap(struct feed *f, struct feed_part *part)
+{
+    part->forced = true;
+    past_forget(f, f->first + (uint32_t)(part - f->parts));
+    feed_want(f, part);
+}
+
+static void send_run(struct feed *f, struct port *port, struct feed_part *part)
+{
+    struct frame frame;
+    struct buf *out = feed_frames_begin(f, port);
+    if (out == NULL || part->run == NULL || elision_empty(part->run))
+        return;
+    elision_frame(part->run, &f->s->scratch, &frame);
+    bool covered = context_covers(&part->known, frame.last);
+    bool sent = feed_send_frame(f, out, &frame);
+    feed_frames_end(f, port);
+    f->s->peers[f->puller.region].totals.ops_elided += elision_elided(part->run);
+    if (!sent && !covered)
+        has_gap(f, part);
+    else
+        drop_run(f, part);
+}
+
+static void send_largest(struct feed *f, struct port *port)
+{
+    struct feed_part *largest = NULL;
+    for (uint32_t i = 0; i < f->count; i++) {
+        struct feed_part *part = &f->parts[i];
+        if (part->run != NULL &&
+            (largest == NULL || elision_bytes(part->run) > elision_bytes(largest->run)))
+            largest = part;
+    }
+    if (largest != NULL)
+        send_run(f, port, largest);
+}
+
+static void add_to_run(struct feed *f, struct port *port, struct feed_part *part,
+                       const struct frame *frame)
+{
+    struct syncer *s = f->s;
+    size_t max = s->config.elide_max ? s->config.elide_max : ELIDE_MAX;
+    if (part->run != NULL && !elision_fits(part->run, frame))
+        send_run(f, port, part);
+    if (part->want)
+        return;
+    if (part->run == NULL && !context_covers(&part->known, frame->prev)) {
+        has_gap(f, part);
+        return;
+    }
+    if (part->run == NULL)
+        part->run = elision_new((struct hash_key){.k0 = s->elision_key, .k1 = s->config.actor});
+    else
+        f->past.bytes -= elision_bytes(part->run);
+    bool good = elision_add(part->run, frame);
+    f->past.bytes += elision_bytes(part->run);
+    if (!good)
+        has_gap(f, part);
+    while (f->past.bytes > max)
+        send_largest(f, port);
+}
+
+/* The disk has no more: what waits is sent, some at a time; then the log's memory may
+ * reach back to it. */
+static void send_rest(struct feed *f, struct port *port)
+{
+    uint64_t stop = f->sent + PAST_BYTES;
+    bool served = false;
+    for (uint32_t i = 0; i < f->count; i++) {
+        if (f->parts[i].run == NULL)
+            continue;
+        if (f->sent >= stop || feed_blocked(f))
+            return;
+        send_run(f, port, &f->parts[i]);
+    }
+    for (uint32_t i = 0; i < f->count; i++) {
+        if (!f->parts[i].behind || feed_lacks(f, f->first + i))
+            continue;
+        past_forget(f, f->first + i);
+        served = true;
+    }
+    if (served)
+        f->pos = log_begin(shard_log(f->s->shard));
+}
+
+/* ------------------------------------------------------------ reading */
+
 bool past_waits(const struct feed *f)
 {
     const struct syncer_archive *a = &f->s->archive;
@@ -123,6 +230,11 @@ void past_pump(struct feed *f, struct port *port)
         f->past.asked = true;
         break;
     case SYNCER_END:
+        if (f->past.bytes == 0)
+            serve_otherwise(f);
+        else
+            send_rest(f, port);
+        break;
     case SYNCER_GONE:
         serve_otherwise(f);
         break;
@@ -143,14 +255,14 @@ void syncer_archive_frame(struct syncer *s, struct port *port, uint64_t ticket,
                           const struct frame *frame)
 {
     struct feed *f = reader_of(s, ticket);
-    if (f == NULL || frame->partition - f->first >= f->count ||
-        !f->parts[frame->partition - f->first].behind)
+    if (f == NULL || frame->partition - f->first >= f->count)
         return;
-    struct buf *out = feed_frames_begin(f, port);
-    if (out == NULL)
+    struct feed_part *part = &f->parts[frame->partition - f->first];
+    if (!part->behind || !feeds_actor(f, part, stamp_actor(frame->last)) ||
+        context_covers(&part->known, frame->last))
         return;
-    feed_send_frame(f, out, frame);
-    feed_frames_end(f, port);
+    s->peers[f->puller.region].totals.ops_disk += frame->ops_count;
+    add_to_run(f, port, part, frame);
 }
 
 void syncer_archive_done(struct syncer *s, struct port *port, uint64_t ticket,

@@ -48,6 +48,7 @@ struct syncer *syncer_new(struct shard *shard, uint32_t first_partition, uint32_
     s->wake_us = s->turn_us = 0;
     s->caught_up = !config->reborn || config->kept;
     rng_init(&s->rng, seed);
+    s->elision_key = seed;
     parts_new(s);
     for (uint32_t r = 1; r <= REGION_MAX; r++) {
         s->peers[r].s = s;

@@ -50,6 +50,8 @@ struct syncer_config {
     size_t send_max;            /* bytes under way to one peer before the feed waits; 0: 4 MiB */
     size_t transfer_max;        /* of one partition's state, staged before it is joined; 0: 1 GiB */
     size_t wait_max; /* bytes of frames waiting for their causes before the link waits; 0: 64 MiB */
+    size_t elide_max; /* bytes of what was read from disk for one peer that wait for what makes them
+                         invisible; 0: 64 MiB */
     uint32_t compression; /* 0 none, 1..: zstd level */
 };
 
@@ -165,6 +167,8 @@ struct link_stats {
     int64_t behind_ms; /* how long ago, by arrival, we last knew that we had all of its operations;
                           0 = in sync */
     uint64_t reconnects, transfers_in, transfers_out, relays;
+    uint64_t ops_disk,
+        ops_elided; /* read from disk for it; of these left out: later ones hid them */
     uint64_t messages_in, messages_out, messages_dropped; /* of clients: PUBLISH */
     size_t waiting_bytes;                                 /* frames here that wait for causes */
     char error[160];                                      /* the last error, "" none */

@@ -309,6 +309,7 @@ struct regions *regions_new(const struct regions_opts *o)
                                            .partitions = g->partitions,
                                            .send_max = o->send_max,
                                            .wait_max = o->wait_max,
+                                           .elide_max = o->elide_max,
                                            .compression = o->compression};
         for (uint32_t j = 1; j <= o->n; j++) {
             struct syncer_region *other = &r->config.regions[j];

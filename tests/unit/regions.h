@@ -53,6 +53,7 @@ struct regions_opts {
     uint64_t off;   /* bit r: region r is not started */
     uint64_t disks; /* bit r: region r keeps its log on disk */
     uint64_t retention;
+    size_t elide_max;
 };
 
 struct regions *regions_new(const struct regions_opts *o);

@@ -125,6 +125,54 @@ Test(past, beyond_the_retention_states_are_sent)
     regions_free(g);
 }
 
+/* Bytes that region 1 sent until region 2 had all. */
+static uint64_t overwrites(size_t elide_max, uint32_t compression, unsigned n, unsigned keys,
+                           struct link_stats *stats)
+{
+    struct regions *g = regions_new(&(struct regions_opts){.n = 2,
+                                                           .seed = 12,
+                                                           .log_bytes = 16384,
+                                                           .disks = 1u << 1,
+                                                           .elide_max = elide_max,
+                                                           .compression = compression});
+    char line[160];
+    AGREE(g, 3000);
+    cut_off(g, 2);
+    uint64_t before = regions_stats(g, 1, 2).bytes_out;
+    for (unsigned i = 0; i < n; i++) {
+        snprintf(line, sizeof line, "SET key%u a-value-of-some-length-that-fills-logs-%08x",
+                 i % keys, i * 2654435761u);
+        regions_do(g, 1, line);
+        if (i % 20 == 0)
+            regions_run(g, 1); /* the disk works */
+    }
+    regions_cut(g, 1, 2, false);
+    AGREE(g, 30000);
+    *stats = regions_stats(g, 1, 2);
+    uint64_t bytes = stats->bytes_out - before;
+    regions_free(g);
+    return bytes;
+}
+
+Test(past, what_was_overwritten_is_not_sent)
+{
+    struct link_stats all, few, packed, narrow;
+    uint64_t bytes_all = overwrites(0, 0, 3000, 3000, &all);
+    uint64_t bytes_few = overwrites(0, 0, 3000, 50, &few);
+    uint64_t bytes_packed = overwrites(0, 1, 3000, 50, &packed);
+    overwrites(2000, 0, 3000, 50, &narrow);
+    cr_assert_eq(all.transfers_out, 0u);
+    cr_assert_eq(few.transfers_out, 0u);
+    cr_assert_eq(all.ops_elided, 0u);
+    cr_assert_gt(few.ops_elided, 2400u, "%u of %u", (unsigned)few.ops_elided,
+                 (unsigned)few.ops_disk);
+    cr_assert_lt(bytes_few, bytes_all / 5);
+    cr_assert_lt(bytes_packed, bytes_few);
+    cr_assert_lt(narrow.ops_elided, few.ops_elided);
+    /* key and value have about 60 bytes */
+    cr_assert_lt(bytes_all, 3000u * 60u * 13u / 10u, "%u", (unsigned)bytes_all);
+}
+
 /* What the first region lost came back to it as states: of that there are no frames. */
 Test(past, what_came_as_a_state_goes_on_as_a_state)
 {
