@@ -50,6 +50,8 @@ void time_text(int64_t unix_s, char out[32]);
 
 extern const struct route rest_routes[];
 
+#define FRESH_US 50000u /* statistics that somebody asks to see are no older */
+
 /* rest_cluster.c */
 void rest_bootstrap_get(struct call *c);
 void rest_bootstrap_create(struct call *c);
@@ -66,6 +68,18 @@ void rest_bdb_create(struct call *c);
 void rest_bdb_update(struct call *c);
 void rest_bdb_delete(struct call *c);
 void rest_bdb_flush(struct call *c);
+void rest_bdb_snapshot(struct call *c);
+/* rest_migrate.c */
+void rest_bdb_import(struct call *c);
+void rest_bdb_export(struct call *c);
+void rest_import_stop(struct call *c);
+void rest_export_stop(struct call *c);
+void rest_import_reset(struct call *c);
+void rest_export_reset(struct call *c);
+void rest_actions(struct call *c);
+void rest_action(struct call *c);
+/* Adds import_status .. and export_status .. to a database's JSON. */
+void rest_put_migrations(const struct call *c, uint32_t uid, json_t *o);
 /* rest_health.c */
 void rest_availability(struct call *c);
 void rest_local_availability(struct call *c);

@@ -104,6 +104,33 @@ static void put_stats(const struct call *c, const struct bdb *b, json_t *o)
     json_object_set_new(o, "total_req", json_integer((json_int_t)s->commands));
 }
 
+/* What is on disk. */
+static json_t *keep_json(const struct call *c, const struct bdb *b)
+{
+    struct keep_summary k;
+    char snapshot[32] = "";
+    bdb_keep(c->m, b, &k);
+    if (k.snapshot_ms != 0)
+        time_text(k.snapshot_ms / 1000, snapshot);
+    json_t *o = json_pack("{s:s, s:s}", "status", keep_status(&k), "error", k.error);
+    if (k.shards == 0)
+        return o;
+    if (k.opens > 0)
+        json_object_set_new(o, "loading_progress", json_integer(k.percent));
+    json_t *more = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:i, s:s, s:s, s:I, s:I}", "log_bytes",
+        (json_int_t)k.log_bytes, "disk_log_bytes", (json_int_t)k.kept_bytes, "behind_bytes",
+        (json_int_t)k.behind, "sync_usec_max", (json_int_t)k.sync_us_max, "write_failures",
+        (json_int_t)k.write_failures, "changes_since_snapshot", (json_int_t)k.changes,
+        "snapshot_in_progress", k.snapshots_run > 0, "snapshot_progress", (int)k.snapshot_percent,
+        "last_snapshot_status", k.snapshots_failed > 0 ? "failed" : "ok", "last_snapshot_time",
+        snapshot, "snapshot_failures", (json_int_t)k.snapshot_failures, "torn_bytes_cut",
+        (json_int_t)k.cut);
+    json_object_update(o, more);
+    json_decref(more);
+    return o;
+}
+
 static json_t *bdb_json(const struct call *c, const struct bdb *b)
 {
     char created[32], changed[32];
@@ -135,8 +162,10 @@ static json_t *bdb_json(const struct call *c, const struct bdb *b)
     json_object_set_new(o, "version", json_string("7.0"));
     json_object_set_new(o, "created_time", json_string(created));
     json_object_set_new(o, "last_changed_time", json_string(changed));
+    json_object_set_new(o, "persistence", keep_json(c, b));
     put_stats(c, b, o);
     put_crdt(c, b, o);
+    rest_put_migrations(c, b->uid, o);
     return o;
 }
 
@@ -165,11 +194,20 @@ void rest_bdbs(struct call *c)
     call_json(c, 200, list);
 }
 
-void rest_bdb(struct call *c)
+static void show_fresh(void *arg, const struct refusal *why, uint32_t uid)
 {
+    struct call *c = arg;
     const struct bdb *b = call_bdb(c, 0);
+    (void)why; /* then without figures */
+    (void)uid;
     if (b != NULL)
         call_json(c, 200, only_fields(c, bdb_json(c, b)));
+}
+
+void rest_bdb(struct call *c)
+{
+    if (call_bdb(c, 0) != NULL)
+        plane_refresh(manager_plane(c->m), FRESH_US, (struct done){.fn = show_fresh, .arg = c});
 }
 
 /* ------------------------------------------------------------ changes */
@@ -257,6 +295,13 @@ void rest_bdb_delete(struct call *c)
                   b->guid);
     else
         bdb_delete(c->m, b->uid, call_done(c));
+}
+
+void rest_bdb_snapshot(struct call *c)
+{
+    const struct bdb *b = call_bdb(c, 0);
+    if (b != NULL)
+        bdb_snapshot(c->m, b->uid, call_done(c));
 }
 
 void rest_bdb_flush(struct call *c)

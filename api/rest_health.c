@@ -5,8 +5,6 @@
 
 #include <stdio.h>
 
-#define FRESH_US 50000u /* statistics for a health check are no older */
-
 /* ------------------------------------------------------------ availability */
 
 /* The tolerance to check with; -1: links are not looked at. False: it has been answered. */
@@ -32,11 +30,23 @@ static bool tolerance_of(struct call *c, int64_t *out)
 
 static void unavailable(struct call *c, unsigned health, int64_t lag_ms, int64_t tolerance)
 {
-    char code[64], text[256] = "";
+    char code[64], text[400] = "";
+    const struct bdb *b = cluster_bdb(manager_cluster(c->m), c->uid);
+    struct keep_summary keep;
+    bdb_keep(c->m, b, &keep);
     bool shard = health & BDB_SHARD_UNREACHABLE, port = health & BDB_PORT_UNBOUND;
-    snprintf(code, sizeof code, "bdb_unavailable%s%s%s", shard ? "_shard_unreachable" : "",
-             port ? "_port_unbound" : "", health == BDB_LAGGING ? "_lag" : "");
-    if (health == BDB_NO_PLANE)
+    snprintf(code, sizeof code, "bdb_unavailable%s%s%s%s", shard ? "_shard_unreachable" : "",
+             port ? "_port_unbound" : "", health == BDB_LAGGING ? "_lag" : "",
+             health & BDB_DISK_FAILS ? "_disk_failing" : "");
+    if (health & BDB_BROKEN)
+        snprintf(text, sizeof text, "%u of %u shards could not be brought back from disk: %s",
+                 keep.broken, keep.shards, keep.error);
+    else if (health & BDB_LOADING)
+        snprintf(text, sizeof text, "%u of %u shards are being brought back from disk: %u %%",
+                 keep.opens, keep.shards, keep.percent);
+    else if (health & BDB_DISK_FAILS)
+        snprintf(text, sizeof text, "the disk fails: %s", keep.error);
+    else if (health == BDB_NO_PLANE)
         snprintf(text, sizeof text, "the data plane does not answer or is being started");
     else if (health == BDB_LAGGING && lag_ms < 0)
         snprintf(text, sizeof text, "a link to another region is not up");
@@ -87,6 +97,36 @@ void rest_local_availability(struct call *c) { rest_availability(c); }
 
 /* ------------------------------------------------------------ shards */
 
+static const char *detailed_status(const struct plane_shard *s)
+{
+    return s->keep.state == KEEP_BROKEN              ? "down"
+           : s->keep.state == KEEP_OPENS || s->stale ? "loading"
+           : s->keep.state == KEEP_FAILS             ? "disk-failing"
+                                                     : "ok";
+}
+
+/* A shard's files. */
+static json_t *shard_keep_json(const struct plane_keep *k)
+{
+    static const char *const states[KEEP_STATES] = {"disabled", "loading", "ok", "failing",
+                                                    "broken"};
+    char snapshot[32] = "", error[256];
+    snprintf(error, sizeof error, "%s", k->error);
+    text_plain(error);
+    if (k->snapshot_ms != 0)
+        time_text(k->snapshot_ms / 1000, snapshot);
+    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:i, s:s, s:I, s:I, s:I}",
+                     "status", states[k->state], "error", error, "log_bytes",
+                     (json_int_t)k->log_bytes, "disk_log_bytes", (json_int_t)k->kept_bytes,
+                     "behind_bytes", (json_int_t)k->behind, "sync_usec_max",
+                     (json_int_t)k->sync_us_max, "write_failures", (json_int_t)k->write_failures,
+                     "changes_since_snapshot", (json_int_t)k->changes, "torn_bytes_cut",
+                     (json_int_t)k->cut, "snapshot_in_progress", (int)k->snapshot_runs,
+                     "snapshot_progress", (int)k->snapshot_percent, "last_snapshot_time", snapshot,
+                     "snapshots", (json_int_t)k->snapshots, "snapshot_failures",
+                     (json_int_t)k->snapshot_failures, "syncs", (json_int_t)k->syncs);
+}
+
 static json_t *shard_json(const struct call *c, const struct plane_shard *s)
 {
     const struct bdb *b = cluster_bdb(manager_cluster(c->m), s->db_uid);
@@ -97,13 +137,17 @@ static json_t *shard_json(const struct call *c, const struct plane_shard *s)
              (s->first_partition + s->count) * per - 1);
     snprintf(digest, sizeof digest, "%016llx%016llx", (unsigned long long)s->digest_hi,
              (unsigned long long)s->digest_lo);
+    const char *status = detailed_status(s);
+    bool loads = strcmp(status, "loading") == 0;
+    double progress = s->keep.total > 0 ? (double)s->keep.read * 100 / (double)s->keep.total : 0;
     return json_pack(
-        "{s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:{s:s}, s:{s:I, s:I, s:I}, s:s, s:i}", "uid", uid,
-        "bdb_uid", (int)s->db_uid, "node_uid", "1", "role", "master", "assigned_slots", slots,
-        "status", "active", "detailed_status", s->stale ? "loading" : "ok", "loading", "status",
-        s->stale ? "in_progress" : "idle", "redis_info", "used_memory", (json_int_t)s->used_memory,
-        "keys", (json_int_t)s->keys, "total_commands_processed", (json_int_t)s->commands, "digest",
-        digest, "worker", (int)s->worker);
+        "{s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:{s:s, s:f}, s:{s:I, s:I, s:I}, s:o, s:s, s:i}",
+        "uid", uid, "bdb_uid", (int)s->db_uid, "node_uid", "1", "role", "master", "assigned_slots",
+        slots, "status", s->keep.state == KEEP_BROKEN ? "inactive" : "active", "detailed_status",
+        status, "loading", "status", loads ? "in_progress" : "idle", "progress",
+        loads ? progress : 0.0, "redis_info", "used_memory", (json_int_t)s->used_memory, "keys",
+        (json_int_t)s->keys, "total_commands_processed", (json_int_t)s->commands, "persistence",
+        shard_keep_json(&s->keep), "digest", digest, "worker", (int)s->worker);
 }
 
 static void list_shards(struct call *c)

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#define OPEN_US 5000000u
 _Static_assert(BDB_PARTITIONS >= SHARDS_MAX, "each shard owns at least one partition");
 
 /* One change under way; the database is found by uid when an answer comes. */
@@ -13,6 +14,7 @@ struct change {
     struct manager *m;
     uint32_t uid;
     bool any_port;
+    uint64_t until_us; /* a new database's shards are waited for */
     struct db_config before;
     struct done done;
 };
@@ -196,6 +198,50 @@ static bool spec_valid(struct manager *m, const struct bdb_spec *s, struct refus
     return true;
 }
 
+static void undone(void *arg, const struct refusal *why, struct bytes body)
+{
+    (void)arg;
+    (void)why;
+    (void)body;
+}
+
+/* It cannot be kept: a folder that is not ours, or a disk that is full. */
+static void undo(struct change *c, const struct keep_summary *k)
+{
+    struct refusal why = {0};
+    struct buf body = {0};
+    refuse(&why, 500, "storage_failed",
+           "%.300s. See that the node's data folder can be written and has room, then try again",
+           k->error);
+    control_uid_encode(&body, c->uid);
+    plane_ask(c->m->plane, CONTROL_DB_DROP, buf_bytes(&body), undone, NULL);
+    buf_deinit(&body);
+    cluster_drop_bdb(&c->m->cluster, c->uid);
+    change_end(c, &why);
+}
+
+/* A new database is there when its shards' folders are. */
+static void look_again(void *arg, const struct refusal *why, uint32_t uid)
+{
+    struct change *c = arg;
+    struct bdb *b = cluster_bdb(&c->m->cluster, c->uid);
+    struct keep_summary k;
+    (void)uid;
+    if (b == NULL) { /* cannot be: nothing drops a pending database but this */
+        change_end(c, why);
+        return;
+    }
+    bdb_keep(c->m, b, &k);
+    if (why == NULL && k.broken > 0) {
+        undo(c, &k);
+    } else if (why == NULL && k.opens > 0 && c->m->now.mono_us < c->until_us) {
+        plane_look(c->m->plane, (struct done){.fn = look_again, .arg = c});
+    } else {
+        b->status = BDB_ACTIVE;
+        save_change(c);
+    }
+}
+
 static void created(void *arg, const struct refusal *why, struct bytes body)
 {
     struct change *c = arg;
@@ -209,8 +255,11 @@ static void created(void *arg, const struct refusal *why, struct bytes body)
         return;
     }
     if (why == NULL) {
-        b->status = BDB_ACTIVE;
-        save_change(c);
+        c->until_us = m->now.mono_us + OPEN_US;
+        if (b->config.data_persistence != DATA_DISABLED)
+            plane_look(m->plane, (struct done){.fn = look_again, .arg = c});
+        else
+            look_again(c, NULL, c->uid);
         return;
     }
     mine = *why;
@@ -345,6 +394,23 @@ void bdb_flush(struct manager *m, uint32_t uid, struct done done)
     }
     control_uid_encode(&body, uid);
     plane_ask(m->plane, CONTROL_DB_FLUSH, buf_bytes(&body), sent, change_new(m, uid, done));
+    buf_deinit(&body);
+}
+
+void bdb_snapshot(struct manager *m, uint32_t uid, struct done done)
+{
+    struct refusal why = {0};
+    struct buf body = {0};
+    const struct bdb *b = settled(m, uid, &why);
+    if (b != NULL && b->config.data_persistence == DATA_DISABLED)
+        b = NULL, refuse(&why, 406, "not_supported",
+                         "database %u is not on disk: set data_persistence first", uid);
+    if (b == NULL) {
+        done_call(done, &why, 0);
+        return;
+    }
+    control_uid_encode(&body, uid);
+    plane_ask(m->plane, CONTROL_DB_SNAPSHOT, buf_bytes(&body), sent, change_new(m, uid, done));
     buf_deinit(&body);
 }
 

@@ -46,6 +46,10 @@ enum bdb_health {
     BDB_SHARD_UNREACHABLE = 2, /* a shard is stale, or not reported */
     BDB_LAGGING = 4,
     BDB_NO_PLANE = 8,
+    BDB_LOADING = 16,    /* a shard is being brought back from disk; also SHARD_UNREACHABLE */
+    BDB_BROKEN = 32,     /* a shard could not be; likewise */
+    BDB_DISK_FAILS = 64, /* writes do not get to disk; of geo-distributed ones, where clients have
+                            another region to go to */
 };
 /* Bits of enum bdb_health; *lag_ms (may be NULL) is the worst lag over its links, -1 when one is
  * down. `tolerance_ms` < 0: links are not looked at. */
@@ -63,6 +67,23 @@ struct link_summary {
 };
 bool bdb_link(const struct manager *m, const struct bdb *b, uint32_t region,
               struct link_summary *out);
+/* Its files, over all shards. */
+struct keep_summary {
+    uint32_t shards; /* on disk; 0: none, or no statistics */
+    uint32_t opens, runs, fails, broken;
+    uint32_t snapshots_run, snapshots_failed;
+    uint32_t percent; /* brought back, where `opens` */
+    uint32_t snapshot_percent;
+    uint64_t log_bytes, kept_bytes, behind, cut, changes, snapshots, snapshot_failures,
+        write_failures, sync_us_max;
+    int64_t snapshot_ms; /* the oldest of the shards' last ones; 0: one has none in this life */
+    char error[256];     /* of the first that has one */
+};
+void bdb_keep(const struct manager *m, const struct bdb *b, struct keep_summary *out);
+/* "disabled", "loading", "ok", "failing" or "broken": the worst of its shards. */
+const char *keep_status(const struct keep_summary *k);
+/* Every shard takes a snapshot, soon. 404, 409. */
+void bdb_snapshot(struct manager *m, uint32_t uid, struct done done);
 const struct plane_db_stats *bdb_stats(const struct manager *m, uint32_t uid);
 
 #endif

@@ -7,6 +7,7 @@
 #include "manager/crdb.h"
 #include "manager/discovery.h"
 #include "manager/manager.h"
+#include "manager/migration.h"
 #include "manager/peer_client.h"
 #include "manager/plane.h"
 #include "manager/task.h"
@@ -28,6 +29,7 @@ struct manager {
     struct plane *plane;
     struct peer_client *peers;
     struct tasks *tasks;
+    struct migrations *migrations;
     struct discovery *discovery;
     uint32_t rest_listener, discovery_listener, rest_tls;
     bool loaded; /* the state file was read */

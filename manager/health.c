@@ -62,13 +62,80 @@ bool bdb_link(const struct manager *m, const struct bdb *b, uint32_t region,
     return any;
 }
 
+/* ------------------------------------------------------------ files */
+
+static void add_keep(struct keep_summary *sum, const struct plane_keep *k)
+{
+    sum->snapshot_ms =
+        sum->shards == 0 || k->snapshot_ms < sum->snapshot_ms ? k->snapshot_ms : sum->snapshot_ms;
+    sum->shards++;
+    sum->opens += k->state == KEEP_OPENS;
+    sum->runs += k->state == KEEP_RUNS;
+    sum->fails += k->state == KEEP_FAILS;
+    sum->broken += k->state == KEEP_BROKEN;
+    sum->snapshots_run += k->snapshot_runs;
+    sum->snapshots_failed += k->snapshot_failed;
+    sum->snapshot_percent += k->snapshot_runs ? k->snapshot_percent : 0;
+    sum->log_bytes += k->log_bytes;
+    sum->kept_bytes += k->kept_bytes;
+    sum->behind += k->behind;
+    sum->cut += k->cut;
+    sum->changes += k->changes;
+    sum->snapshots += k->snapshots;
+    sum->snapshot_failures += k->snapshot_failures;
+    sum->write_failures += k->write_failures;
+    sum->sync_us_max = k->sync_us_max > sum->sync_us_max ? k->sync_us_max : sum->sync_us_max;
+    if (sum->error[0] == 0)
+        snprintf(sum->error, sizeof sum->error, "%s", k->error);
+}
+
+void bdb_keep(const struct manager *m, const struct bdb *b, struct keep_summary *out)
+{
+    const struct plane_stats *s = plane_stats(m->plane, NULL);
+    uint64_t read = 0, total = 0;
+    *out = (struct keep_summary){0};
+    for (uint32_t i = 0; i < s->shards_count; i++) {
+        const struct plane_keep *k = &s->shards[i].keep;
+        if (s->shards[i].db_uid != b->uid || k->state == KEEP_OFF)
+            continue;
+        add_keep(out, k);
+        read += k->state == KEEP_OPENS ? k->read : k->total;
+        total += k->total;
+    }
+    text_plain(out->error);
+    out->percent = total > 0 ? (uint32_t)((double)read * 100 / (double)total) : 0;
+    if (out->snapshots_run > 0)
+        out->snapshot_percent /= out->snapshots_run;
+}
+
+const char *keep_status(const struct keep_summary *k)
+{
+    return k->broken > 0   ? "broken"
+           : k->opens > 0  ? "loading"
+           : k->fails > 0  ? "failing"
+           : k->shards > 0 ? "ok"
+                           : "disabled";
+}
+
+/* ------------------------------------------------------------ all together */
+
 static unsigned shards_health(const struct manager *m, const struct bdb *b)
 {
     const struct plane_stats *s = plane_stats(m->plane, NULL);
     uint32_t sound = 0;
-    for (uint32_t i = 0; i < s->shards_count; i++)
-        sound += s->shards[i].db_uid == b->uid && !s->shards[i].stale;
-    return sound < b->config.shards_count ? BDB_SHARD_UNREACHABLE : BDB_HEALTHY;
+    unsigned health = 0;
+    for (uint32_t i = 0; i < s->shards_count; i++) {
+        const struct plane_shard *shard = &s->shards[i];
+        uint32_t state = shard->keep.state;
+        if (shard->db_uid != b->uid)
+            continue;
+        sound += !shard->stale && state != KEEP_OPENS && state != KEEP_BROKEN;
+        health |= state == KEEP_OPENS                      ? BDB_LOADING
+                  : state == KEEP_BROKEN                   ? BDB_BROKEN
+                  : state == KEEP_FAILS && b->guid[0] != 0 ? BDB_DISK_FAILS
+                                                           : 0;
+    }
+    return health | (sound < b->config.shards_count ? BDB_SHARD_UNREACHABLE : 0);
 }
 
 /* The worst of its links: how long ago it was in step with that region in either direction; -1 not

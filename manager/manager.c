@@ -44,6 +44,7 @@ struct manager *manager_new(const struct manager_opts *o)
                          (struct plane_hooks){.ready = plane_ready});
     m->peers = peer_client_new(m);
     m->tasks = tasks_new(m);
+    m->migrations = migrations_new(m);
     m->discovery = discovery_new(m);
     m->tick_us = UINT64_MAX;
     return m;
@@ -86,6 +87,7 @@ void manager_free(struct manager *m, struct port *port)
     plane_free(m->plane);
     peer_client_free(m->peers);
     tasks_free(m->tasks);
+    migrations_free(m->migrations);
     discovery_free(m->discovery);
     cluster_deinit(&m->cluster);
     free_text(m->opts.data_dir);
@@ -117,6 +119,8 @@ struct auth *manager_auth(struct manager *m) { return &m->auth; }
 struct plane *manager_plane(struct manager *m) { return m->plane; }
 
 struct peer_client *manager_peer_client(struct manager *m) { return m->peers; }
+
+struct migrations *manager_migrations(struct manager *m) { return m->migrations; }
 
 const struct manager_opts *manager_options(const struct manager *m) { return &m->opts; }
 
@@ -396,6 +400,7 @@ static void stop(struct manager *m)
         m->port->ops->unlisten(m->port, m->discovery_listener);
     if (m->hooks.stop != NULL)
         m->hooks.stop(m->hooks.self);
+    migrations_stop(m->migrations);
     plane_stop(m->plane);
 }
 
@@ -411,6 +416,7 @@ static void tick(struct manager *m)
     peer_client_tick(m->peers);
     crdb_tick(m);
     tasks_tick(m->tasks);
+    migrations_tick(m->migrations);
     discovery_tick(m->discovery);
     if (m->hooks.tick != NULL)
         m->hooks.tick(m->hooks.self);
@@ -448,6 +454,8 @@ static void file_done(struct manager *m, struct file_req *r)
         state_read(m, r);
     else if (r->tag == TAG_STATE_WRITE)
         written(m, r->err);
+    else if (r->owner == m->migrations)
+        migrations_file(m->migrations, r);
     file_req_free(r);
 }
 
@@ -482,7 +490,10 @@ static void step(void *self, struct port *port, const struct event *ev)
         file_done(m, ev->file);
         break;
     case EV_CHILD:
-        plane_child_ended(m->plane, ev->status);
+        if (ev->tag >= MIGRATION_TAG_FIRST)
+            migrations_child(m->migrations, ev->tag, ev->status);
+        else
+            plane_child_ended(m->plane, ev->status);
         break;
     case EV_SIGNAL:
         if (ev->status == SIGTERM || ev->status == SIGINT)

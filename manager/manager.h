@@ -59,6 +59,7 @@ const char *manager_advertise(const struct manager *m);
 struct auth *manager_auth(struct manager *m);
 struct plane *manager_plane(struct manager *m);
 struct peer_client *manager_peer_client(struct manager *m);
+struct migrations *manager_migrations(struct manager *m);
 /* What is kept of the options (not control and token); ports are those listened on. */
 const struct manager_opts *manager_options(const struct manager *m);
 

@@ -15,7 +15,7 @@
 #define CRASH_MAX_US 5000000u
 #define SOUND_US 10000000u  /* a plane that lived so long did not crash for how it was started */
 #define ANSWER_US 20000000u /* a plane that is silent for so long is given up */
-#define STOP_US 5000000u
+#define STOP_US 35000000u   /* the plane itself gives its disks 30 s */
 #define STATS_EVERY_US 1000000u
 #define STATS_WAIT_US 1500000u /* who waits for statistics waits no longer */
 #define ASKS_MAX 1024u
@@ -191,7 +191,7 @@ const struct plane_stats *plane_stats(const struct plane *p, uint64_t *taken_us)
     return &p->stats;
 }
 
-void plane_refresh(struct plane *p, uint64_t age_us, struct done done)
+void plane_look(struct plane *p, struct done done)
 {
     struct refusal why = {0};
     if (p->state != PLANE_READY) {
@@ -199,14 +199,18 @@ void plane_refresh(struct plane *p, uint64_t age_us, struct done done)
         done_call(done, &why, 0);
         return;
     }
-    if (p->taken_us != 0 && now_us(p) - p->taken_us <= age_us) {
-        done_call(done, NULL, 0);
-        return;
-    }
     struct waiter *w = mem_zalloc(sizeof *w);
     *w = (struct waiter){.done = done, .next = p->waiters};
     p->waiters = w;
     ask_stats(p);
+}
+
+void plane_refresh(struct plane *p, uint64_t age_us, struct done done)
+{
+    if (p->state == PLANE_READY && p->taken_us != 0 && now_us(p) - p->taken_us <= age_us)
+        done_call(done, NULL, 0);
+    else
+        plane_look(p, done);
 }
 
 /* ------------------------------------------------------------ the channel's life */

@@ -49,6 +49,8 @@ const struct plane_stats *plane_stats(const struct plane *p, uint64_t *taken_us)
 /* Calls `fn` when the statistics are no older than `age_us` (at once when they are), or are not to
  * be had. */
 void plane_refresh(struct plane *p, uint64_t age_us, struct done done);
+/* The same with statistics that are asked for now. */
+void plane_look(struct plane *p, struct done done);
 /* Orderly end: the plane is told to stop. plane_is_gone() tells when it has, or the time for it is
  * over. */
 void plane_stop(struct plane *p);

@@ -370,7 +370,7 @@ static void batch_run(struct courier *c, struct port *port, struct batch *b, str
         r->job.answered = answered;
         if (r->job.kind == JOB_LATE)
             deliver_late(c, port, &r->job, now);
-        else if (f != NULL)
+        else if (f != NULL && !(f->ending && r->ticket != NO_TICKET))
             run(c, f, port, b, r, now);
         else
             buf_put_str(&b->replies, "-ERR the database has been deleted\r\n");

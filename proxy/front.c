@@ -99,6 +99,17 @@ bool front_is_full(const struct front *f)
     return f->settings.memory_max != 0 && memory_counted(f) > f->settings.memory_max;
 }
 
+void front_end(struct front *f, struct port *port, struct moment now)
+{
+    f->ending = true;
+    for (struct session *s = f->first, *next; s != NULL; s = next) {
+        next = s->next;
+        s->closing = true;
+        if (s->waits_in == NULL)
+            session_close(s, port, true, now);
+    }
+}
+
 void front_free(struct front *f, struct port *port)
 {
     while (f->first != NULL)

@@ -136,9 +136,9 @@ struct front {
 
     struct session *first; /* all sessions of this worker, newest first */
     uint32_t sessions;
-    uint32_t dead;          /* of them killed, not yet freed */
-    uint32_t *others;       /* owned: sessions of each worker, as it last said */
-    uint32_t told;          /* what the others were last told of ours */
+    uint32_t dead;    /* of them killed, not yet freed */
+    uint32_t *others; /* owned: sessions of each worker, as it last said */
+    uint32_t told;    /* what the others were last told of ours */
     struct memory_sums memory;
     uint64_t ids;           /* client ids given so far on this worker */
     int64_t pause_until_ms; /* CLIENT PAUSE, wall clock; 0 none */
@@ -156,6 +156,7 @@ struct front {
 
     struct topics topics; /* who listens to what */
     struct tracking tracking;
+    bool ending;             /* front_end */
     bool monitored;          /* somebody monitors: all commands take the slow way */
     struct session *running; /* runs a command just now: what is pushed to it goes into `after` */
     struct buf after;
@@ -177,6 +178,9 @@ struct front *front_new(const struct front_opts *o);
 void front_start(struct front *f, struct port *port);
 /* Closes all sessions' connections. */
 void front_free(struct front *f, struct port *port);
+/* No command runs any more: sessions are closed, those whose replies wait for the disk once they
+ * have got them. */
+void front_end(struct front *f, struct port *port, struct moment now);
 /* Password, limits. Sessions that are authenticated stay so. */
 void front_configure(struct front *f, const struct front_settings *s);
 /* Is more memory used than settings.memory_max? Asks each time: for what is not the hot path. */

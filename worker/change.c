@@ -104,7 +104,7 @@ static void carry_out(struct worker *w, struct port *port, struct change_msg *m,
         if (m->kind != CHANGE_DB_DROP)
             snprintf(m->error, sizeof m->error, "there is no database %u here", m->uid);
     } else if (m->kind == CHANGE_DB_DROP) {
-        database_drop(d, port);
+        database_drop(d, port, !m->undo);
     } else if (m->kind == CHANGE_DB_FLUSH && database_busy(d)) {
         snprintf(m->error, sizeof m->error, "%s", BUSY_ERROR);
     } else if (m->kind == CHANGE_DB_FLUSH && d->closed_members > 0) {
@@ -140,7 +140,8 @@ static void count_answer(struct worker *w, struct port *port, struct change_msg 
     if (c->error[0] != 0 && c->fresh) {
         c->fresh = false; /* now undo; the error stays */
         send_all(w, port,
-                 &(struct change_msg){.kind = CHANGE_DB_DROP, .ticket = c->ticket, .uid = c->uid});
+                 &(struct change_msg){
+                     .kind = CHANGE_DB_DROP, .undo = true, .ticket = c->ticket, .uid = c->uid});
         return;
     }
     c->ticket = 0;

@@ -248,6 +248,7 @@ static void members_create(struct database *d, struct moment now)
 void database_opened(struct database *d, struct port *port, struct member *m, struct moment now)
 {
     m->open = true;
+    m->keeping.look_us = 0; /* changes count from here on */
     d->closed_members--;
     if (database_is_geo(&d->config)) {
         struct syncer_config *config = syncer_config_new(d->worker, &d->config);
@@ -430,17 +431,34 @@ void database_flush(struct database *d, struct moment now)
     buf_deinit(&sink);
 }
 
-void database_drop(struct database *d, struct port *port)
+static void end_links(struct database *d, struct port *port)
+{
+    for (uint32_t i = 0; i < d->members_count; i++) {
+        syncer_free(d->members[i].syncer, port);
+        d->members[i].syncer = NULL;
+    }
+}
+
+void database_end(struct database *d, struct port *port, struct moment now)
+{
+    if (d->listener != 0)
+        port->ops->unlisten(port, d->listener);
+    d->listener = 0;
+    front_end(d->front, port, now);
+    end_links(d, port);
+    disk_close(d, port, now);
+}
+
+void database_drop(struct database *d, struct port *port, bool deleted)
 {
     struct worker *w = d->worker;
     if (d->listener != 0)
         port->ops->unlisten(port, d->listener);
     front_free(d->front, port);
     d->front = NULL;
+    end_links(d, port);
     for (uint32_t i = 0; i < d->members_count; i++) {
-        if (d->members[i].syncer != NULL)
-            syncer_free(d->members[i].syncer, port);
-        disk_leave(&d->members[i]);
+        disk_leave(&d->members[i], port, deleted);
         shard_free(d->members[i].shard);
     }
     struct database **at = &w->databases;

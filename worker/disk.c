@@ -9,16 +9,20 @@
  * answered when its member has gone, so what it has for owner is a struct disk, which stays until
  * all answers are here.
  */
-enum { DISK_PARENT = 100 }; /* file_req.tag beside storage's: the database's folder is made */
+struct disk *disk_new(struct worker *w, struct member *m)
+{
+    struct disk *k = mem_zalloc(sizeof *k);
+    k->member = m;
+    k->uid = m->database->config.uid;
+    k->shard = m->id;
+    k->next = w->disks;
+    if (k->next != NULL)
+        k->next->prev = k;
+    w->disks = k;
+    return k;
+}
 
-struct disk {
-    struct disk *prev, *next;
-    struct member *member; /* NULL: it has gone */
-    unsigned missing;      /* then: answers to come */
-    bool parent;           /* the request for the database's folder is under way */
-};
-
-static void disk_free(struct worker *w, struct disk *k)
+void disk_free(struct worker *w, struct disk *k)
 {
     if (k->prev != NULL)
         k->prev->next = k->next;
@@ -26,6 +30,7 @@ static void disk_free(struct worker *w, struct disk *k)
         w->disks = k->next;
     if (k->next != NULL)
         k->next->prev = k->prev;
+    buf_deinit(&k->names);
     mem_free(k);
 }
 
@@ -33,6 +38,19 @@ void disk_free_all(struct worker *w)
 {
     while (w->disks != NULL)
         disk_free(w, w->disks);
+}
+
+void disk_folder(const struct worker *w, const struct disk *k, char out[DISK_PATH_MAX])
+{
+    snprintf(out, DISK_PATH_MAX, "%s/db%u/shard%u", w->opts.data, k->uid, k->shard);
+}
+
+void disk_ask(struct port *port, struct disk *k, enum file_op op, const char *path, uint32_t tag)
+{
+    struct file_req *r = file_req_new(op, path);
+    r->owner = k;
+    r->tag = tag;
+    port->ops->file(port, r);
 }
 
 static enum sync_policy policy_of(const struct plane_db *db)
@@ -47,15 +65,9 @@ static enum sync_policy policy_of(const struct plane_db *db)
 static void make_storage(struct database *d, struct member *m)
 {
     struct worker *w = d->worker;
-    struct disk *k = mem_zalloc(sizeof *k);
-    char folder[768];
-    snprintf(folder, sizeof folder, "%s/db%u/shard%u", w->opts.data, d->config.uid, m->id);
-    k->member = m;
-    k->next = w->disks;
-    if (k->next != NULL)
-        k->next->prev = k;
-    w->disks = k;
-    m->disk = k;
+    char folder[DISK_PATH_MAX];
+    m->disk = disk_new(w, m);
+    disk_folder(w, m->disk, folder);
     m->storage = storage_new(&(struct storage_opts){.shard = m->shard,
                                                     .folder = folder,
                                                     .id = {.db_uid = d->config.uid,
@@ -66,23 +78,27 @@ static void make_storage(struct database *d, struct member *m)
                                                     .policy = policy_of(&d->config),
                                                     .snapshot_bytes = d->config.snapshot_bytes,
                                                     .log_retention = archive_retention(&d->config),
-                                                    .owner = k});
+                                                    .owner = m->disk});
+}
+
+void disk_begin(struct worker *w, struct port *port, struct disk *k)
+{
+    char folder[DISK_PATH_MAX];
+    k->waits = erase_runs(w, k->uid, k->shard);
+    if (k->waits)
+        return;
+    snprintf(folder, sizeof folder, "%s/db%u", w->opts.data, k->uid);
+    k->parent = true;
+    disk_ask(port, k, FILE_MKDIR, folder, DISK_PARENT);
 }
 
 void disk_open(struct database *d, struct port *port, struct moment now)
 {
-    char folder[768];
     d->closed_members = d->members_count;
     durable_set(d->front, port, d->config.persistence == PERSIST_ALWAYS, now);
-    snprintf(folder, sizeof folder, "%s/db%u", d->worker->opts.data, d->config.uid);
     for (uint32_t i = 0; i < d->members_count; i++) {
-        struct member *m = &d->members[i];
-        make_storage(d, m);
-        m->disk->parent = true;
-        struct file_req *r = file_req_new(FILE_MKDIR, folder);
-        r->owner = m->disk;
-        r->tag = DISK_PARENT;
-        port->ops->file(port, r);
+        make_storage(d, &d->members[i]);
+        disk_begin(d->worker, port, d->members[i].disk);
     }
 }
 
@@ -166,10 +182,12 @@ void disk_answer(struct worker *w, struct port *port, struct file_req *taken, st
     struct disk *k = taken->owner;
     if (k == NULL) {
         file_req_free(taken);
+    } else if (k->member == NULL && k->missing == 0) {
+        erase_answer(w, port, taken);
     } else if (k->member == NULL) {
         file_req_free(taken);
         if (--k->missing == 0)
-            disk_free(w, k);
+            erase_begin(w, port, k);
     } else if (taken->tag == DISK_PARENT) {
         /* What kept it from being made keeps storage from making its own in it, which says so. */
         k->parent = false;
@@ -178,20 +196,45 @@ void disk_answer(struct worker *w, struct port *port, struct file_req *taken, st
     } else {
         storage_answered(k->member, port, taken, now);
     }
+    if (w->stopped)
+        worker_try_end(w, port, now);
 }
 
-void disk_leave(struct member *m)
+void disk_leave(struct member *m, struct port *port, bool erase)
 {
     struct disk *k = m->disk;
     if (k == NULL)
         return;
     k->member = NULL;
+    k->waits = false;
     k->missing = storage_requests(m->storage) + k->parent;
+    k->erase = erase;
     storage_free(m->storage);
     m->storage = NULL;
     m->disk = NULL;
     if (k->missing == 0)
-        disk_free(m->database->worker, k);
+        erase_begin(m->database->worker, port, k);
+}
+
+void disk_close(struct database *d, struct port *port, struct moment now)
+{
+    for (uint32_t i = 0; i < d->members_count; i++) {
+        struct member *m = &d->members[i];
+        if (m->storage == NULL || !m->open)
+            continue;
+        shard_close_frames(m->shard, now);
+        storage_close(m->storage, port, now);
+    }
+}
+
+bool disk_closed(const struct database *d)
+{
+    for (uint32_t i = 0; i < d->members_count; i++) {
+        const struct member *m = &d->members[i];
+        if (m->storage != NULL && m->open && storage_state(m->storage) != STORAGE_CLOSED)
+            return false;
+    }
+    return true;
 }
 
 /* ------------------------------------------------------------ turns */

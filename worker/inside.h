@@ -10,6 +10,7 @@
  *   worker.c    the machine: events in, to whom they belong
  *   database.c  the databases of this worker: shards, syncers, listener
  *   disk.c      its shards' files
+ *   erase.c     the files of shards of deleted databases
  *   keep.c      snapshots of them on request and on schedule, and what INFO shows of them
  *   archive.c   between them and the links: what peers read from the log on disk
  *   change.c    changes of configuration, on all workers or on none
@@ -83,7 +84,8 @@ struct change_msg {
     uint32_t ticket;
     uint32_t uid, region;
     bool paused;
-    struct plane_db *db;      /* owned; CHANGE_DB_SET */
+    bool undo;           /* CHANGE_DB_DROP: it could not be created; what files there are stay */
+    struct plane_db *db; /* owned; CHANGE_DB_SET */
     struct plane_stats stats; /* owned; answer to CHANGE_STATS */
     char error[256];          /* answer: "" = done */
 };
@@ -171,8 +173,11 @@ bool database_configure(struct database *d, struct port *port, const struct plan
 void database_pause(struct database *d, struct port *port, uint32_t region, bool paused,
                     struct moment now);
 void database_flush(struct database *d, struct moment now);
-/* Closes clients and links and frees everything. */
-void database_drop(struct database *d, struct port *port);
+/* Closes clients and links and frees everything; its files too if it was deleted. */
+void database_drop(struct database *d, struct port *port, bool deleted);
+/* Closes clients and links, and writes what is left to disk: no command runs any more. Clients that
+ * wait for the disk get their replies before. */
+void database_end(struct database *d, struct port *port, struct moment now);
 bool database_is_geo(const struct plane_db *db);
 /* A member's shard has been brought back: it is served from now on. */
 void database_opened(struct database *d, struct port *port, struct member *m, struct moment now);
@@ -191,9 +196,40 @@ void disk_answer(struct worker *w, struct port *port, struct file_req *taken, st
 /* At the end of a turn: closes frames, and writes what is due. */
 void disk_turn(struct database *d, struct port *port, struct moment now);
 uint64_t disk_deadline(const struct database *d);
-/* The member's files are left as they are: what is under way is answered to nobody. */
-void disk_leave(struct member *m);
+/* The member goes: what is under way is answered to nobody, and the files are removed or left as
+ * they are. */
+void disk_leave(struct member *m, struct port *port, bool erase);
+/* The orderly end: writes what is left. Nothing may be written to the shards from now on. */
+void disk_close(struct database *d, struct port *port, struct moment now);
+bool disk_closed(const struct database *d);
 void disk_free_all(struct worker *w);
+
+/* What requests for a member's files have for owner. */
+struct disk {
+    struct disk *prev, *next;
+    struct member *member; /* NULL: it has gone */
+    uint32_t uid, shard;
+    unsigned missing; /* of a member that has gone: answers to come */
+    bool parent;      /* the request for the database's folder is under way */
+    bool waits;       /* for the end of erase.c in its folder */
+    bool erase;       /* when the member has gone */
+    struct buf names; /* erase.c: what FILE_LIST gave, the rest of it */
+};
+/* file_req.tag, beside storage's. */
+enum { DISK_PARENT = 100, ERASE_LIST, ERASE_FILE, ERASE_FOLDER, ERASE_PARENT };
+#define DISK_PATH_MAX 768u
+struct disk *disk_new(struct worker *w, struct member *m);
+void disk_free(struct worker *w, struct disk *k);
+void disk_folder(const struct worker *w, const struct disk *k, char out[DISK_PATH_MAX]);
+void disk_ask(struct port *port, struct disk *k, enum file_op op, const char *path, uint32_t tag);
+/* Makes the database's folder, then opens; once nothing is being removed there. */
+void disk_begin(struct worker *w, struct port *port, struct disk *k);
+
+/* The member has gone and so have its requests: removes the folder or just frees. */
+void erase_begin(struct worker *w, struct port *port, struct disk *k);
+void erase_answer(struct worker *w, struct port *port, struct file_req *taken);
+bool erase_runs(const struct worker *w, uint32_t uid, uint32_t shard);
+bool erase_any(const struct worker *w);
 static inline bool database_on_disk(const struct plane_db *db)
 {
     return db->persistence != PERSIST_OFF;
@@ -247,7 +283,9 @@ struct worker {
     uint64_t tick_us;                /* when the next tick is due */
     bool again;                      /* a shard has more upkeep waiting */
     bool stopping;                   /* the manager or a signal said so ... */
-    bool stopped;                    /* ... and it is done */
+    bool stopped;                    /* ... and it is under way ... */
+    bool ended;                      /* ... and done */
+    uint64_t stop_us;                /* when it ends anyway */
     uint32_t tls_server, tls_client; /* 0: none */
     uint32_t control_listener;
     struct control *controls;
@@ -257,5 +295,7 @@ struct worker {
 };
 
 void worker_stop(struct worker *w, struct port *port, struct moment now);
+/* Stopping: ends when all is on disk. */
+void worker_try_end(struct worker *w, struct port *port, struct moment now);
 
 #endif

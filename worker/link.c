@@ -178,6 +178,11 @@ void link_moved(struct worker *w, struct port *port, conn_id conn, struct msg *m
                 struct moment now)
 {
     struct link_msg *m = (struct link_msg *)msg;
+    if (w->stopped) {
+        port->ops->close(port, conn, false);
+        msg_free(msg);
+        return;
+    }
     hand_over(w, port, conn, m->uid, m->partition, buf_bytes(&m->first), now);
     msg_free(msg);
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #define TICK_US UINT64_C(100000)
+#define STOP_US UINT64_C(30000000) /* the disk has so long to take what is left */
 
 /* ------------------------------------------------------------ life */
 
@@ -35,7 +36,7 @@ static void drop_all(struct worker *w, struct port *port)
     control_free_all(w, port);
     link_free_all(w, port);
     while (w->databases != NULL)
-        database_drop(w->databases, port);
+        database_drop(w->databases, port, false);
 }
 
 void worker_free(struct worker *w, struct port *port)
@@ -80,16 +81,38 @@ static void start(struct worker *w, struct port *port)
     }
 }
 
-/* Feeds get what was written, clients what they are owed; then the loop ends. */
+/* Feeds get what was written, clients what they are owed; when all is on disk the loop ends. */
 void worker_stop(struct worker *w, struct port *port, struct moment now)
 {
+    if (w->stopped)
+        return;
     w->stopped = true;
+    w->stop_us = now.mono_us + STOP_US;
     for (struct database *d = w->databases; d != NULL; d = d->next)
         for (uint32_t i = 0; i < d->members_count; i++)
             if (d->members[i].syncer != NULL)
                 syncer_turn(d->members[i].syncer, port, now);
     if (w->control_listener != 0)
         port->ops->unlisten(port, w->control_listener);
+    control_free_all(w, port);
+    link_free_all(w, port);
+    for (struct database *d = w->databases; d != NULL; d = d->next)
+        database_end(d, port, now);
+    worker_try_end(w, port, now);
+}
+
+void worker_try_end(struct worker *w, struct port *port, struct moment now)
+{
+    bool closed = !erase_any(w);
+    for (const struct database *d = w->databases; d != NULL; d = d->next)
+        closed &= disk_closed(d);
+    if (w->ended || (!closed && now.mono_us < w->stop_us))
+        return;
+    if (!closed)
+        port_log(port, 'E',
+                 "stopped without an orderly end: for %u s the disk has not taken what was left",
+                 (unsigned)(STOP_US / 1000000));
+    w->ended = true;
     drop_all(w, port);
     port->ops->stop(port);
 }
@@ -146,11 +169,23 @@ static void tick(struct worker *w, struct port *port, struct moment now)
     w->tick_us = now.mono_us + TICK_US;
 }
 
+static uint64_t stop_deadline(const struct worker *w)
+{
+    uint64_t at = w->stop_us;
+    for (const struct database *d = w->databases; d != NULL; d = d->next) {
+        uint64_t disk = disk_deadline(d);
+        at = disk < at ? disk : at;
+    }
+    return at;
+}
+
 static uint64_t worker_deadline(void *self)
 {
     struct worker *w = self;
     if (w->databases == NULL && w->incoming == NULL)
         return UINT64_MAX;
+    if (w->stopped)
+        return stop_deadline(w);
     if (w->again)
         return 0;
     uint64_t at = w->tick_us;
@@ -175,7 +210,10 @@ static uint64_t worker_deadline(void *self)
 /* The end of a loop turn: peers and other workers get what is new. */
 static void turn(struct worker *w, struct port *port, struct moment now)
 {
-    for (struct database *d = w->databases; d != NULL; d = d->next) {
+    for (struct database *d = w->databases; d != NULL && w->stopped; d = d->next)
+        if (d->config.persistence != PERSIST_OFF)
+            disk_turn(d, port, now);
+    for (struct database *d = w->databases; d != NULL && !w->stopped; d = d->next) {
         observe_turn(d->front, port);
         blocked_wake(d->front, port, now);
         tracking_turn(d->front, port);
@@ -228,7 +266,7 @@ static void opened(struct worker *w, struct port *port, const struct event *ev)
         return;
     }
     struct database *d = database_find(w, ev->tag);
-    if (d != NULL)
+    if (d != NULL && !w->stopped)
         front_accept(d->front, port, ev->conn, ev->now);
     else
         port->ops->close(port, ev->conn, false);
@@ -239,7 +277,7 @@ static void message(struct worker *w, struct port *port, const struct event *ev)
     uint32_t kind = ev->msg->kind;
     if (kind >= COURIER_MESSAGE_FIRST && kind <= COURIER_MESSAGE_LAST) {
         courier_message(w->courier, port, ev->msg, ev->now);
-    } else if (kind == MSG_CHANGE || kind == MSG_CHANGED) {
+    } else if ((kind == MSG_CHANGE || kind == MSG_CHANGED) && !w->stopped) {
         change_message(w, port, ev->msg, ev->now);
     } else {
         msg_free(ev->msg);
@@ -273,7 +311,10 @@ static void dispatch(struct worker *w, struct port *port, const struct event *ev
             stop_everywhere(w, port, ev->now);
         break;
     case EV_TIMER:
-        tick(w, port, ev->now);
+        if (w->stopped)
+            worker_try_end(w, port, ev->now);
+        else
+            tick(w, port, ev->now);
         break;
     case EV_TURN:
         turn(w, port, ev->now);

@@ -23,6 +23,7 @@ static const struct {
     {"db", "update", ctl_db_update, "changes memory limit, password, ..."},
     {"db", "delete", ctl_db_delete, "drops a database"},
     {"db", "flush", ctl_db_flush, "removes all its keys"},
+    {"db", "snapshot", ctl_db_snapshot, "begins snapshots of it on disk"},
     {"crdb", "create", ctl_crdb_create, "makes a geo-distributed database over several clusters"},
     {"crdb", "list", ctl_crdb_list, "geo-distributed databases and their regions"},
     {"crdb", "show", ctl_crdb_show, "one of them"},

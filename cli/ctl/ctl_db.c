@@ -381,3 +381,14 @@ int ctl_db_flush(int argc, char **argv)
                                 .rest_max = 1},
                  argc, argv, "PUT", "/flush", "flushed");
 }
+
+int ctl_db_snapshot(int argc, char **argv)
+{
+    return plain(&(struct verb){.command = "db snapshot",
+                                .usage = "DB",
+                                .about = "Begins snapshots of a database's shards on disk, as "
+                                         "BGSAVE; `ctl db show` tells how far they are.",
+                                .rest_min = 1,
+                                .rest_max = 1},
+                 argc, argv, "POST", "/actions/snapshot", "takes snapshots");
+}

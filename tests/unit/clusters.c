@@ -78,7 +78,10 @@ void clusters_start_manager(struct clusters *c, unsigned i)
 
 void clusters_start_plane(struct clusters *c, unsigned i)
 {
-    struct worker_opts o = {.count = 1, .control = "0.0.0.0:9000", .seed = 7 + i};
+    struct worker_opts o = {.count = 1,
+                            .control = "0.0.0.0:9000",
+                            .data = c->at[i].disk ? "data" : NULL,
+                            .seed = 7 + i};
     snprintf(o.control_token, sizeof o.control_token, "%s", TOKEN);
     c->at[i].worker = worker_new(&o);
     world_machine(c->world, c->at[i].plane_host, 1, worker_machine(c->at[i].worker), worker_drop);

@@ -21,6 +21,7 @@ struct cluster_host {
     struct worker *worker;
     uint32_t host, plane_host;
     bool no_manager, no_plane; /* dead */
+    bool disk;                 /* the plane has a folder */
 };
 
 struct clusters {

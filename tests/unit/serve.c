@@ -20,7 +20,7 @@ struct serve {
     bool answered, ok;
     uint64_t id;
     char error[256];
-    struct buf body;
+    struct buf body, log;
     struct client *clients;
 };
 
@@ -96,7 +96,7 @@ void serve_db(const struct serve *s, struct plane_db *db)
     snprintf(db->password, sizeof db->password, "%s", s->opts.password ? s->opts.password : "");
 }
 
-void serve_start(struct serve *s)
+void serve_start_empty(struct serve *s)
 {
     for (unsigned i = 0; i < s->opts.workers; i++) {
         struct worker_opts w = {.index = i,
@@ -113,8 +113,14 @@ void serve_start(struct serve *s)
     struct buf body = {0};
     control_hello_encode(&body,
                          &(struct control_hello){.protocol = CONTROL_PROTOCOL, .token = TOKEN});
-    bool ok = serve_control(s, CONTROL_HELLO, buf_bytes(&body));
+    (void)serve_control(s, CONTROL_HELLO, buf_bytes(&body));
     buf_deinit(&body);
+}
+
+void serve_start(struct serve *s)
+{
+    serve_start_empty(s);
+    bool ok = s->ok;
     struct plane_db *db = mem_zalloc(sizeof *db);
     serve_db(s, db);
     if (!ok || !serve_set(s, db))
@@ -122,12 +128,27 @@ void serve_start(struct serve *s)
     mem_free(db);
 }
 
+static void on_log(void *arg, const char *host, char level, const char *line)
+{
+    struct serve *s = arg;
+    (void)host;
+    if (buf_len(&s->log) > 0)
+        s->log.tail--;
+    buf_putf(&s->log, "%c %s\n", level, line);
+    buf_put_u8(&s->log, 0);
+}
+
+const char *serve_log(const struct serve *s)
+{
+    return buf_len(&s->log) > 0 ? (const char *)s->log.p + s->log.head : "";
+}
+
 struct serve *serve_new(const struct serve_opts *o)
 {
     struct serve *s = mem_zalloc(sizeof *s);
     s->opts = *o;
-    s->world = world_new(
-        &(struct world_opts){.seed = 5, .latency_us = 50, .jitter_us = 20, .split = o->split});
+    s->world = world_new(&(struct world_opts){
+        .seed = 5, .latency_us = 50, .jitter_us = 20, .split = o->split, .log = on_log, .arg = s});
     s->host = world_host(s->world, "server");
     s->driver = driver_new(s->world, "outside");
     serve_start(s);
@@ -165,6 +186,7 @@ void serve_free(struct serve *s)
     world_free(s->world);
     assert(mem_drift() == 0); /* every account ended at zero */
     buf_deinit(&s->body);
+    buf_deinit(&s->log);
     mem_free(s);
 }
 

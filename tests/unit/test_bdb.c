@@ -90,6 +90,77 @@ Test(bdb, is_not_on_disk_where_the_plane_has_no_folder)
             "invalid_data_persistence", "--data");
 }
 
+/* A member of the database's `persistence`. */
+static json_t *kept(const char *name)
+{
+    json_t *db = NULL;
+    cr_assert_eq(clusters_call(&c, 0, "GET", "/v1/bdbs/1", NULL, &db), 200);
+    json_t *v = json_deep_copy(json_object_get(json_object_get(db, "persistence"), name));
+    json_decref(db);
+    return v;
+}
+
+static void kept_is(const char *name, const char *value)
+{
+    json_t *v = kept(name);
+    char *text = json_dumps(v, JSON_ENCODE_ANY);
+    cr_expect_str_eq(text, value, "%s is %s, not %s", name, text, value);
+    free(text);
+    json_decref(v);
+}
+
+static void give_disk(void)
+{
+    clusters_kill_plane(&c, 0);
+    c.at[0].disk = true;
+    clusters_start_plane(&c, 0);
+    clusters_run(&c, 2000);
+}
+
+Test(bdb, is_kept_on_disk_and_tells_how_it_is)
+{
+    give_disk();
+    cr_assert_eq(clusters_call(&c, 0, "POST", "/v1/bdbs",
+                               "{'name': 'db1', 'memory_size': 0, 'data_persistence': 'aof', "
+                               "'shards_count': 2}",
+                               NULL),
+                 200);
+    /* It can be used once it has been answered. */
+    cr_expect_str_eq(clusters_redis(&c, 0, 12000, "SET k v"), "+OK\r\n");
+    kept_is("status", "\"ok\"");
+    kept_is("changes_since_snapshot", "1");
+    kept_is("last_snapshot_time", "\"\"");
+    cr_expect_eq(clusters_call(&c, 0, "POST", "/v1/bdbs/1/actions/snapshot", NULL, NULL), 200);
+    clusters_run(&c, 1000);
+    kept_is("changes_since_snapshot", "0");
+    kept_is("last_snapshot_status", "\"ok\"");
+    kept_is("snapshot_in_progress", "false");
+    clusters_kill_plane(&c, 0);
+    clusters_start_plane(&c, 0);
+    clusters_run(&c, 3000);
+    cr_expect_str_eq(clusters_redis(&c, 0, 12000, "GET k"), "$1\r\nv\r\n");
+    cr_expect_eq(clusters_call(&c, 0, "GET", "/v1/bdbs/1/availability", NULL, NULL), 200);
+}
+
+Test(bdb, takes_no_snapshot_of_what_is_not_on_disk)
+{
+    clusters_call(&c, 0, "POST", "/v1/bdbs", "{'name': 'db1', 'memory_size': 0}", NULL);
+    refused("POST", "/v1/bdbs/1/actions/snapshot", NULL, 406, "not_supported", "data_persistence");
+    kept_is("status", "\"disabled\"");
+}
+
+/* Files of somebody else stand where its own have to be. */
+Test(bdb, is_not_made_when_its_files_cannot_be)
+{
+    give_disk();
+    world_file_put(c.world, c.at[0].plane_host, "data/db1/shard0/snapshot-0000000000000001",
+                   bytes_str("in the way"));
+    refused("POST", "/v1/bdbs", "{'name': 'db1', 'memory_size': 0, 'data_persistence': 'aof'}", 500,
+            "storage_failed", "data/db1/shard0/snapshot-0000000000000001");
+    cr_expect_eq(clusters_count(&c, 0, "/v1/bdbs"), 0);
+    cr_expect_str_eq(clusters_redis(&c, 0, 12000, "PING"), "");
+}
+
 Test(bdb, lists_only_the_fields_asked_for)
 {
     json_t *list;

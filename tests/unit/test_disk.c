@@ -224,3 +224,114 @@ Test(disk, always_closes_who_has_waited_for_too_long)
     expect(client_new(s), "set k2 v\r\nget k\r\n", "+OK\r\n$1\r\nv\r\n");
     serve_free(s);
 }
+
+/* ------------------------------------------------------------ ends */
+
+static bool has_log(struct serve *s, unsigned shard)
+{
+    char path[64];
+    struct bytes at;
+    snprintf(path, sizeof path, "data/db7/shard%u/log-0000000000000001", shard);
+    return world_file(serve_world(s), serve_host(s), path, &at);
+}
+
+Test(disk, an_orderly_end_leaves_nothing_behind)
+{
+    struct serve *s = begin(PERSIST_SNAPSHOT, 3, 4); /* which syncs nothing for its own sake */
+    serve_run(s, 500);
+    write_keys(s, 0, 200);
+    client_send(client_new(s), bytes_str("set last 1\r\n"));
+    serve_run(s, 1);
+    serve_stop(s);
+    serve_kill(s, true);
+    serve_start(s);
+    serve_run(s, 500);
+    expect(client_new(s), "dbsize\r\nget last\r\n", ":201\r\n$1\r\n1\r\n");
+    serve_free(s);
+}
+
+Test(disk, an_orderly_end_answers_who_waits_for_the_disk)
+{
+    struct serve *s = begin(PERSIST_ALWAYS, 3, 4);
+    serve_run(s, 500);
+    world_disk(serve_world(s), serve_host(s), (struct world_disk){.sync_us = 300000});
+    struct client *c[6];
+    for (unsigned i = 0; i < 6; i++) {
+        char text[32];
+        c[i] = client_new(s);
+        snprintf(text, sizeof text, "set key%u v\r\n", i);
+        cr_expect_str_eq(ask_for(c[i], text, 10), "");
+    }
+    serve_stop(s);
+    for (unsigned i = 0; i < 6; i++)
+        cr_expect_str_eq(client_now(c[i]), "+OK\r\n", "client %u", i);
+    serve_kill(s, true);
+    serve_start(s);
+    serve_run(s, 3000);
+    expect(client_new(s), "dbsize\r\n", ":6\r\n");
+    serve_free(s);
+}
+
+Test(disk, an_end_does_not_wait_for_ever_for_a_broken_disk)
+{
+    struct serve *s = begin(PERSIST_SECOND, 1, 1);
+    serve_run(s, 500);
+    world_disk(serve_world(s), serve_host(s), (struct world_disk){.fail_append_per_64k = 65536});
+    write_keys(s, 0, 10);
+    (void)serve_control(s, CONTROL_STOP, bytes_of(NULL, 0));
+    serve_run(s, 25000);
+    cr_expect_null(strstr(serve_log(s), "without an orderly end"), "%s", serve_log(s));
+    serve_run(s, 10000);
+    cr_expect_not_null(strstr(serve_log(s), "without an orderly end"));
+    serve_free(s);
+}
+
+static bool drop(struct serve *s)
+{
+    struct buf body = {0};
+    control_uid_encode(&body, 7);
+    bool ok = serve_control(s, CONTROL_DB_DROP, buf_bytes(&body));
+    buf_deinit(&body);
+    return ok;
+}
+
+Test(disk, a_deleted_database_leaves_no_files)
+{
+    struct serve *s = begin(PERSIST_SECOND, 2, 3);
+    serve_run(s, 500);
+    write_keys(s, 0, 100);
+    cr_expect(has_log(s, 0) && has_log(s, 1) && has_log(s, 2));
+    write_keys(s, 100, 200); /* requests are under way */
+    cr_expect(drop(s), "%s", serve_error(s));
+    struct plane_db *db = mem_zalloc(sizeof *db);
+    serve_db(s, db);
+    cr_expect(serve_set(s, db)); /* at once again, empty */
+    mem_free(db);
+    serve_run(s, 500);
+    expect(client_new(s), "dbsize\r\n", ":0\r\n");
+    cr_expect(drop(s));
+    serve_run(s, 500);
+    cr_expect_not(has_log(s, 0) || has_log(s, 1) || has_log(s, 2));
+    serve_free(s);
+}
+
+Test(disk, what_could_not_be_started_keeps_its_files)
+{
+    struct serve *s = begin(PERSIST_SECOND, 2, 2);
+    serve_run(s, 500);
+    write_keys(s, 0, 100);
+    serve_run(s, 1500);
+    serve_kill(s, false);
+    serve_start_empty(s);
+    struct plane_db *db = mem_zalloc(sizeof *db);
+    serve_db(s, db);
+    db->port = 9000; /* in use */
+    cr_expect_not(serve_set(s, db));
+    serve_db(s, db);
+    serve_run(s, 500);
+    cr_expect(serve_set(s, db), "%s", serve_error(s));
+    mem_free(db);
+    serve_run(s, 500);
+    expect(client_new(s), "dbsize\r\n", ":100\r\n");
+    serve_free(s);
+}

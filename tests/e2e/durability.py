@@ -1,0 +1,216 @@
+"""Proofs that nothing is lost: processes killed under load, disks that are full, read-only or gone, damaged files.
+Run by e2e.py, which shares its Region and ports. KILL_ROUNDS=200 is the long form of killing."""
+import collections
+import json
+import os
+import pathlib
+import random
+import signal
+import shutil
+import subprocess
+import threading
+import time
+
+import cluster
+from cluster import BINARY, Client, RestError, command
+from e2e import Region, Regions, eventually, geo
+
+ALWAYS = {"data_persistence": "aof", "aof_policy": "appendfsync-always"}
+SECOND = {"data_persistence": "aof"}
+
+
+# ---------------------------------------------------------------- writers that remember
+
+class Writer(threading.Thread):
+    """Writes to one region and remembers what was attempted and what was acknowledged. Nothing is ever tried twice."""
+
+    def __init__(self, name, db_port, seed):
+        super().__init__(daemon=True)
+        self.name, self.port, self.rng = name, db_port, random.Random(seed)
+        self.stopping = threading.Event()
+        self.n = self.errors = self.breaks = 0
+        self.acked = {kind: set() for kind in ("string", "set", "hash", "zset", "list")}
+        self.entries = {}                                # of the stream: ID -> value
+        self.counted, self.counted_max = 0, 0            # INCRs: acknowledged, attempted
+        self.why = {}
+
+    def batch(self):
+        """A pipeline: [(kind, value, command)]"""
+        out = []
+        for _ in range(self.rng.choice((1, 1, 4, 16))):
+            self.n += 1
+            v = f"{self.name}-{self.n}"
+            out.append(self.rng.choice((
+                ("string", v, ("SET", f"k:{v}", v)),
+                ("set", v, ("SADD", "{all}set", v)),
+                ("hash", v, ("HSET", "{all}hash", v, v)),
+                ("zset", v, ("ZADD", "{all}zset", self.n, v)),
+                ("list", v, ("RPUSH", "{all}list", v)),
+                ("stream", v, ("XADD", "{all}stream", "*", "v", v)),
+                ("counter", 1, ("INCRBY", f"n:{self.n % 5}", 1)))))
+        return out
+
+    def take(self, kind, value, reply):
+        if isinstance(reply, Exception):
+            self.errors += 1
+            self.why[str(reply)[:60]] = self.why.get(str(reply)[:60], 0) + 1
+            return
+        if kind == "counter":
+            self.counted += 1
+        elif kind == "stream":
+            self.entries[reply.decode()] = value
+        else:
+            self.acked[kind].add(value)
+
+    def run(self):
+        client = None
+        while not self.stopping.is_set():
+            try:
+                client = client or Client(self.port, timeout=20)
+                batch = self.batch()
+                self.counted_max += sum(kind == "counter" for kind, _, _ in batch)
+                client.sock.sendall(b"".join(Client.encode(c) for _, _, c in batch))
+                failed = False
+                for kind, value, _ in batch:
+                    reply = client.read()
+                    self.take(kind, value, reply)
+                    failed |= isinstance(reply, Exception)
+                if failed:
+                    time.sleep(0.02)
+            except OSError:
+                self.breaks += 1
+                if client is not None:
+                    client.close()
+                client = None
+                time.sleep(0.02)
+        if client is not None:
+            client.close()
+
+    def total(self):
+        return sum(map(len, self.acked.values())) + len(self.entries) + self.counted
+
+
+def all_of(port, *args):
+    with Client(port, timeout=120) as c:
+        reply = c.command(*args)
+    assert not isinstance(reply, Exception), (args, reply)
+    return reply
+
+
+def check_writes(port, writers):
+    """Everything that was acknowledged is there."""
+    wanted = {kind: set().union(*(w.acked[kind] for w in writers)) for kind in writers[0].acked}
+    have = {"set": {m.decode() for m in all_of(port, "SMEMBERS", "{all}set")},
+            "hash": {m.decode() for m in all_of(port, "HKEYS", "{all}hash")},
+            "zset": {m.decode() for m in all_of(port, "ZRANGE", "{all}zset", 0, -1)},
+            "list": {m.decode() for m in all_of(port, "LRANGE", "{all}list", 0, -1)}}
+    names = sorted(wanted["string"])
+    have["string"] = set()
+    with Client(port, timeout=60) as c:
+        for at in range(0, len(names), 500):
+            part = names[at:at + 500]
+            c.sock.sendall(b"".join(Client.encode(("GET", f"k:{v}")) for v in part))
+            have["string"] |= {v for v in part if c.read() == v.encode()}
+    for kind, values in wanted.items():
+        lost = values - have[kind]
+        assert not lost, f"{kind}: {len(lost)} of {len(values)} acknowledged writes are lost in the region on port {port}: {sorted(lost)[:5]}"
+    n = len(all_of(port, "LRANGE", "{all}list", 0, -1))
+    assert n == len(have["list"]), f"an element was pushed twice: {n} elements, {len(have['list'])} different ones"
+    entries = {i.decode(): fields[1].decode() for i, fields in all_of(port, "XRANGE", "{all}stream", "-", "+")}
+    for w in writers:
+        for i, v in w.entries.items():
+            assert entries.get(i) == v, f"stream entry {i} ({v}) is lost in the region on port {port}: {entries.get(i)}"
+    count = sum(int(all_of(port, "GET", f"n:{i}") or 0) for i in range(5))
+    least, most = sum(w.counted for w in writers), sum(w.counted_max for w in writers)
+    assert least <= count <= most, f"counters: {least} acknowledged, {most} attempted, {count} there"
+
+
+# ---------------------------------------------------------------- kill -9
+
+def plane_pid(node):
+    try:
+        return int(pathlib.Path(node.dir, "plane.pid").read_text(encoding="ascii").strip() or 0)
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+def kill(pid):
+    if pid:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+def stop_all(node):
+    """Also a data plane whose manager was killed."""
+    pid = plane_pid(node)
+    node.stop()
+    kill(pid)
+
+
+def strike(rng, rs):
+    """Kills something in one region or in all of them; managers are started again, which look after their data planes."""
+    victims = rs if rng.random() < 0.1 else [rng.choice(rs)]
+    what = rng.choice(("plane", "plane", "manager", "both", "both"))
+    for r in victims:
+        if what != "manager":
+            kill(plane_pid(r.node))
+        if what != "plane":
+            r.node.process.kill()
+            r.node.process.wait()
+    time.sleep(rng.choice((0, 0, 0.3)))
+    for r in victims:
+        if r.node.process.poll() is not None:
+            r.node.start()
+    return what, len(victims)
+
+
+def test_kill_9():
+    """Random processes of three regions are killed under load; with `appendfsync-always` no acknowledged write is lost."""
+    rounds = int(os.environ.get("KILL_ROUNDS", "6"))
+    seed = int(os.environ.get("KILL_SEED", str(random.SystemRandom().randrange(1 << 30))))
+    print(f"     KILL_SEED={seed} KILL_ROUNDS={rounds}", flush=True)
+    rng = random.Random(seed)
+    with Regions(3, workers=2) as rs:
+        try:
+            geo(rs, shards_count=2, sharding=True, **ALWAYS)
+            writers = [Writer(f"{i}{t}", r.db, rng.random()) for i, r in enumerate(rs) for t in range(2)]
+            for w in writers:
+                w.start()
+            time.sleep(1)
+            struck = {}
+            for n in range(rounds):
+                what = strike(rng, rs)
+                struck[what] = struck.get(what, 0) + 1
+                time.sleep(rng.uniform(0.1, 2.5))
+                if rounds > 20 and n % 20 == 19:
+                    print(f"     {n + 1} rounds, {sum(w.total() for w in writers)} writes acknowledged", flush=True)
+            for r in rs:
+                eventually(f"{r.node.name} takes writes again", lambda r=r: command(r.db, "SET", "probe", "1") == b"OK", 60)
+            for w in writers:
+                w.stopping.set()
+            for w in writers:
+                w.join()
+            cluster.wait_equal([r.db for r in rs], 120)
+            for r in rs:
+                check_writes(r.db, writers)
+            print(f"     {sum(w.total() for w in writers)} acknowledged, {sum(w.errors for w in writers)} errors, "
+                  f"{sum(w.breaks for w in writers)} connections lost; struck: {struck}", flush=True)
+            if rounds > 20:
+                print(f"     {sum((collections.Counter(w.why) for w in writers), collections.Counter())}", flush=True)
+        except BaseException:
+            keep(rs)
+            raise
+        finally:
+            for r in rs:
+                kill(plane_pid(r.node)) if r.node.process.poll() is not None else None
+
+
+def keep(rs):
+    """The folders of a test that failed stay, for whoever looks for the reason."""
+    for r in rs:
+        to = pathlib.Path(os.environ.get("E2E_KEEP", "/tmp/meridian-failed"), f"{r.node.name}-{os.getpid()}")
+        shutil.rmtree(to, ignore_errors=True)
+        shutil.copytree(r.node.dir, to, ignore=shutil.ignore_patterns("*.sock"))
+        print(f"     kept: {to}", flush=True)
