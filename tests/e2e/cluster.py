@@ -142,9 +142,9 @@ def info(port, section=""):
 class Node:
     """A `meridian node` with a data folder of its own, on ports of its own."""
 
-    def __init__(self, name, rest_port, discovery_port, workers=1, flags=()):
+    def __init__(self, name, rest_port, discovery_port, workers=1, flags=(), inside=None):
         self.name, self.rest_port = name, rest_port
-        self.dir = tempfile.mkdtemp(prefix="meridian-")
+        self.dir = tempfile.mkdtemp(prefix="meridian-", dir=inside)
         self.log = open(os.path.join(self.dir, "node.log"), "ab")
         self.args = [BINARY, "node", "--data", self.dir, "--rest-port", str(rest_port), "--discovery-port", str(discovery_port),
                      "--bind", "127.0.0.1", "--advertise", "127.0.0.1", "--workers", str(workers), *flags]

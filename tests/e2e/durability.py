@@ -1,6 +1,7 @@
 """Proofs that nothing is lost: processes killed under load, disks that are full, read-only or gone, damaged files.
 Run by e2e.py, which shares its Region and ports. KILL_ROUNDS=200 is the long form of killing."""
 import collections
+import ctypes
 import json
 import os
 import pathlib
@@ -8,6 +9,7 @@ import random
 import signal
 import shutil
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -214,3 +216,130 @@ def keep(rs):
         shutil.rmtree(to, ignore_errors=True)
         shutil.copytree(r.node.dir, to, ignore=shutil.ignore_patterns("*.sock"))
         print(f"     kept: {to}", flush=True)
+
+
+# ---------------------------------------------------------------- disks that are full, read-only or gone
+
+class SmallDisk:
+    """A tmpfs of so many MB in which a node lives. The mount is in a namespace of this process and its children alone."""
+
+    def __init__(self, mb):
+        self.dir = tempfile.mkdtemp(prefix="meridian-disk-")
+        mount("-t", "tmpfs", "-o", f"size={mb}m", "tmpfs", self.dir)
+
+    def fill(self):
+        with open(os.path.join(self.dir, "ballast"), "ab", buffering=0) as f:
+            size = 1 << 20
+            while size >= 4096:  # others write meanwhile
+                try:
+                    f.write(b"x" * size)
+                except OSError:
+                    size //= 2
+
+    def release(self):
+        os.unlink(os.path.join(self.dir, "ballast"))
+
+    def end(self):
+        subprocess.run(["umount", "-l", self.dir], check=True)
+        os.rmdir(self.dir)
+
+
+def mount(*args):
+    subprocess.run(["mount", *args], check=True, capture_output=True)
+
+
+def own_mounts():
+    """From here on what is mounted is seen by this process and its children only. Without root a user namespace is tried."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 1 << 18
+    if libc.unshare(CLONE_NEWNS) != 0:
+        raise PermissionError("small disks need root (a mount namespace): run the tests as root, as CI does")
+    if libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None) != 0:
+        raise OSError(ctypes.get_errno(), "mounts cannot be made private")
+
+
+def refused_within(c, seconds, *args):
+    """Writes until one is refused; the error's text."""
+    end = time.monotonic() + seconds
+    n = 0
+    while time.monotonic() < end:
+        n += 1
+        reply = c.command(*(str(a).replace("#", str(n)) for a in args))
+        if isinstance(reply, Exception):
+            return str(reply)
+    raise AssertionError(f"{n} writes were taken in {seconds} s although the disk takes nothing")
+
+
+def quick(c, *args):
+    """A reply, within a second."""
+    began = time.monotonic()
+    reply = c.command(*args)
+    took = time.monotonic() - began
+    assert took < 1, f"{args[0]} took {took:.1f} s"
+    return reply
+
+
+def in_trouble(a, b, begin, end, policy):
+    """Writes are refused with a clear error while the disk takes nothing; reads and links go on; then all goes on by itself."""
+    writers = [Writer(f"{r.node.name[:2]}{t}", r.db, t) for r in (a, b) for t in range(2)]
+    for w in writers:
+        w.start()
+    eventually("writes are made", lambda: all(w.total() > 100 for w in writers))
+    with Client(a.db) as reader, Client(b.db) as other:
+        assert reader.command("SET", "before", "1") == b"OK"
+        begin()
+        began = time.monotonic()
+        with Client(a.db) as writer:
+            why = refused_within(writer, 3, "SET", "x#", "y" * 1000)
+        took = time.monotonic() - began
+        assert why.startswith("MISCONF"), why
+        assert took < 1.5, f"the error came after {took:.1f} s"
+        for _ in range(20):
+            assert quick(reader, "GET", "before") == b"1"
+            assert str(quick(reader, "SET", "before", "2")).startswith("MISCONF")
+            time.sleep(0.02)
+        assert quick(other, "SET", "from-b", policy) == b"OK"
+        eventually("links go on", lambda: quick(reader, "GET", "from-b") == policy.encode())
+        text = all_of(a.db, "INFO", "persistence").decode()
+        assert "aof_last_write_status:err" in text, text
+        end()
+        eventually("it takes writes again", lambda: quick(reader, "SET", "after", "1") == b"OK", 5)
+    assert "aof_last_write_status:ok" in all_of(a.db, "INFO", "persistence").decode()
+    before = [w.total() for w in writers]
+    eventually("so do all", lambda: all(w.total() > n + 50 for w, n in zip(writers, before)))
+    if policy == "second":
+        time.sleep(2.5)  # so long may what is acknowledged be in memory only
+    for w in writers:
+        w.stopping.set()
+    for w in writers:
+        w.join()
+    if policy == "second":
+        time.sleep(2.5)
+    kill(plane_pid(a.node))
+    eventually("it is back", lambda: command(a.db, "GET", "after") == b"1")
+    cluster.wait_equal([a.db, b.db])
+    for r in (a, b):
+        check_writes(r.db, writers)
+
+
+def on_a_small_disk(policy):
+    own_mounts()
+    disk = SmallDisk(160)
+    a = b = None
+    try:
+        a, b = Region("small.e2e.test", 2, inside=disk.dir), Region("large.e2e.test", 2)
+        geo([a, b], shards_count=2, sharding=True, **(ALWAYS if policy == "always" else SECOND))
+        in_trouble(a, b, disk.fill, disk.release, policy)
+    finally:
+        for r in (a, b):
+            if r is not None:
+                r.node.stop()
+        disk.end()
+
+
+def test_full_disk_always():
+    on_a_small_disk("always")
+
+
+def test_full_disk_second():
+    on_a_small_disk("second")

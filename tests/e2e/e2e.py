@@ -31,10 +31,10 @@ def port():
 class Region:
     """A node with a bootstrapped cluster and a database port to use."""
 
-    def __init__(self, name, workers=1):
+    def __init__(self, name, workers=1, inside=None):
         self.db = port()
         self.discovery = port()
-        self.node = Node(name, port(), self.discovery, workers)
+        self.node = Node(name, port(), self.discovery, workers, inside=inside)
         self.node.bootstrap()
 
     def crdbs(self):
