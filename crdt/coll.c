@@ -264,6 +264,14 @@ static size_t packed_slot(const struct coll *c, const struct cell *cell)
 
 static uint8_t *packed_bytes(struct coll *c) { return (uint8_t *)(c + 1); }
 
+static uint32_t packed_last(const struct coll *c)
+{
+    const struct cell *at = coll_begin(c), *next, *end = coll_end(c);
+    while ((next = cell_after(at)) < end)
+        at = next;
+    return (uint32_t)(&at->b0 - &coll_begin(c)->b0);
+}
+
 /* Opens a gap of `n` bytes at `slot`, or closes one of -n. */
 static struct coll *packed_shift(struct coll *c, size_t slot, ptrdiff_t n)
 {
@@ -354,6 +362,93 @@ struct coll *coll_put(struct coll *c, enum type type, struct place *at, struct b
     at->cell = there.cell;
     mem_free(c); /* only now: name and image may point into it */
     return &l->head;
+}
+
+/* ------------------------------------------------------------ reading one back */
+
+/* The block has the size that its bytes need: others go by that. */
+static void builder_trim(struct coll_builder *b)
+{
+    if (b->coll != NULL && b->cap > b->coll->bytes)
+        b->coll = mem_realloc(b->coll, sizeof *b->coll + b->coll->bytes);
+    b->cap = 0;
+}
+
+/* May the name be there? No is sure. Marks it. */
+static bool builder_meets(struct coll_builder *b, struct bytes name)
+{
+    uint64_t tail = 0;
+    size_t n = name.n < sizeof tail ? name.n : sizeof tail;
+    if (n > 0)
+        memcpy(&tail, name.p + name.n - n, n);
+    tail = (tail ^ name.n) * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t bit = UINT64_C(1) << (tail >> 58), *word = &b->names[tail >> 55 & 7];
+    bool meets = (*word & bit) != 0;
+    *word |= bit;
+    return meets;
+}
+
+/* Behind the last one, if that is where it belongs and there may be one more. */
+static bool builder_append(struct coll_builder *b, const struct heading *heading,
+                           const struct image *im)
+{
+    struct coll *c = b->coll;
+    struct heading h = *heading;
+    struct place at = {0};
+    h.base = c->base;
+    if (outgrown(c, &at, &h, im))
+        return false;
+    size_t need = cell_need(&h, im);
+    if (b->cap < c->bytes + need) {
+        b->cap = (uint32_t)(c->bytes + need + (c->bytes + need) / 2 + 64);
+        c = b->coll = mem_realloc(c, sizeof *c + b->cap);
+    }
+    uint8_t *to = packed_bytes(c) + c->bytes;
+    cell_put(to, &h, im);
+    const struct cell *last = (const struct cell *)(packed_bytes(c) + b->last);
+    if (coll_has_tree(c->type) && c->count > 0 &&
+        coll_order(c->type, last, (const struct cell *)to) >= 0)
+        return false;
+    b->last = c->bytes;
+    c->bytes += (uint32_t)need;
+    c->count++;
+    return true;
+}
+
+bool coll_build(struct coll_builder *b, enum type type, struct bytes name, const struct image *im,
+                struct hash_key key)
+{
+    struct heading h = {.name = name};
+    struct place at;
+    if (b->coll == NULL) {
+        b->coll = mem_alloc(sizeof *b->coll);
+        *b->coll =
+            (struct coll){.type = (uint8_t)type, .base = im->form == CELL_WIDE ? 0 : im->dot};
+    }
+    if (!b->coll->is_large) {
+        if (builder_meets(b, name) && packed_find(b->coll, name) != NULL)
+            return false;
+        if (builder_append(b, &h, im))
+            return true;
+    }
+    builder_trim(b);
+    coll_seek(b->coll, name, &at);
+    if (at.cell != NULL)
+        return false;
+    b->coll = coll_put(b->coll, type, &at, name, im, key);
+    if (!b->coll->is_large) { /* somewhere in between: the order is not the writers' */
+        b->cap = b->coll->bytes;
+        b->last = packed_last(b->coll);
+    }
+    return true;
+}
+
+struct coll *coll_built(struct coll_builder *b)
+{
+    builder_trim(b);
+    struct coll *c = b->coll;
+    *b = (struct coll_builder){0};
+    return c;
 }
 
 struct coll *coll_cut(struct coll *c, const struct place *at)

@@ -85,6 +85,20 @@ void coll_seek(const struct coll *c, struct bytes name, struct place *out);
  * now. */
 struct coll *coll_put(struct coll *c, enum type type, struct place *at, struct bytes name,
                       const struct image *im, struct hash_key key);
+/*
+ * Puts a collection together from elements that are read one after the other, without looking for
+ * each one's place and without moving the block for each: zeroed to begin with.
+ */
+struct coll_builder {
+    struct coll *coll;  /* may be changed by nobody else meanwhile */
+    uint32_t cap, last; /* packed: bytes there is room for; where the last cell begins */
+    uint64_t names[8];  /* packed: a bit for each name, at a place that follows from it */
+};
+/* False: there is such an element already. */
+bool coll_build(struct coll_builder *b, enum type type, struct bytes name, const struct image *im,
+                struct hash_key key);
+struct coll *coll_built(struct coll_builder *b); /* NULL: no elements; taken */
+
 /* Takes an element out; returns NULL, the collection freed, when it was the last. */
 struct coll *coll_cut(struct coll *c, const struct place *at);
 

@@ -174,6 +174,50 @@ static void join_parts(struct join *j, struct multi *m, const struct multi *o,
     j->ch.out->is_empty = now == 0;
 }
 
+/* ------------------------------------------------------------ what nobody has seen here */
+
+static bool is_settled(const struct cell *c, uint8_t type, stamp_t base)
+{
+    struct reg r;
+    if (cell_form(c) != CELL_WIDE)
+        return true;
+    reg_open(&r, type, c, base);
+    bool settled = reg_settled(&r);
+    reg_close(&r);
+    return settled;
+}
+
+/* Has one type, one deadline at most, and nothing that has to be told of for compaction. */
+static bool is_plain(const struct cell *key)
+{
+    if (cell_form(key) == CELL_MULTI)
+        return false;
+    if (cell_form(key) != CELL_COLL)
+        return is_settled(key, cell_low(key), 0);
+    enum type type = (enum type)cell_low(key);
+    const struct coll *c = key_coll(key, type);
+    stamp_t base = coll_base(c);
+    struct coll_iter it;
+    const struct cell *e;
+    coll_walk(&it, c);
+    while ((e = coll_next(&it)) != NULL)
+        if (!is_settled(e, coll_reg_type(type, cell_name(e)), base))
+            return false;
+    return true;
+}
+
+/* The join with nothing, where nothing had been seen, is what came: opening a snapshot and the
+ * first copy of a partition are mostly made of that. */
+static struct cell *take_whole(struct cell *theirs, const struct surroundings *s,
+                               struct applied *out)
+{
+    struct hash128 none = {0};
+    *out = (struct applied){.was_empty = true, .changed = true};
+    if (!s->digest_off)
+        change_digest(s, none, value_redigest(theirs));
+    return theirs;
+}
+
 struct cell *value_join(struct cell *key, const struct context *mine, struct cell *theirs,
                         const struct context *their_context, const struct context *vv_after,
                         const struct surroundings *s, struct applied *out)
@@ -181,6 +225,8 @@ struct cell *value_join(struct cell *key, const struct context *mine, struct cel
     *out = (struct applied){.was_empty = value_type(key) == TYPE_NONE, .is_empty = true};
     if (key == NULL && theirs == NULL)
         return NULL;
+    if (key == NULL && mine->n == 0 && is_plain(theirs))
+        return take_whole(theirs, s, out);
     struct bytes name = cell_name(key ? key : theirs);
     struct join j = {.ch = {.vv = vv_after, .s = s, .key = name, .out = out},
                      .mine = mine,

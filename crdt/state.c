@@ -220,26 +220,21 @@ static bool name_valid(enum type type, struct bytes name, const struct reg *r)
 static bool read_coll(struct mp *m, enum type type, struct hash_key key, struct coll **out)
 {
     uint32_t n = mp_array(m);
-    if (n == 0 || n % 2 != 0)
-        return false;
-    for (uint32_t i = 0; i < n && !m->bad; i += 2) {
+    struct coll_builder b = {0};
+    bool ok = n > 0 && n % 2 == 0;
+    for (uint32_t i = 0; i < n && ok && !m->bad; i += 2) {
         struct bytes name = mp_bin(m);
         struct reg r;
-        struct place at;
-        bool ok = read_register(m, coll_reg_type(type, name), &r) && name_valid(type, name, &r);
-        if (ok)
-            coll_seek(*out, name, &at);
-        ok = ok && at.cell == NULL;
+        struct image im;
+        ok = read_register(m, coll_reg_type(type, name), &r) && name_valid(type, name, &r);
         if (ok) {
-            struct image im;
             image_of_reg(&im, &r);
-            *out = coll_put(*out, type, &at, name, &im, key);
+            ok = coll_build(&b, type, name, &im, key);
         }
         reg_close(&r);
-        if (!ok)
-            return false;
     }
-    return !m->bad;
+    *out = coll_built(&b);
+    return ok && !m->bad;
 }
 
 static bool read_deadlines(struct mp *m, struct multi *parts)
