@@ -9,6 +9,7 @@
 #include "manager/manager.h"
 #include "manager/peer_client.h"
 #include "manager/plane.h"
+#include "manager/strays.h"
 #include "manager/task.h"
 
 /*

@@ -178,17 +178,24 @@ static json_t *node_json(const struct call *c)
     const struct cluster *cl = manager_cluster(c->m);
     const struct plane_stats *s = plane_stats(manager_plane(c->m), NULL);
     char now[32];
-    json_t *shards = json_array();
+    const struct strays *strays = manager_strays(c->m);
+    json_t *shards = json_array(), *unknown = json_array();
     time_text(manager_now(c->m).wall_ms / 1000, now);
+    for (uint32_t i = 0; i < strays->count; i++) {
+        char path[4200];
+        snprintf(path, sizeof path, "%.4000s/db%u", manager_options(c->m)->db_dir, strays->uids[i]);
+        json_array_append_new(unknown, json_string(path));
+    }
     for (uint32_t i = 0; i < s->shards_count; i++)
         json_array_append_new(shards, json_integer((json_int_t)s->shards[i].db_uid * SHARDS_MAX +
                                                    s->shards[i].shard + 1));
-    return json_pack("{s:i, s:s, s:s, s:s, s:b, s:i, s:o, s:i, s:s, s:s}", "uid", 1, "addr",
-                     manager_advertise(c->m), "status",
+    return json_pack("{s:i, s:s, s:s, s:s, s:b, s:i, s:o, s:i, s:o, s:s, s:s, s:s}", "uid", 1,
+                     "addr", manager_advertise(c->m), "status",
                      plane_is_ready(manager_plane(c->m)) ? "active" : "down", "software_version",
                      MERIDIAN_VERSION, "accept_servers", 1, "shard_count", (int)s->shards_count,
-                     "shard_list", shards, "database_count", (int)cl->bdbs_count, "system_time",
-                     now, "cluster", cl->name);
+                     "shard_list", shards, "database_count", (int)cl->bdbs_count,
+                     "unknown_database_files", unknown, "persistent_storage_path",
+                     manager_options(c->m)->db_dir, "system_time", now, "cluster", cl->name);
 }
 
 void rest_nodes(struct call *c) { call_json(c, 200, json_pack("[o]", node_json(c))); }

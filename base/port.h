@@ -77,6 +77,8 @@ struct msg {
  * bytes from `offset` into `data`, fewer at the end FILE_CUT      the file ends at `offset`,
  * durably FILE_RENAME   to `to`, in the same folder, replacing what is there, durably FILE_LIST the
  * folder's files into `data`, in order of their names: a uint64_t size, then the name and a 0 byte
+ *
+ *   FILE_FOLDERS  the folder's folders into `data`, in order: each a name and a 0 byte
  */
 enum file_op {
     FILE_READ,
@@ -89,6 +91,7 @@ enum file_op {
     FILE_CUT,
     FILE_RENAME,
     FILE_LIST,
+    FILE_FOLDERS,
 };
 
 struct file_req {

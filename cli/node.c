@@ -233,6 +233,7 @@ static void node_deinit(struct node *n)
 static int run(struct node *n, const struct node_flags *f, struct log *log)
 {
     struct manager_opts o = {.data_dir = n->folder.path,
+                             .db_dir = n->db_folder,
                              .advertise = n->advertise,
                              .rest_host = f->bind,
                              .rest_port = (uint16_t)f->rest_port,

@@ -193,6 +193,14 @@ static void put_entry(struct buf *out, int folder, const char *name)
     buf_put(out, name, strlen(name) + 1);
 }
 
+static void put_folder(struct buf *out, int folder, const char *name)
+{
+    struct stat st;
+    if (name[0] != '.' && fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISDIR(st.st_mode))
+        buf_put(out, name, strlen(name) + 1);
+}
+
 static int list(struct file_req *r)
 {
     DIR *dir = opendir(r->path);
@@ -210,7 +218,10 @@ static int list(struct file_req *r)
     if (n > 0)
         qsort(names, n, sizeof *names, by_name);
     for (size_t i = 0; i < n; i++) {
-        put_entry(&r->data, dirfd(dir), names[i]);
+        if (r->op == FILE_LIST)
+            put_entry(&r->data, dirfd(dir), names[i]);
+        else
+            put_folder(&r->data, dirfd(dir), names[i]);
         mem_free(names[i]);
     }
     mem_free(names);
@@ -238,6 +249,7 @@ void file_run(struct file_req *r)
         rc = rename(r->path, r->to) == 0 ? sync_folder(r->to) : -errno;
         break;
     case FILE_LIST:
+    case FILE_FOLDERS:
         rc = list(r);
         break;
     case FILE_READ:

@@ -281,6 +281,8 @@ void bdb_create(struct manager *m, const struct bdb_spec *spec, struct done done
         done_call(done, &why, 0);
         return;
     }
+    if (m->cluster.next_uid <= m->strays.number) /* it would find another database's files */
+        m->cluster.next_uid = m->strays.number + 1;
     struct bdb *b = cluster_add_bdb(&m->cluster);
     struct db_config all = db_config_defaults();
     db_config_merge(&all, &spec->config);

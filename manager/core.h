@@ -10,6 +10,7 @@
 #include "manager/migration.h"
 #include "manager/peer_client.h"
 #include "manager/plane.h"
+#include "manager/strays.h"
 #include "manager/task.h"
 
 /* The manager's inside, for the files of this folder. */
@@ -17,6 +18,12 @@ struct save_waiter {
     struct save_waiter *next;
     struct done done;
 };
+
+#define TAG_REST 1u
+#define TAG_DISCOVERY 2u
+#define TAG_STATE_READ 3u
+#define TAG_STATE_WRITE 4u
+#define TAG_STRAYS 5u
 
 struct manager {
     struct manager_opts opts; /* strings owned */
@@ -27,6 +34,7 @@ struct manager {
     struct cluster cluster;
     struct auth auth;
     struct plane *plane;
+    struct strays strays;
     struct peer_client *peers;
     struct tasks *tasks;
     struct migrations *migrations;

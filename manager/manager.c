@@ -7,10 +7,6 @@
 #include <signal.h>
 #include <stdio.h>
 
-#define TAG_REST 1u
-#define TAG_DISCOVERY 2u
-#define TAG_STATE_READ 3u
-#define TAG_STATE_WRITE 4u
 #define TICK_US 1000000u
 #define STATE_MAX (64u << 20)
 #define LAG_TOLERANCE_MS 100u
@@ -24,6 +20,7 @@ struct manager *manager_new(const struct manager_opts *o)
     struct manager *m = mem_zalloc(sizeof *m);
     m->opts = *o;
     m->opts.data_dir = copy(o->data_dir);
+    m->opts.db_dir = copy(o->db_dir);
     m->opts.advertise = copy(o->advertise);
     m->opts.rest_host = copy(o->rest_host);
     m->opts.discovery_host = copy(o->discovery_host);
@@ -91,6 +88,7 @@ void manager_free(struct manager *m, struct port *port)
     discovery_free(m->discovery);
     cluster_deinit(&m->cluster);
     free_text(m->opts.data_dir);
+    free_text(m->opts.db_dir);
     free_text(m->opts.advertise);
     free_text(m->opts.rest_host);
     free_text(m->opts.discovery_host);
@@ -121,6 +119,8 @@ struct plane *manager_plane(struct manager *m) { return m->plane; }
 struct peer_client *manager_peer_client(struct manager *m) { return m->peers; }
 
 struct migrations *manager_migrations(struct manager *m) { return m->migrations; }
+
+const struct strays *manager_strays(const struct manager *m) { return &m->strays; }
 
 const struct manager_opts *manager_options(const struct manager *m) { return &m->opts; }
 
@@ -375,16 +375,22 @@ void manager_bootstrap(struct manager *m, const struct bootstrap *b, struct done
 
 /* ------------------------------------------------------------ the machine */
 
-static void start(struct manager *m)
+static void ask_state(struct manager *m)
 {
-    uint8_t key[32];
     struct file_req *r = file_req_new(FILE_READ, m->state_path);
-    m->port->ops->random(m->port, key, sizeof key);
-    auth_init(&m->auth, key);
     r->size_max = STATE_MAX;
     r->tag = TAG_STATE_READ;
     m->port->ops->file(m->port, r);
+}
+
+static void start(struct manager *m)
+{
+    uint8_t key[32];
+    m->port->ops->random(m->port, key, sizeof key);
+    auth_init(&m->auth, key);
     m->tick_us = m->now.mono_us + TICK_US;
+    if (!strays_look(m)) /* before anything is made: numbers that have files are not given again */
+        ask_state(m);
 }
 
 static void stop(struct manager *m)
@@ -418,6 +424,7 @@ static void tick(struct manager *m)
     tasks_tick(m->tasks);
     migrations_tick(m->migrations);
     discovery_tick(m->discovery);
+    strays_tick(m);
     if (m->hooks.tick != NULL)
         m->hooks.tick(m->hooks.self);
 }
@@ -456,6 +463,12 @@ static void file_done(struct manager *m, struct file_req *r)
         written(m, r->err);
     else if (r->owner == m->migrations)
         migrations_file(m->migrations, r);
+    else if (r->tag == TAG_STRAYS)
+        strays_listed(m, r);
+    if (r->tag == TAG_STRAYS && !m->loaded && !m->stopping)
+        ask_state(m);
+    else if (r->tag == TAG_STATE_READ && m->loaded) /* now it is known which are ours */
+        (void)strays_look(m);
     file_req_free(r);
 }
 

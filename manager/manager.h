@@ -16,6 +16,7 @@ struct manager;
 /* All strings are borrowed for manager_new. */
 struct manager_opts {
     const char *data_dir;  /* exists; state.json is kept there */
+    const char *db_dir;    /* where the plane keeps databases (plane --data); NULL: elsewhere */
     const char *advertise; /* host or address that clients and peer clusters reach this node by */
     const char *rest_host;
     uint16_t rest_port;
@@ -60,6 +61,7 @@ struct auth *manager_auth(struct manager *m);
 struct plane *manager_plane(struct manager *m);
 struct peer_client *manager_peer_client(struct manager *m);
 struct migrations *manager_migrations(struct manager *m);
+const struct strays *manager_strays(const struct manager *m);
 /* What is kept of the options (not control and token); ports are those listened on. */
 const struct manager_opts *manager_options(const struct manager *m);
 

@@ -221,10 +221,42 @@ static void list(const struct host *h, struct file_req *r)
     }
 }
 
+/* The name of the folder in `folder` that the file lies below; its length, 0: none. */
+static size_t folder_in(const struct file *f, const char *folder, const char **name)
+{
+    size_t n = strlen(folder);
+    if (strncmp(f->path, folder, n) != 0 || f->path[n] != '/')
+        return 0;
+    *name = f->path + n + 1;
+    const char *end = strchr(*name, '/');
+    return end != NULL ? (size_t)(end - *name) : 0;
+}
+
+static void list_folders(const struct host *h, struct file_req *r)
+{
+    struct bytes last = bytes_of(NULL, 0);
+    for (;;) {
+        struct bytes next = bytes_of(NULL, 0);
+        for (const struct file *f = h->files; f != NULL; f = f->next) {
+            const char *name = "";
+            struct bytes one = bytes_of(name, folder_in(f, r->path, &name));
+            one.p = (const uint8_t *)name;
+            if (one.n > 0 && bytes_cmp(one, last) > 0 && (next.n == 0 || bytes_cmp(one, next) < 0))
+                next = one;
+        }
+        if (next.n == 0)
+            return;
+        buf_put_bytes(&r->data, next);
+        buf_put_u8(&r->data, 0);
+        last = next;
+    }
+}
+
 static enum err run(struct world *w, struct host *h, struct file_req *r)
 {
     struct file **f = find(h, r->path);
-    if ((r->op == FILE_READ || r->op == FILE_READ_AT || r->op == FILE_LIST) &&
+    if ((r->op == FILE_READ || r->op == FILE_READ_AT || r->op == FILE_LIST ||
+         r->op == FILE_FOLDERS) &&
         fails(w, h->disk.fail_read_per_64k))
         return ERR_IO;
     switch (r->op) {
@@ -244,6 +276,9 @@ static enum err run(struct world *w, struct host *h, struct file_req *r)
         return rename_file(h, r);
     case FILE_LIST:
         list(h, r);
+        return ERR_OK;
+    case FILE_FOLDERS:
+        list_folders(h, r);
         return ERR_OK;
     case FILE_REMOVE:
         if (*f == NULL)
@@ -274,7 +309,8 @@ void files_interrupted(struct node *n, struct file_req *r)
 {
     struct world *w = n->world;
     uint64_t what = rng_below(&w->rng, 3);
-    if (r->op == FILE_READ || r->op == FILE_READ_AT || r->op == FILE_LIST || what == 0)
+    if (r->op == FILE_READ || r->op == FILE_READ_AT || r->op == FILE_LIST ||
+        r->op == FILE_FOLDERS || what == 0)
         return;
     if (what == 1 && r->op == FILE_APPEND) {
         r->data.tail = r->data.head + (size_t)rng_below(&w->rng, buf_len(&r->data) + 1);

@@ -59,6 +59,7 @@ void clusters_start_manager(struct clusters *c, unsigned i)
     snprintf(host, sizeof host, "%s-db", cluster_names[i]);
     snprintf(control, sizeof control, "%s-db:9000", cluster_names[i]);
     b->manager = manager_new(&(struct manager_opts){.data_dir = "/data",
+                                                    .db_dir = "/data/db",
                                                     .advertise = host,
                                                     .rest_host = "0.0.0.0",
                                                     .rest_port = 9443,

@@ -161,6 +161,28 @@ Test(bdb, is_not_made_when_its_files_cannot_be)
     cr_expect_str_eq(clusters_redis(&c, 0, 12000, "PING"), "");
 }
 
+Test(bdb, files_of_unknown_databases_are_told_of_and_never_opened_by_another)
+{
+    json_t *db, *node;
+    world_file_put(c.world, c.at[0].host, "/data/db/db7/shard0/log-0000000000000001",
+                   bytes_str("old"));
+    world_file_put(c.world, c.at[0].host, "/data/db/other/x", bytes_str("not ours"));
+    clusters_kill_manager(&c, 0);
+    clusters_start_manager(&c, 0);
+    clusters_run(&c, 2000);
+    cr_expect(strstr(c.log, "/data/db/db7: files of a database that this cluster does not know"),
+              "%s", c.log);
+    cr_assert_eq(clusters_call(&c, 0, "GET", "/v1/nodes/1", NULL, &node), 200);
+    const json_t *list = json_object_get(node, "unknown_database_files");
+    cr_assert_eq(json_array_size(list), 1);
+    cr_expect_str_eq(json_string_value(json_array_get(list, 0)), "/data/db/db7");
+    json_decref(node);
+    cr_assert_eq(clusters_call(&c, 0, "POST", "/v1/bdbs", "{'name': 'a', 'memory_size': 0}", &db),
+                 200);
+    cr_expect_eq(json_integer_value(json_object_get(db, "uid")), 8);
+    json_decref(db);
+}
+
 Test(bdb, lists_only_the_fields_asked_for)
 {
     json_t *list;
