@@ -81,6 +81,10 @@ void rest_actions(struct call *c);
 void rest_action(struct call *c);
 /* Adds import_status .. and export_status .. to a database's JSON. */
 void rest_put_migrations(const struct call *c, uint32_t uid, json_t *o);
+/* rest_alerts.c */
+void rest_bdbs_alerts(struct call *c);
+void rest_bdb_alerts(struct call *c);
+void rest_nodes_alerts(struct call *c);
 /* rest_health.c */
 void rest_availability(struct call *c);
 void rest_local_availability(struct call *c);

@@ -17,6 +17,7 @@ static const struct {
     {"cluster", "create", ctl_cluster_create, "makes the node a cluster (bootstrap)"},
     {"cluster", "show", ctl_cluster_show, "name, node, settings"},
     {"cluster", "set", ctl_cluster_set, "changes settings"},
+    {"cluster", "alerts", ctl_cluster_alerts, "shows what is wrong just now"},
     {"db", "create", ctl_db_create, "makes a database in this cluster"},
     {"db", "list", ctl_db_list, "databases"},
     {"db", "show", ctl_db_show, "one of them"},

@@ -119,6 +119,56 @@ int ctl_cluster_set(int argc, char **argv)
     return answer != NULL ? 0 : 1;
 }
 
+/* Those that are raised, each a row. */
+static void alert_rows(struct text_table *t, const char *kind, json_t *all)
+{
+    for (void *it = json_object_iter(all); it != NULL; it = json_object_iter_next(all, it)) {
+        char where[64];
+        json_t *list = json_object_iter_value(it);
+        snprintf(where, sizeof where, "%s:%.40s", kind, json_object_iter_key(it));
+        for (void *at = json_object_iter(list); at != NULL; at = json_object_iter_next(list, at)) {
+            const json_t *a = json_object_iter_value(at);
+            const char *row[] = {where, json_object_iter_key(at), str_of(a, "severity"),
+                                 str_of(a, "description")};
+            if (json_is_true(json_object_get(a, "state")))
+                text_table_row(t, row, 4);
+        }
+    }
+}
+
+int ctl_cluster_alerts(int argc, char **argv)
+{
+    struct ctl c;
+    int status = ctl_begin(&c,
+                           &(struct verb){.command = "cluster alerts",
+                                          .usage = "[flags]",
+                                          .about = "Shows what is wrong just now, of the node and "
+                                                   "of its databases."},
+                           argc, argv);
+    if (status >= 0)
+        return status;
+    json_t *nodes = ctl_call(&c, "GET", "/v1/nodes/alerts", NULL);
+    json_t *dbs = nodes != NULL ? ctl_call(&c, "GET", "/v1/bdbs/alerts", NULL) : NULL;
+    json_t *both = json_object();
+    if (dbs != NULL) {
+        json_object_set(both, "nodes", nodes);
+        json_object_set(both, "bdbs", dbs);
+        if (!ctl_shown(&c, both)) {
+            static const char *const head[] = {"WHERE", "ALERT", "SEVERITY", "DESCRIPTION"};
+            struct text_table t = {0};
+            text_table_row(&t, head, 4);
+            alert_rows(&t, "node", nodes);
+            alert_rows(&t, "db", dbs);
+            text_table_print(&t);
+        }
+    }
+    bool ok = dbs != NULL;
+    json_decref(both);
+    json_decref(nodes);
+    json_decref(dbs);
+    return ok ? 0 : 1;
+}
+
 /* ------------------------------------------------------------ databases */
 
 static void show_endpoint(const json_t *db)

@@ -90,6 +90,13 @@ Test(bdb, is_not_on_disk_where_the_plane_has_no_folder)
             "invalid_data_persistence", "--data");
 }
 
+static bool raised(const json_t *alerts, const char *name)
+{
+    const json_t *a = json_object_get(alerts, name);
+    cr_assert_not_null(a, "%s", name);
+    return json_is_true(json_object_get(a, "state"));
+}
+
 /* A member of the database's `persistence`. */
 static json_t *kept(const char *name)
 {
@@ -140,6 +147,10 @@ Test(bdb, is_kept_on_disk_and_tells_how_it_is)
     clusters_run(&c, 3000);
     cr_expect_str_eq(clusters_redis(&c, 0, 12000, "GET k"), "$1\r\nv\r\n");
     cr_expect_eq(clusters_call(&c, 0, "GET", "/v1/bdbs/1/availability", NULL, NULL), 200);
+    json_t *alerts;
+    cr_assert_eq(clusters_call(&c, 0, "GET", "/v1/bdbs/alerts/1", NULL, &alerts), 200);
+    cr_expect(!raised(alerts, "bdb_shard_broken") && !raised(alerts, "bdb_loading"));
+    json_decref(alerts);
 }
 
 Test(bdb, takes_no_snapshot_of_what_is_not_on_disk)
@@ -147,6 +158,32 @@ Test(bdb, takes_no_snapshot_of_what_is_not_on_disk)
     clusters_call(&c, 0, "POST", "/v1/bdbs", "{'name': 'db1', 'memory_size': 0}", NULL);
     refused("POST", "/v1/bdbs/1/actions/snapshot", NULL, 406, "not_supported", "data_persistence");
     kept_is("status", "\"disabled\"");
+}
+
+/* What was on the disk rots while the plane is away: the shard is not served, and that is told. */
+Test(bdb, tells_of_a_shard_that_cannot_be_brought_back)
+{
+    json_t *answer;
+    give_disk();
+    clusters_call(&c, 0, "POST", "/v1/bdbs",
+                  "{'name': 'db1', 'memory_size': 0, 'data_persistence': 'aof'}", NULL);
+    clusters_redis(&c, 0, 12000, "SET k v");
+    clusters_call(&c, 0, "POST", "/v1/bdbs/1/actions/snapshot", NULL, NULL);
+    clusters_run(&c, 1000);
+    clusters_kill_plane(&c, 0);
+    cr_assert(world_disk_rot(c.world, c.at[0].plane_host, "shard0/snapshot-0000000000000001", 200));
+    clusters_start_plane(&c, 0);
+    clusters_run(&c, 3000);
+    kept_is("status", "\"broken\"");
+    cr_assert_eq(clusters_call(&c, 0, "GET", "/v1/bdbs/1/availability", NULL, &answer), 503);
+    cr_expect(strstr(member(answer, "message"), "shard0/snapshot-"), "%s",
+              member(answer, "message"));
+    json_decref(answer);
+    cr_assert_eq(clusters_call(&c, 0, "GET", "/v1/bdbs/alerts", NULL, &answer), 200);
+    cr_expect(raised(json_object_get(answer, "1"), "bdb_shard_broken"));
+    json_decref(answer);
+    cr_expect(
+        strstr(clusters_redis(&c, 0, 12000, "GET k"), "-LOADING the database cannot be opened"));
 }
 
 /* Files of somebody else stand where its own have to be. */
@@ -176,6 +213,10 @@ Test(bdb, files_of_unknown_databases_are_told_of_and_never_opened_by_another)
     const json_t *list = json_object_get(node, "unknown_database_files");
     cr_assert_eq(json_array_size(list), 1);
     cr_expect_str_eq(json_string_value(json_array_get(list, 0)), "/data/db/db7");
+    json_decref(node);
+    cr_assert_eq(clusters_call(&c, 0, "GET", "/v1/nodes/alerts", NULL, &node), 200);
+    cr_expect(raised(json_object_get(node, "1"), "node_unknown_database_files"));
+    cr_expect(!raised(json_object_get(node, "1"), "node_data_plane_down"));
     json_decref(node);
     cr_assert_eq(clusters_call(&c, 0, "POST", "/v1/bdbs", "{'name': 'a', 'memory_size': 0}", &db),
                  200);
