@@ -542,7 +542,8 @@ def test_ctl():
 def main():
     sys.modules["e2e"] = sys.modules["__main__"]  # what the other files of tests share is here
     import durability
-    tests = {n[5:]: f for part in (globals(), vars(durability)) for n, f in part.items() if n.startswith("test_") and callable(f)}
+    import keeping
+    tests = {n[5:]: f for part in (globals(), vars(durability), vars(keeping)) for n, f in part.items() if n.startswith("test_") and callable(f)}
     wanted = sys.argv[1:] or list(tests)
     passed = failed = 0
     for name in wanted:

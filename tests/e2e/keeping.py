@@ -1,0 +1,102 @@
+"""What people set and see of durability: REST, CONFIG, INFO, BGSAVE, ctl, files. Run by e2e.py, which shares its Region and ports."""
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+from cluster import BINARY, PASSWORD, USER, RestError, command, info
+from e2e import Region, eventually
+
+
+def config(db, name):
+    return command(db, "CONFIG", "GET", name)[1].decode()
+
+
+def ctl(region, *args):
+    out = subprocess.run([BINARY, "ctl", *args, "--url", f"https://127.0.0.1:{region.node.rest_port}", "--user", USER,
+                          "--password", PASSWORD, "--insecure"], capture_output=True, text=True, timeout=60)
+    assert out.returncode == 0, out
+    return out.stdout
+
+
+def kill_plane(region):
+    pid = int(pathlib.Path(region.node.dir, "plane.pid").read_text(encoding="ascii"))
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_what_is_kept_is_shown_and_comes_back():
+    region = Region("keep.e2e.test", workers=2)
+    try:
+        node, db = region.node, region.db
+        uid = node.create_db("kept", db, shards=3, data_persistence="aof", aof_policy="appendfsync-always",
+                             snapshot_policy=[{"secs": 3600, "writes": 1}])
+        folder = pathlib.Path(node.dir, "db", f"db{uid}")
+        assert command(db, "SET", "k", "v") == b"OK"  # at once: it was answered when it could be used
+        assert (config(db, "appendonly"), config(db, "appendfsync"), config(db, "save")) == ("yes", "always", "3600 1")
+        p = info(db, "persistence")
+        assert (p["loading"], p["aof_enabled"], p["rdb_saves"], p["storage_shards"]) == (0, 1, 0, 3), p
+        assert p["rdb_changes_since_last_save"] == 1 and p["aof_last_write_status"] == "ok", p
+        before = command(db, "LASTSAVE")
+        time.sleep(1.1)
+        assert command(db, "BGSAVE") == b"Background saving started"
+        eventually("the snapshot", lambda: command(db, "LASTSAVE") > before)
+        assert command(db, "SAVE") == b"OK"
+        assert info(db, "persistence")["rdb_saves"] == 6
+        assert len(list(folder.glob("shard*/snapshot-*"))) == 3, list(folder.rglob("*"))
+        assert "takes snapshots" in ctl(region, "db", "snapshot", "kept")
+        eventually("by REST", lambda: info(db, "persistence")["rdb_saves"] == 9)
+        kept = node.rest("GET", f"/v1/bdbs/{uid}")["persistence"]
+        assert kept["status"] == "ok" and kept["last_snapshot_status"] == "ok" and kept["last_snapshot_time"], kept
+        command(db, "SET", "after", "1")
+        kill_plane(region)
+        eventually("it is back", lambda: command(db, "GET", "after") == b"1" and command(db, "GET", "k") == b"v")
+        eventually("it is well", lambda: node.rest("GET", f"/v1/bdbs/{uid}/availability")["status"] == "available")
+        assert not any(a["state"] for a in node.rest("GET", f"/v1/bdbs/alerts/{uid}").values())
+        assert "CRITICAL" not in ctl(region, "cluster", "alerts")
+        assert node.rest("PUT", f"/v1/bdbs/{uid}", {"aof_policy": "appendfsync-every-sec"})["aof_policy"] == "appendfsync-every-sec"
+        assert config(db, "appendfsync") == "everysec"
+        node.rest("DELETE", f"/v1/bdbs/{uid}")
+        eventually("its files are gone", lambda: not folder.exists())
+    finally:
+        region.node.stop()
+
+
+def test_damage_is_told_and_unknown_files_are_left_alone():
+    region = Region("damage.e2e.test")
+    try:
+        node, db = region.node, region.db
+        uid = node.create_db("kept", db, data_persistence="aof")
+        folder = pathlib.Path(node.dir, "db", f"db{uid}", "shard0")
+        for i in range(200):
+            command(db, "SET", f"key{i}", "x" * 100)
+        assert command(db, "SAVE") == b"OK"
+        snapshot = next(folder.glob("snapshot-*"))
+        with open(snapshot, "r+b") as f:
+            f.seek(snapshot.stat().st_size // 2)
+            f.write(b"\xff\xff\xff")
+        kill_plane(region)
+
+        def unavailable():
+            try:
+                node.rest("GET", f"/v1/bdbs/{uid}/availability")
+            except RestError as e:
+                return e.status == 503 and snapshot.name in e.body
+            return False
+        eventually("the damage is told, with the file", unavailable)
+        assert node.rest("GET", f"/v1/bdbs/{uid}")["persistence"]["status"] == "broken"
+        assert snapshot.name in ctl(region, "cluster", "alerts")
+        assert snapshot.name in str(command(db, "GET", "key1"))
+        # A folder that this cluster knows nothing of stays, is told of, and its number is not given again.
+        stray = pathlib.Path(node.dir, "db", "db77", "shard0")
+        stray.mkdir(parents=True)
+        (stray / "log-0000000000000001").write_bytes(b"of another life")
+        node.process.terminate()
+        node.process.wait(15)
+        node.start()
+        eventually("it is told of", lambda: node.rest("GET", "/v1/nodes/1")["unknown_database_files"] == [str(stray.parent)])
+        other = node.rest("POST", "/v1/bdbs", {"name": "other", "memory_size": 0, "data_persistence": "snapshot"})
+        assert other["uid"] == 78, other
+        assert (stray / "log-0000000000000001").read_bytes() == b"of another life"
+    finally:
+        region.node.stop()
