@@ -4,7 +4,9 @@
 #include "base/mem.h"
 #include "proxy/session.h"
 
-#define WAIT_US UINT64_C(10000000) /* a session that has waited for longer is closed */
+/* A session that has waited for longer is closed. */
+#define WAIT_US UINT64_C(10000000)
+#define WAIT_FAILED_US UINT64_C(1000000) /* where the disk fails */
 
 /* Sessions that wait for the same turns. */
 struct durable_group {
@@ -21,12 +23,14 @@ void durable_init(struct front *f)
     f->durable.turn = 1;
     f->durable.known = mem_zalloc(workers(f) * sizeof f->durable.known[0]);
     f->durable.promised = mem_zalloc(workers(f) * sizeof f->durable.promised[0]);
+    f->durable.failed = mem_zalloc(workers(f) * sizeof f->durable.failed[0]);
 }
 
 void durable_deinit(struct front *f)
 {
     mem_free(f->durable.known);
     mem_free(f->durable.promised);
+    mem_free(f->durable.failed);
 }
 
 /* ------------------------------------------------------------ groups */
@@ -216,6 +220,43 @@ uint64_t durable_turn(struct front *f)
 
 /* ------------------------------------------------------------ what is durable */
 
+/* What a worker tells another. */
+struct word {
+    uint64_t turn; /* durable up to this one */
+    bool failing;
+};
+
+static void tell(struct front *f, struct port *port, uint32_t worker)
+{
+    const struct durable *d = &f->durable;
+    uint32_t self = courier_self(f->courier);
+    struct word word = {.turn = d->known[self], .failing = d->failed[self]};
+    struct bytes arg = bytes_of(&word, sizeof word);
+    struct job job = {
+        .kind = JOB_DURABLE, .db_uid = f->db_uid, .worker = self, .argc = 1, .argv = &arg};
+    courier_send(f->courier, port, worker, &job, NULL, 0);
+}
+
+static void set_failed(struct front *f, uint32_t worker, bool failing)
+{
+    struct durable *d = &f->durable;
+    d->failed[worker] = failing;
+    d->failing = false;
+    for (uint32_t i = 0; i < workers(f); i++)
+        d->failing |= d->failed[i];
+}
+
+void durable_fails(struct front *f, struct port *port, bool failing)
+{
+    uint32_t self = courier_self(f->courier);
+    if (f->durable.failed[self] == failing)
+        return;
+    set_failed(f, self, failing);
+    for (uint32_t i = 0; i < workers(f); i++)
+        if (i != self)
+            tell(f, port, i);
+}
+
 void durable_reached(struct front *f, struct port *port, uint64_t turn, struct moment now)
 {
     struct durable *d = &f->durable;
@@ -226,10 +267,7 @@ void durable_reached(struct front *f, struct port *port, uint64_t turn, struct m
     for (uint32_t i = 0; i < workers(f); i++) {
         if (i == self || d->promised[i] == 0)
             continue;
-        struct bytes arg = bytes_of(&turn, sizeof turn);
-        struct job job = {
-            .kind = JOB_DURABLE, .db_uid = f->db_uid, .worker = self, .argc = 1, .argv = &arg};
-        courier_send(f->courier, port, i, &job, NULL, 0);
+        tell(f, port, i);
         if (d->promised[i] <= turn)
             d->promised[i] = 0;
     }
@@ -238,41 +276,60 @@ void durable_reached(struct front *f, struct port *port, uint64_t turn, struct m
 
 void durable_job(struct front *f, struct port *port, const struct job *job, struct moment now)
 {
-    uint64_t turn;
-    memcpy(&turn, job->argv[0].p, sizeof turn);
-    if (turn <= f->durable.known[job->worker])
+    struct word word;
+    memcpy(&word, job->argv[0].p, sizeof word);
+    set_failed(f, job->worker, word.failing);
+    if (word.turn <= f->durable.known[job->worker])
         return;
-    f->durable.known[job->worker] = turn;
+    f->durable.known[job->worker] = word.turn;
     release_ready(f, port, now);
 }
 
-void durable_set(struct front *f, struct port *port, bool on, struct moment now)
+static void release_all(struct front *f, struct port *port, struct moment now)
+{
+    struct durable_group *last = f->durable.last;
+    for (struct durable_group *g = f->durable.first, *next; g != NULL; g = next) {
+        next = g == last ? NULL : g->next; /* those begun meanwhile are of who goes on */
+        group_release(f, port, g, now);
+    }
+}
+
+void durable_set(struct front *f, struct port *port, bool always, bool slowed, struct moment now)
 {
     struct durable *d = &f->durable;
+    bool on = always || slowed;
+    d->always = always;
     if (on == d->on)
         return;
     d->on = on;
     if (on) {
         (void)has_logged(f);
-        return;
+        d->logged = false;
+    } else {
+        release_all(f, port, now);
     }
-    d->logged = false;
-    while (d->first != NULL)
-        group_release(f, port, d->first, now);
+}
+
+static void close_group(struct durable_group *g, struct port *port, struct moment now)
+{
+    uint64_t n = 0;
+    bool last = false;
+    for (; !last; n++) { /* the last one's end frees the group */
+        last = g->sessions->waits_next == NULL;
+        session_close(g->sessions, port, false, now);
+    }
+    port_log(port, 'W', "%llu clients closed: what they wrote has not become durable for too long",
+             (unsigned long long)n);
 }
 
 void durable_tick(struct front *f, struct port *port, struct moment now)
 {
     struct durable *d = &f->durable;
-    while (d->first != NULL && now.mono_us - d->first->since_us > WAIT_US) {
-        struct durable_group *g = d->first;
-        uint64_t n = 0;
-        bool last = false;
-        for (; !last; n++) { /* the last one's end frees the group */
-            last = g->sessions->waits_next == NULL;
-            session_close(g->sessions, port, false, now);
-        }
-        port_log(port, 'W', "%llu clients closed: for %u s what they wrote has not become durable",
-                 (unsigned long long)n, (unsigned)(WAIT_US / 1000000));
+    uint64_t limit = d->failing ? WAIT_FAILED_US : WAIT_US;
+    while (d->first != NULL && now.mono_us - d->first->since_us > limit) {
+        if (d->always)
+            close_group(d->first, port, now);
+        else
+            group_release(f, port, d->first, now);
     }
 }

@@ -23,7 +23,10 @@ struct job;
 struct durable_group;
 
 struct durable {
-    bool on;
+    bool on;            /* always, or slowed */
+    bool always;        /* policy always; else sessions wait only so that the disk can follow */
+    bool failing;       /* a disk of some worker takes nothing */
+    bool *failed;       /* owned; by worker */
     bool logged;        /* in this turn, for somebody who waits for the reply */
     uint64_t turn;      /* the number of this turn */
     uint64_t counted;   /* operations of the shards here, as of the last look */
@@ -34,8 +37,11 @@ struct durable {
 
 void durable_init(struct front *f);
 void durable_deinit(struct front *f);
-/* Off: whoever waits goes on at once. */
-void durable_set(struct front *f, struct port *port, bool on, struct moment now);
+/* With policy always, or `slowed`, since the disk does not keep up with what is written; with
+ * neither whoever waits goes on at once. */
+void durable_set(struct front *f, struct port *port, bool always, bool slowed, struct moment now);
+/* The disk of this worker takes nothing, or does again. */
+void durable_fails(struct front *f, struct port *port, bool failing);
 
 /* Only while `on`: */
 /* The session has run commands: if anything was logged here since the last look, it waits. */
@@ -58,8 +64,8 @@ uint64_t durable_turn(struct front *f);
 void durable_reached(struct front *f, struct port *port, uint64_t turn, struct moment now);
 /* JOB_DURABLE */
 void durable_job(struct front *f, struct port *port, const struct job *job, struct moment now);
-/* Closes those that have waited for longer than the limit: they must not be told that what they
- * wrote is done, nor that it is not. */
+/* Closes those that have waited for longer than the limit, which is shorter when the disk is known
+ * to fail: they must be told neither that what they wrote is done, nor that it is not. */
 void durable_tick(struct front *f, struct port *port, struct moment now);
 void durable_forget(struct session *s); /* it is being freed */
 

@@ -136,7 +136,7 @@ static const char *no_room(const struct shard *s, const struct catalog_change *c
 static const char *refusal(const struct shard *s, const struct catalog_change *changes, size_t n)
 {
     bool adds = false;
-    if (s->stale || s->leaving)
+    if (s->stale || s->leaving || s->refusal != NULL)
         return shard_write_refusal(s);
     for (size_t i = 0; i < n; i++) {
         if (changes[i].name.n > CATALOG_NAME_MAX)

@@ -83,7 +83,8 @@ static void expire(struct shard *s, const struct heap_entry *e, int64_t wall_ms)
     struct cell *key = entry_key(s, e, &p);
     if (key == NULL)
         return;
-    if (value_deadline(key) > wall_ms || s->stale || !may_delete(s, e->which)) {
+    if (value_deadline(key) > wall_ms || s->stale || s->refusal != NULL ||
+        !may_delete(s, e->which)) {
         int64_t later =
             value_deadline(key) > wall_ms ? value_deadline(key) : wall_ms + ASK_AGAIN_MS;
         push(&s->expiry, later, p->number, e->what, e->which);

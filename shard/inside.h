@@ -113,6 +113,7 @@ struct conflict_feed {
 /* In the order of use: every command needs what stands first. */
 struct shard {
     struct shard_wants wants; /* first: events.h reads it */
+    const char *refusal;      /* of client writes: the disk; NULL none */
     bool guarded;             /* a command may be refused; shard_note_hooks */
     bool heard;               /* somebody wants to hear of changes; likewise */
     bool geo;
@@ -209,7 +210,8 @@ static inline void shard_tell_changed(const struct shard *s, struct bytes key, u
 /* To be called when anything of this changes. */
 static inline void shard_note_hooks(struct shard *s)
 {
-    s->guarded = s->busy != NULL || s->stale || s->leaving || s->memory_max != 0;
+    s->guarded =
+        s->busy != NULL || s->stale || s->leaving || s->refusal != NULL || s->memory_max != 0;
     s->heard = s->watches != NULL || s->blocked != NULL || s->tracked || s->wants.events != 0;
 }
 

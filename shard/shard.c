@@ -142,6 +142,8 @@ const char *shard_write_refusal(const struct shard *s)
     if (s->stale)
         return "STALE this region lost its memory and is catching up with its peers; retry, or "
                "write in another region";
+    if (!s->leaving)
+        return s->refusal;
     return "READONLY this region is being removed from the geo-distributed database; write in "
            "another region";
 }
@@ -150,7 +152,7 @@ const char *shard_refusal(struct shard *s, uint32_t flags)
 {
     if (!(flags & CMD_WRITE))
         return NULL;
-    if (s->stale || s->leaving)
+    if (s->stale || s->leaving || s->refusal != NULL)
         return shard_write_refusal(s);
     if ((flags & CMD_DENYOOM) && shard_is_full(s))
         return OOM_TEXT;
@@ -384,6 +386,12 @@ void shard_set_stale(struct shard *s, bool stale)
         end_all(s, UNBLOCKED_STALE);
     if (changed && s->catalog != NULL && shard_has_catalog(s))
         s->catalog(s->catalog_arg, CATALOG_KINDS, bytes_of(NULL, 0), NULL);
+}
+
+void shard_set_refusal(struct shard *s, const char *why)
+{
+    s->refusal = why;
+    shard_note_hooks(s);
 }
 
 void shard_set_leaving(struct shard *s, bool leaving)

@@ -226,6 +226,9 @@ void shard_set_looks(struct shard *s, const struct shard_looks *looks);
  * Reads go on. */
 void shard_set_stale(struct shard *s, bool stale);
 bool shard_is_stale(const struct shard *s);
+/* Client writes are refused with this text, which is kept, until it is NULL; nor does the shard
+ * write by itself. Reads go on, so do other regions' writes. */
+void shard_set_refusal(struct shard *s, const char *why);
 /* Client writes are refused while the region leaves the database and its last writes are on their
  * way. */
 void shard_set_leaving(struct shard *s, bool leaving);

@@ -385,5 +385,6 @@ void journal_stats(const struct journal *j, struct journal_stats *out)
 {
     *out = j->stats;
     out->segment = j->number;
+    out->waits_us = j->doing != DOING_NOTHING ? j->asked_us : UINT64_MAX;
     out->behind = log_end(shard_log(j->shard)) - journal_durable(j);
 }

@@ -239,6 +239,7 @@ struct syncer {
     struct syncer_archive archive; /* all NULL: nothing is on disk */
     uint64_t tickets;
     uint64_t elision_key;
+    bool full;               /* syncer_hold */
     syncer_lasting *lasting; /* NULL: nothing is on disk */
     void *lasting_arg;
     syncer_verified *verified;
@@ -262,7 +263,7 @@ static inline bool syncer_rests(const struct syncer *s) { return shard_busy(s->s
 
 static inline bool pull_held(const struct pull *p)
 {
-    return p->paused || p->quarantined || syncer_rests(p->peer->s);
+    return p->paused || p->quarantined || p->peer->s->full || syncer_rests(p->peer->s);
 }
 
 static inline bool pull_works(const struct pull *p)

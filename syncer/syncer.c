@@ -258,6 +258,17 @@ uint64_t syncer_deadline(const struct syncer *s)
     return s->wake_us < s->turn_us ? s->wake_us : s->turn_us;
 }
 
+void syncer_hold(struct syncer *s, struct port *port, bool held, struct moment now)
+{
+    if (s->full == held)
+        return;
+    s->full = held;
+    for (uint32_t r = 1; r <= REGION_MAX; r++)
+        for (struct pull *p = s->peers[r].pulls; p != NULL; p = p->next)
+            pull_rested(p, port, now);
+    syncer_wake(s, now.mono_us);
+}
+
 /* The script is done: what has come meanwhile is taken, and silence meant nothing. */
 static void end_rest(struct syncer *s, struct port *port, struct moment now)
 {

@@ -138,6 +138,9 @@ void syncer_archive_done(struct syncer *s, struct port *port, uint64_t ticket,
                          struct syncer_place next, bool good, struct moment now);
 /* Some member is not known to have all of this region's operations that `seen` covers. */
 bool syncer_lacks(const struct syncer *s, uint32_t partition, const struct context *seen);
+/* Takes nothing more from the peers, who keep it, until it is let go: the disk does not keep up and
+ * there is no room for what it has not got. */
+void syncer_hold(struct syncer *s, struct port *port, bool held, struct moment now);
 /* At the end of each turn: feeds take what is new in the log. */
 void syncer_turn(struct syncer *s, struct port *port, struct moment now);
 /* On the timer: heartbeats and claims, reconnects, relays, lag, stability. */

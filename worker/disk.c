@@ -95,7 +95,7 @@ void disk_begin(struct worker *w, struct port *port, struct disk *k)
 void disk_open(struct database *d, struct port *port, struct moment now)
 {
     d->closed_members = d->members_count;
-    durable_set(d->front, port, d->config.persistence == PERSIST_ALWAYS, now);
+    durable_set(d->front, port, d->config.persistence == PERSIST_ALWAYS, false, now);
     for (uint32_t i = 0; i < d->members_count; i++) {
         make_storage(d, &d->members[i]);
         disk_begin(d->worker, port, d->members[i].disk);
@@ -239,8 +239,64 @@ bool disk_closed(const struct database *d)
 
 /* ------------------------------------------------------------ turns */
 
+#define STUCK_US UINT64_C(3000000) /* a request that has no answer for longer */
+#define SLOW_BYTES (32u << 20)     /* of the log, beyond its ring: writers wait for the disk ... */
+#define FULL_BYTES (64u << 20)     /* ... and nothing more is taken from peers */
+
+/* What clients that write are told; false: the disk is well. */
+static bool find_fault(const struct member *m, struct moment now, char *out, size_t size)
+{
+    struct storage_stats stats;
+    const char *error = storage_error(m->storage);
+    storage_stats(m->storage, &stats);
+    uint64_t since = stats.journal.waits_us;
+    bool stuck = since < now.mono_us && now.mono_us - since > STUCK_US;
+    if (error[0] != 0)
+        snprintf(out, size,
+                 "MISCONF Errors writing to the log on disk: %s. Writes are refused until that "
+                 "works again, reads go on: make room or repair the disk, no restart is needed",
+                 error);
+    else if (stuck)
+        snprintf(out, size,
+                 "MISCONF Errors writing to the log on disk: it has not answered for %u s. Writes "
+                 "are refused until it does, reads go on: look at the disk, no restart is needed",
+                 (unsigned)((now.mono_us - since) / 1000000));
+    return error[0] != 0 || stuck;
+}
+
+/* A disk that fails refuses writes, one that is slow slows writers and peers down. */
+static void look_after(struct member *m, struct port *port, struct moment now)
+{
+    char fault[sizeof m->refusal];
+    bool failing = find_fault(m, now, fault, sizeof fault);
+    if (failing != (m->refusal[0] != 0)) {
+        snprintf(m->refusal, sizeof m->refusal, "%s", failing ? fault : "");
+        shard_set_refusal(m->shard, failing ? m->refusal : NULL);
+    }
+    size_t overdue = log_overdue(shard_log(m->shard));
+    m->slow = overdue > SLOW_BYTES || (m->slow && overdue > 0);
+    if (m->syncer != NULL && (overdue > FULL_BYTES || !m->slow))
+        syncer_hold(m->syncer, port, overdue > FULL_BYTES, now);
+}
+
+static void look_after_all(struct database *d, struct port *port, struct moment now)
+{
+    bool slow = false, failing = false;
+    for (uint32_t i = 0; i < d->members_count; i++) {
+        struct member *m = &d->members[i];
+        if (m->storage == NULL || !m->open)
+            continue;
+        look_after(m, port, now);
+        slow |= m->slow;
+        failing |= storage_error(m->storage)[0] != 0; /* one that only stalls may go on */
+    }
+    durable_set(d->front, port, d->config.persistence == PERSIST_ALWAYS, slow, now);
+    durable_fails(d->front, port, failing);
+}
+
 void disk_turn(struct database *d, struct port *port, struct moment now)
 {
+    look_after_all(d, port, now);
     for (uint32_t i = 0; i < d->members_count; i++) {
         struct member *m = &d->members[i];
         if (m->storage == NULL || !m->open)

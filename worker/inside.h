@@ -39,7 +39,9 @@ struct member {
     struct storage *storage; /* NULL: nothing is on disk */
     struct disk *disk;       /* what its requests have for owner; NULL likewise */
     struct keeping keeping;
-    bool open; /* else the shard belongs to the storage alone, which brings it back */
+    char refusal[640]; /* why client writes are refused: the disk; "" they are not */
+    bool slow;         /* the disk does not keep up */
+    bool open;         /* else the shard belongs to the storage alone, which brings it back */
 };
 
 struct database {

@@ -210,19 +210,23 @@ Test(disk, always_keeps_what_it_has_answered_when_the_power_fails)
 
 Test(disk, always_closes_who_has_waited_for_too_long)
 {
-    struct serve *s = begin(PERSIST_ALWAYS, 2, 2);
-    serve_run(s, 500);
-    struct client *c = client_new(s);
-    world_disk(serve_world(s), serve_host(s), (struct world_disk){.fail_sync_per_64k = 65536});
-    cr_expect_str_eq(ask_for(c, "set k v\r\n", 9000), "");
-    cr_expect_not(client_closed(c));
-    serve_run(s, 2500);
-    cr_expect(client_closed(c));
-    cr_expect_str_eq(client_now(c), "");
-    world_disk(serve_world(s), serve_host(s), (struct world_disk){0});
-    serve_run(s, 2000);
-    expect(client_new(s), "set k2 v\r\nget k\r\n", "+OK\r\n$1\r\nv\r\n");
-    serve_free(s);
+    for (unsigned hangs = 0; hangs < 2; hangs++) {
+        struct serve *s = begin(PERSIST_ALWAYS, 2, 2);
+        serve_run(s, 500);
+        struct client *c = client_new(s);
+        struct world_disk disk = {.fail_sync_per_64k = hangs ? 0 : 65536,
+                                  .sync_us = hangs ? 15000000 : 0};
+        world_disk(serve_world(s), serve_host(s), disk);
+        cr_expect_str_eq(ask_for(c, "set k v\r\n", hangs ? 9500 : 700), "");
+        cr_expect_not(client_closed(c));
+        serve_run(s, hangs ? 1500 : 600);
+        cr_expect(client_closed(c));
+        cr_expect_str_eq(client_now(c), "");
+        world_disk(serve_world(s), serve_host(s), (struct world_disk){0});
+        serve_run(s, 6000);
+        expect(client_new(s), "set k2 v\r\nget k\r\n", "+OK\r\n$1\r\nv\r\n");
+        serve_free(s);
+    }
 }
 
 /* ------------------------------------------------------------ ends */
@@ -333,5 +337,106 @@ Test(disk, what_could_not_be_started_keeps_its_files)
     mem_free(db);
     serve_run(s, 500);
     expect(client_new(s), "dbsize\r\n", ":100\r\n");
+    serve_free(s);
+}
+
+/* ------------------------------------------------------------ disks that fail */
+
+static bool refused(const char *got) { return strncmp(got, "-MISCONF ", 9) == 0; }
+
+static void fill_disk(struct serve *s, bool full)
+{
+    /* one byte: whatever there is already is more */
+    world_disk(serve_world(s), serve_host(s), (struct world_disk){.bytes_max = full ? 1 : 0});
+}
+
+Test(disk, a_full_one_refuses_writes_until_there_is_room)
+{
+    static const enum persistence all[] = {PERSIST_SNAPSHOT, PERSIST_SECOND, PERSIST_ALWAYS};
+    for (unsigned i = 0; i < 3; i++) {
+        struct serve *s = begin(all[i], 2, 2);
+        serve_run(s, 500);
+        struct client *c = client_new(s), *held = client_new(s);
+        expect(c, "mset a 1 b 2 c 3 d 4\r\n", "+OK\r\n");
+        fill_disk(s, true);
+        client_send(held, bytes_str("mset a 2 b 3 c 4 d 5 e 6\r\n"));
+        serve_run(s, 1000);
+        for (const char *const *w =
+                 (const char *const[]){
+                     "set a 7\r\n", "incr n\r\n", "mset {x}1 1 {x}2 2\r\n", "set b 3 px 5000\r\n",
+                     "eval \"return redis.call('set', KEYS[1], 'x')\" 1 s\r\n", "lpop l\r\n",
+                     "acl setuser ann on\r\n", "flushall\r\n", NULL};
+             *w != NULL; w++)
+            cr_expect(refused(client_ask(c, *w)), "policy %u, %s", i, *w);
+        const char *got = client_ask(c, "multi\r\nset a 5\r\nget a\r\nexec\r\n");
+        cr_expect_not_null(strstr(got, "*2\r\n-MISCONF "), "%s", got);
+        expect(c, "dbsize\r\nping\r\n", ":5\r\n+PONG\r\n");
+        serve_run(s, 1000);
+        cr_expect_eq(client_closed(held), all[i] == PERSIST_ALWAYS, "policy %u", i);
+        fill_disk(s, false);
+        serve_run(s, 1000);
+        c = client_new(s);
+        expect(c, "set a 8\r\nget b\r\nget e\r\n", "+OK\r\n$1\r\n3\r\n$1\r\n6\r\n");
+        serve_run(s, 1500);
+        serve_kill(s, true);
+        serve_start(s);
+        serve_run(s, 1000);
+        if (all[i] != PERSIST_SNAPSHOT)
+            expect(client_new(s), "get a\r\nget e\r\n", "$1\r\n8\r\n$1\r\n6\r\n");
+        serve_free(s);
+    }
+}
+
+Test(disk, one_that_does_not_answer_refuses_writes)
+{
+    struct serve *s = begin(PERSIST_SECOND, 1, 1);
+    serve_run(s, 500);
+    struct client *c = client_new(s);
+    expect(c, "set a 1\r\n", "+OK\r\n");
+    serve_run(s, 1500);
+    world_disk(serve_world(s), serve_host(s), (struct world_disk){.latency_us = 8000000});
+    expect(c, "set a 2\r\n", "+OK\r\n");
+    serve_run(s, 3500);
+    cr_expect(refused(client_ask(c, "set a 3\r\n")));
+    expect(c, "get a\r\n", "$1\r\n2\r\n");
+    world_disk(serve_world(s), serve_host(s), (struct world_disk){0});
+    serve_run(s, 6000);
+    expect(c, "set a 4\r\n", "+OK\r\n");
+    serve_free(s);
+}
+
+Test(disk, a_slow_one_slows_writers_down)
+{
+    struct serve *s = begin(PERSIST_SECOND, 1, 1);
+    serve_run(s, 500);
+    world_disk(serve_world(s), serve_host(s), (struct world_disk){.latency_us = 1000000});
+    struct client *c[20];
+    struct buf big = {0};
+    buf_put_str(&big, "*3\r\n$3\r\nset\r\n$1\r\nk\r\n$1000000\r\n");
+    for (unsigned i = 0; i < 1000000; i++)
+        buf_put_u8(&big, 'x');
+    buf_put_str(&big, "\r\n");
+    for (unsigned i = 0; i < 20; i++)
+        c[i] = client_new(s);
+    unsigned done = 0, before = 0;
+    for (unsigned round = 0; round < 12; round++) {
+        for (unsigned i = 0; i < 20; i++)
+            client_send(c[i], buf_bytes(&big));
+        serve_run(s, 300);
+        before = done;
+        for (unsigned i = 0; i < 20; i++)
+            for (const char *p = client_now(c[i]); (p = strstr(p, "+OK")) != NULL; p++)
+                done++;
+    }
+    cr_expect_lt(done, 130, "%u writes of 1 MB in 3.6 s, to a disk that takes 1 MB/s", done);
+    cr_expect_gt(done, 30);
+    (void)before;
+    world_disk(serve_world(s), serve_host(s), (struct world_disk){0});
+    serve_run(s, 5000);
+    for (unsigned i = 0; i < 20; i++)
+        for (const char *p = client_now(c[i]); (p = strstr(p, "+OK")) != NULL; p++)
+            done++;
+    cr_expect_eq(done, 240);
+    buf_deinit(&big);
     serve_free(s);
 }
