@@ -85,6 +85,13 @@ void rest_put_migrations(const struct call *c, uint32_t uid, json_t *o);
 void rest_bdbs_alerts(struct call *c);
 void rest_bdb_alerts(struct call *c);
 void rest_nodes_alerts(struct call *c);
+/* rest_replica.c */
+struct replica_change;
+/* Takes replica_sources, replica_sync and replica_flush out of a body: what is left are settings.
+ * *found: there was one. */
+bool rest_take_replica(struct call *c, struct replica_change *out, bool *found,
+                       struct refusal *why);
+void rest_put_replica(const struct call *c, const struct bdb *b, json_t *o);
 /* rest_health.c */
 void rest_availability(struct call *c);
 void rest_local_availability(struct call *c);

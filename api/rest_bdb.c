@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "api/rest.h"
+#include "manager/replica.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,6 +167,7 @@ static json_t *bdb_json(const struct call *c, const struct bdb *b)
     put_stats(c, b, o);
     put_crdt(c, b, o);
     rest_put_migrations(c, b->uid, o);
+    rest_put_replica(c, b, o);
     return o;
 }
 
@@ -241,6 +243,43 @@ static bool take_identity(struct call *c, char *name, size_t size, json_int_t *u
     return true;
 }
 
+static void answer_saved(void *arg, const struct refusal *why, uint32_t uid)
+{
+    (void)uid; /* of what was saved: nothing has one */
+    answer_bdb(arg, why, ((struct call *)arg)->uid);
+}
+
+/* The settings are in force: now what says which source is followed. */
+static void answer_changed(void *arg, const struct refusal *why, uint32_t uid)
+{
+    struct call *c = arg;
+    struct bdb *b = cluster_bdb(manager_cluster(c->m), uid);
+    struct replica_change replica;
+    struct refusal bad = {0};
+    bool found = false;
+    if (why == NULL && b != NULL && rest_take_replica(c, &replica, &found, &bad) && found) {
+        c->uid = uid;
+        replica_apply(manager_replicas(c->m), b, &replica);
+        manager_save(c->m, (struct done){.fn = answer_saved, .arg = c});
+        return;
+    }
+    answer_bdb(arg, why, uid);
+}
+
+/* The settings without what says which source is followed, which stays in the body. */
+static bool read_settings(struct call *c, const struct bdb *b, struct db_config *out,
+                          struct refusal *why)
+{
+    struct replica_change replica;
+    bool found;
+    json_t *whole = json_copy(c->body); /* not deep: the members are the same */
+    bool ok = rest_take_replica(c, &replica, &found, why) && replica_check(b, &replica, why) &&
+              db_config_read(c->body, out, "", why);
+    json_object_update(c->body, whole);
+    json_decref(whole);
+    return ok;
+}
+
 void rest_bdb_create(struct call *c)
 {
     struct bdb_spec spec = {0};
@@ -249,7 +288,7 @@ void rest_bdb_create(struct call *c)
     if (!call_needs_body(c))
         return;
     if (!take_identity(c, spec.name, sizeof spec.name, &uid, &why) ||
-        !db_config_read(c->body, &spec.config, "", &why)) {
+        !read_settings(c, NULL, &spec.config, &why)) {
         call_refuse(c, &why);
         return;
     }
@@ -261,7 +300,7 @@ void rest_bdb_create(struct call *c)
     else if (!spec.name[0])
         call_fail(c, 400, "missing_db_name", "name: a database needs a name");
     else
-        bdb_create(c->m, &spec, (struct done){.fn = answer_bdb, .arg = c});
+        bdb_create(c->m, &spec, (struct done){.fn = answer_changed, .arg = c});
 }
 
 void rest_bdb_update(struct call *c)
@@ -273,15 +312,19 @@ void rest_bdb_update(struct call *c)
     json_int_t uid;
     if (b == NULL || !call_needs_body(c))
         return;
-    if (!take_identity(c, name, sizeof name, &uid, &why) ||
-        !db_config_read(c->body, &change, "", &why))
+    if (!take_identity(c, name, sizeof name, &uid, &why) || !read_settings(c, b, &change, &why)) {
         call_refuse(c, &why);
-    else if ((name[0] && strcmp(name, b->name) != 0) || (uid != 0 && uid != (json_int_t)b->uid))
+        return;
+    }
+    if ((name[0] && strcmp(name, b->name) != 0) || (uid != 0 && uid != (json_int_t)b->uid)) {
         call_fail(c, 406, "name_violation", "name and uid of a database cannot be changed");
-    else if (call_query_true(c, "dry_run"))
+        return;
+    }
+    if (call_query_true(c, "dry_run")) {
         call_json(c, 200, bdb_json(c, b));
-    else
-        bdb_update(c->m, b->uid, &change, (struct done){.fn = answer_bdb, .arg = c});
+        return;
+    }
+    bdb_update(c->m, b->uid, &change, (struct done){.fn = answer_changed, .arg = c});
 }
 
 void rest_bdb_delete(struct call *c)

@@ -23,6 +23,10 @@ struct user {
 
 enum bdb_status { BDB_PENDING, BDB_ACTIVE, BDB_CHANGING, BDB_DELETING };
 
+/* Is a live source outside followed (replica.h)? */
+enum replica_sync { REPLICA_DISABLED, REPLICA_ENABLED, REPLICA_PAUSED };
+#define REPLICA_URI_MAX 1024u
+
 /* A database of this cluster. */
 struct bdb {
     uint32_t uid;
@@ -35,7 +39,9 @@ struct bdb {
     uint64_t hash_k0, hash_k1, seed;
     uint32_t region, incarnation;
     bool reborn;
-    uint64_t paused; /* bit r: pulls from region r are held */
+    uint64_t paused;                   /* bit r: pulls from region r are held */
+    char replica_uri[REPLICA_URI_MAX]; /* with its password; "" none */
+    uint32_t replica;                  /* enum replica_sync */
     int64_t created_s, changed_s;
 };
 

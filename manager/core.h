@@ -11,6 +11,7 @@
 #include "manager/peer_client.h"
 #include "manager/plane.h"
 #include "manager/strays.h"
+#include "manager/replica.h"
 #include "manager/task.h"
 
 /* The manager's inside, for the files of this folder. */
@@ -38,6 +39,7 @@ struct manager {
     struct peer_client *peers;
     struct tasks *tasks;
     struct migrations *migrations;
+    struct replicas *replicas;
     struct discovery *discovery;
     uint32_t rest_listener, discovery_listener, rest_tls;
     bool loaded; /* the state file was read */

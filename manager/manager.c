@@ -42,6 +42,7 @@ struct manager *manager_new(const struct manager_opts *o)
     m->peers = peer_client_new(m);
     m->tasks = tasks_new(m);
     m->migrations = migrations_new(m);
+    m->replicas = replicas_new(m);
     m->discovery = discovery_new(m);
     m->tick_us = UINT64_MAX;
     return m;
@@ -85,6 +86,7 @@ void manager_free(struct manager *m, struct port *port)
     peer_client_free(m->peers);
     tasks_free(m->tasks);
     migrations_free(m->migrations);
+    replicas_free(m->replicas, port);
     discovery_free(m->discovery);
     cluster_deinit(&m->cluster);
     free_text(m->opts.data_dir);
@@ -117,6 +119,14 @@ struct auth *manager_auth(struct manager *m) { return &m->auth; }
 struct plane *manager_plane(struct manager *m) { return m->plane; }
 
 struct peer_client *manager_peer_client(struct manager *m) { return m->peers; }
+
+struct replicas *manager_replicas(struct manager *m) { return m->replicas; }
+
+const char *manager_db_address(const struct manager *m)
+{
+    const char *host = m->opts.db_host;
+    return strcmp(host, "0.0.0.0") == 0 ? "127.0.0.1" : strcmp(host, "::") == 0 ? "::1" : host;
+}
 
 struct migrations *manager_migrations(struct manager *m) { return m->migrations; }
 
@@ -407,6 +417,7 @@ static void stop(struct manager *m)
     if (m->hooks.stop != NULL)
         m->hooks.stop(m->hooks.self);
     migrations_stop(m->migrations);
+    replicas_stop(m->replicas);
     plane_stop(m->plane);
 }
 
@@ -474,8 +485,10 @@ static void file_done(struct manager *m, struct file_req *r)
 
 static void after(struct manager *m)
 {
-    if (m->loaded)
+    if (m->loaded) {
         tasks_turn(m->tasks);
+        replicas_tick(m->replicas);
+    }
     if (m->stopping && plane_is_gone(m->plane) && !m->writing)
         m->port->ops->stop(m->port);
 }
@@ -515,6 +528,8 @@ static void step(void *self, struct port *port, const struct event *ev)
     case EV_TIMER:
         tick(m);
         plane_tick(m->plane);
+        if (m->loaded)
+            replicas_tick(m->replicas);
         break;
     case EV_MESSAGE:
     case EV_MOVED:
@@ -532,6 +547,9 @@ static uint64_t deadline(void *self)
 {
     const struct manager *m = self;
     uint64_t plane = m->loaded || m->stopping ? plane_deadline(m->plane) : UINT64_MAX;
+    uint64_t replicas = replicas_deadline(m->replicas);
+    if (replicas < plane)
+        plane = replicas;
     return plane < m->tick_us ? plane : m->tick_us;
 }
 

@@ -60,6 +60,9 @@ const char *manager_advertise(const struct manager *m);
 struct auth *manager_auth(struct manager *m);
 struct plane *manager_plane(struct manager *m);
 struct peer_client *manager_peer_client(struct manager *m);
+struct replicas *manager_replicas(struct manager *m);
+/* Where this node's databases are reached from this node. */
+const char *manager_db_address(const struct manager *m);
 struct migrations *manager_migrations(struct manager *m);
 const struct strays *manager_strays(const struct manager *m);
 /* What is kept of the options (not control and token); ports are those listened on. */

@@ -148,6 +148,8 @@ static const struct field bdb_fields[] = {
     FIELD_AS(bdb_row, "incarnation", b.incarnation, FIELD_U32, 0, UINT32_MAX),
     FIELD_AS(bdb_row, "reborn", b.reborn, FIELD_BOOL, 0, 0),
     FIELD_AS(bdb_row, "paused", b.paused, FIELD_BITS, 0, 0),
+    FIELD_AS(bdb_row, "replica_uri", b.replica_uri, FIELD_STRING, 0, REPLICA_URI_MAX - 1),
+    FIELD_AS(bdb_row, "replica", b.replica, FIELD_U32, 0, REPLICA_PAUSED),
     FIELD_AS(bdb_row, "created_s", b.created_s, FIELD_I64, 0, 0),
     FIELD_AS(bdb_row, "changed_s", b.changed_s, FIELD_I64, 0, 0),
     FIELD_AS(bdb_row, "config", config, FIELD_JSON, 0, 0),

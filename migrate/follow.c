@@ -122,6 +122,9 @@ static void forget_stream(struct follow *f)
 }
 
 static void fail(struct follow *f, const char *fmt, va_list ap)
+    __attribute__((format(printf, 2, 0)));
+
+static void fail(struct follow *f, const char *fmt, va_list ap)
 {
     vsnprintf(f->text, sizeof f->text, fmt, ap);
     memcpy(f->error, f->text, sizeof f->error);

@@ -179,10 +179,23 @@ static void show_endpoint(const json_t *db)
 }
 
 struct db_flags {
-    const char *name, *memory, *password, *tls, *backlog;
+    const char *name, *memory, *password, *tls, *backlog, *replica_of, *replica_sync;
+    bool replica_flush;
     uint64_t port, shards, connections;
     struct keep_flags keep;
 };
+
+/* Replica Of; whoever names a source wants it followed. */
+static void put_replica(const struct db_flags *f, json_t *o)
+{
+    const char *sync = f->replica_sync != NULL ? f->replica_sync : "enabled";
+    if (f->replica_of != NULL)
+        json_object_set_new(o, "replica_sources", json_pack("[{s:s}]", "uri", f->replica_of));
+    if (f->replica_of != NULL || f->replica_sync != NULL)
+        json_object_set_new(o, "replica_sync", json_string(sync));
+    if (f->replica_flush)
+        json_object_set_new(o, "replica_flush", json_true());
+}
 
 /* The settings that were given; NULL: a bad one, reported. */
 static json_t *db_body(const struct db_flags *f)
@@ -217,6 +230,7 @@ static json_t *db_body(const struct db_flags *f)
         json_object_set_new(o, "shards_count", json_integer((json_int_t)f->shards));
     if (f->connections != UINT64_MAX)
         json_object_set_new(o, "max_connections", json_integer((json_int_t)f->connections));
+    put_replica(f, o);
     if (!keep_body(&f->keep, o)) {
         json_decref(o);
         return NULL;
@@ -245,6 +259,27 @@ static json_t *db_body(const struct db_flags *f)
         {"tls-mode", "MODE", "enabled or disabled: TLS for clients", ARG_TEXT, &(f)->tls, 0, 15},  \
         {"backlog", "SIZE", "log kept for other regions; 0 auto", ARG_TEXT, &(f)->backlog, 0, 0},  \
         {"max-connections", "N", "clients at a time", ARG_UINT, &(f)->connections, 0, 1000000},    \
+        {"replica-of",                                                                             \
+         "URI",                                                                                    \
+         "follow a live Redis: redis://user:password@host:port/db",                                \
+         ARG_TEXT,                                                                                 \
+         &(f)->replica_of,                                                                         \
+         0,                                                                                        \
+         1000},                                                                                    \
+        {"replica-sync",                                                                           \
+         "STATE",                                                                                  \
+         "enabled, paused or disabled (for good)",                                                 \
+         ARG_TEXT,                                                                                 \
+         &(f)->replica_sync,                                                                       \
+         0,                                                                                        \
+         0},                                                                                       \
+        {"replica-flush",                                                                          \
+         NULL,                                                                                     \
+         "what the database holds may go for it",                                                  \
+         ARG_FLAG,                                                                                 \
+         &(f)->replica_flush,                                                                      \
+         0,                                                                                        \
+         0},                                                                                       \
         KEEP_FLAGS(&(f)->keep)
 
 int ctl_db_create(int argc, char **argv)

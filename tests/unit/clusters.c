@@ -65,7 +65,7 @@ void clusters_start_manager(struct clusters *c, unsigned i)
                                                     .rest_port = 9443,
                                                     .discovery_host = "0.0.0.0",
                                                     .discovery_port = 8001,
-                                                    .db_host = "0.0.0.0",
+                                                    .db_host = host,
                                                     .port_first = 12000,
                                                     .port_last = 12010,
                                                     .control = control,
