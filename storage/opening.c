@@ -481,6 +481,7 @@ static void read_records(struct opening *o, struct port *port, struct moment now
             return;
         o->offset += r.size;
         o->result.read += r.size;
+        o->result.log += f->kind == FILE_KIND_SNAPSHOT ? 0 : r.size;
         buf_consume(&o->in, r.size);
     }
     bad_record(o, port);

@@ -42,6 +42,7 @@ struct opening_result {
     bool kept;         /* all that earlier lives claimed to have is here */
     uint64_t cut;      /* bytes cut off at the torn end */
     uint64_t read, total, records;
+    uint64_t log; /* bytes read of segments, behind the snapshot */
 };
 void opening_result(const struct opening *o, struct opening_result *out); /* also while it runs */
 

@@ -18,7 +18,8 @@ struct storage {
     struct journal *journal;
     struct snapshot *snapshot;
     struct opening_result opened;
-    uint64_t snapshot_from; /* bytes the journal had written when the last snapshot began */
+    uint64_t snapshot_from; /* bytes of log there were, of this life and read of others, when the
+                               last snapshot began */
     uint64_t snapshot_next_from;
     uint64_t snapshot_at; /* mono_us: not before */
     struct archive *archive;
@@ -196,7 +197,7 @@ bool storage_snapshot(struct storage *s, struct port *port, struct moment now)
     o.id.policy = s->opts.policy;
     journal_place(s->journal, &o.id.number, &o.id.from);
     journal_stats(s->journal, &written);
-    s->snapshot_next_from = written.bytes_written;
+    s->snapshot_next_from = s->opened.log + written.bytes_written;
     s->snapshot = snapshot_new(&o);
     snapshot_step(s->snapshot, port, now);
     return true;
@@ -226,7 +227,7 @@ static uint64_t log_since(const struct storage *s)
 {
     struct journal_stats written;
     journal_stats(s->journal, &written);
-    return written.bytes_written - s->snapshot_from;
+    return s->opened.log + written.bytes_written - s->snapshot_from;
 }
 
 /* ------------------------------------------------------------ steps */

@@ -17,14 +17,40 @@ static uint64_t changes_of(const struct member *m)
     return s.writes + s.ops_foreign;
 }
 
+static void tell_opened(const struct member *m, const struct storage_stats *s, struct port *port,
+                        struct moment now)
+{
+    const struct opening_result *o = &s->opening;
+    struct shard_stats keys;
+    shard_stats(m->shard, &keys);
+    int64_t ms = m->keeping.opens_ms ? now.wall_ms - m->keeping.opens_ms : 0;
+    if (o->found)
+        port_log(port, 'I',
+                 "database %u, shard %u: %llu keys brought back from disk, %llu bytes in %lld ms, "
+                 "snapshot %llu and %llu bytes of log behind it%s",
+                 m->database->config.uid, m->id, (unsigned long long)keys.keys,
+                 (unsigned long long)o->read, (long long)ms, (unsigned long long)o->snapshot,
+                 (unsigned long long)o->log, o->orderly ? ", after an orderly end" : "");
+    if (o->cut > 0)
+        port_log(
+            port, 'W',
+            "database %u, shard %u: the log ended in %llu bytes that were never synced whole; they "
+            "have been cut off",
+            m->database->config.uid, m->id, (unsigned long long)o->cut);
+}
+
 /* What has happened to the member's snapshots since the last look. */
-static void note(struct member *m, const struct storage_stats *now_is, struct moment now)
+static void note(struct member *m, const struct storage_stats *now_is, struct port *port,
+                 struct moment now)
 {
     struct keeping *k = &m->keeping;
     bool done = now_is->snapshots != k->snapshots,
          failed = now_is->snapshot_failures != k->failures;
-    if (k->saved_ms == 0) /* it has just been brought back, or made: nothing is unsaved */
-        k->saved_ms = now.wall_ms, k->changes_saved = changes_of(m);
+    if (k->saved_ms == 0) { /* it has just been brought back, or made: nothing is unsaved */
+        k->saved_ms = now.wall_ms;
+        k->changes_saved = changes_of(m);
+        tell_opened(m, now_is, port, now);
+    }
     if (done || failed) {
         k->asked = k->wanted;
         k->failed = failed;
@@ -66,14 +92,14 @@ static void turn(struct member *m, struct port *port, struct moment now)
     if (!m->open || storage_state(m->storage) != STORAGE_RUNS)
         return;
     storage_stats(m->storage, &stats);
-    note(m, &stats, now);
+    note(m, &stats, port, now);
     bool due = k->wanted ||
                (!k->runs && now.mono_us >= k->retry_us && rule_says(&m->database->config, m, now));
     if (!due || !storage_snapshot(m->storage, port, now))
         return;
     k->wanted = false;
     storage_stats(m->storage, &stats);
-    note(m, &stats, now);
+    note(m, &stats, port, now);
 }
 
 void keep_members(struct database *d, struct port *port, struct moment now)

@@ -159,7 +159,10 @@ int ctl_cluster_alerts(int argc, char **argv)
             text_table_row(&t, head, 4);
             alert_rows(&t, "node", nodes);
             alert_rows(&t, "db", dbs);
+            bool quiet = t.n == 4;
             text_table_print(&t);
+            if (quiet)
+                printf("Nothing is wrong\n");
         }
     }
     bool ok = dbs != NULL;
