@@ -306,6 +306,14 @@ enum archive_asked archive_read(struct archive *a, struct port *port, uint64_t t
     return ARCHIVE_ASKED;
 }
 
+uint64_t archive_left(const struct archive *a, struct archive_place from)
+{
+    uint64_t bytes = 0;
+    for (size_t i = index_of(a, from.segment); i < count(a); i++)
+        bytes += segment_at(a, i)->end;
+    return bytes > from.offset ? bytes - from.offset : 0;
+}
+
 static bool tell_frame(struct archive *a, struct port *port, uint64_t ticket, struct bytes payload)
 {
     struct frame f;

@@ -71,6 +71,8 @@ enum archive_asked {
  * ticket. */
 enum archive_asked archive_read(struct archive *a, struct port *port, uint64_t ticket,
                                 struct archive_place from, size_t bytes);
+/* Bytes from there to the end. */
+uint64_t archive_left(const struct archive *a, struct archive_place from);
 /* The segments from this one on stay, for this ticket; 0: it has ended. */
 void archive_keep(struct archive *a, uint64_t ticket, uint64_t segment);
 

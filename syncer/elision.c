@@ -10,7 +10,7 @@
  * the stamp: a head (how many elements), kind and flags, key and so on. Links are indexes + 1. */
 struct kept {
     stamp_t stamp;
-    size_t at, n;
+    uint32_t at, n;
     uint32_t key_hash, place_hash;
     uint32_t same_key;   /* the one before of the same key */
     uint32_t same_place; /* ... of the same register, element or deadline */
@@ -51,10 +51,17 @@ enum place {
     PLACE_HLL,
 };
 
-static enum place place_of(uint8_t kind)
+/* A whole SET leaves out by its key alone. */
+static bool is_whole(const struct kept *k)
 {
-    switch (kind) {
+    return k->kind == OP_DEL || (k->kind == OP_SET && !(k->flags & OPF_KEEPTTL));
+}
+
+static enum place place_of(const struct kept *k)
+{
+    switch (k->kind) {
     case OP_SET:
+        return is_whole(k) ? PLACE_NONE : PLACE_STRING;
     case OP_PATCH:
     case OP_INCR:
     case OP_INCRF:
@@ -221,8 +228,6 @@ static bool removes(const struct kept *by, const struct kept *k)
         return false;
     if (is_amount(by->kind))
         return (by->flags & OPF_ABSORB) && is_amount(k->kind);
-    if (by->kind == OP_SET)
-        return k->kind != OP_SET || (k->flags & OPF_KEEPTTL);
     return by->kind != OP_PATCH;
 }
 
@@ -290,7 +295,7 @@ static void link_in(struct elision *r, uint32_t i)
         k->place_hash = (uint32_t)hash_sip(elem, of_key);
         k->same_place = index_put(r, &r->places, i, true);
     }
-    if (k->kind == OP_DEL || (k->kind == OP_SET && !(k->flags & OPF_KEEPTTL)))
+    if (is_whole(k))
         leave_out_key(r, k);
     else if (k->place != PLACE_NONE)
         leave_out_place(r, k);
@@ -328,21 +333,25 @@ static uint64_t put_op(struct elision *r, struct mp *m, struct kept *k)
         return 0;
     k->kind = head & 31u;
     k->flags = (uint8_t)(head >> 5);
-    k->place = (uint8_t)place_of(k->kind);
-    k->at = buf_len(&r->bytes);
+    k->place = (uint8_t)place_of(k);
+    k->at = (uint32_t)buf_len(&r->bytes);
     mp_put_array(&r->bytes, n);
     buf_put(&r->bytes, rest, (size_t)(m->p - rest));
-    k->n = buf_len(&r->bytes) - k->at;
+    k->n = (uint32_t)(buf_len(&r->bytes) - k->at);
     return delta;
 }
 
-/* Half of what the run holds or more was left out: it is written anew. */
+/* A third of what the run holds was left out: it is written anew, into no more room than it will
+ * need until then again. */
 static void compact(struct elision *r)
 {
-    if (count(r) < 2 * r->live + 64 && buf_len(&r->bytes) < 2 * r->live_bytes + (64u << 10))
+    size_t more = r->live + r->live / 2 + 32, more_bytes = r->live_bytes + r->live_bytes / 2 + 4096;
+    if (count(r) < more && buf_len(&r->bytes) < more_bytes)
         return;
     struct buf ops = r->ops, bytes = r->bytes;
     r->ops = r->bytes = (struct buf){0};
+    buf_grow(&r->ops, more * sizeof(struct kept));
+    buf_grow(&r->bytes, more_bytes);
     index_clear(&r->keys);
     index_clear(&r->places);
     const struct kept *all = (const struct kept *)(const void *)(ops.p + ops.head);
@@ -350,7 +359,7 @@ static void compact(struct elision *r)
         if (all[i].dead)
             continue;
         struct kept k = all[i];
-        k.at = buf_len(&r->bytes);
+        k.at = (uint32_t)buf_len(&r->bytes);
         k.same_key = k.same_place = 0;
         buf_put(&r->bytes, bytes.p + bytes.head + all[i].at, all[i].n);
         buf_put(&r->ops, &k, sizeof k);

@@ -146,6 +146,7 @@ struct pull {
 struct feed_part {
     bool subscribed, whole, want, forced; /* want: a state; forced: although the contexts agree */
     bool behind;                          /* served from the log on disk, for now (past.c) */
+    bool later;                           /* then: not in this reading, there is no room for all */
     struct elision *run;                  /* read from there, not yet sent; owned, NULL none */
     bool announce;                        /* the next claim goes out even if nothing changed */
     uint64_t news;                        /* version sent */
@@ -159,9 +160,12 @@ struct feed_part {
 struct past {
     uint64_t ticket; /* of the reading under way, 0 none */
     struct syncer_place place;
-    bool seek;    /* more parts have fallen behind: begin where they need it */
-    bool asked;   /* an answer is to come */
-    size_t bytes; /* that the parts' runs take */
+    bool seek;            /* more parts have fallen behind: begin where they need it */
+    bool asked;           /* an answer is to come */
+    bool postpones;       /* parts for which there is no room wait for the next reading */
+    size_t bytes;         /* that the parts' runs take */
+    uint64_t ops, elided; /* read so far, and left out */
+    uint64_t from_left;   /* bytes on disk when the reading began */
 };
 
 /* At `sent` bytes everything up to `ops` own operations was on its way. */

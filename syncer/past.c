@@ -10,8 +10,10 @@
  *
  * What waits in memory meanwhile, up to elide_max bytes: each part's frames are joined to runs, in
  * which what later operations hide is left out (elision.h). A run is sent when a frame does not
- * follow on it, when it is large, when all of them take too much room, and when the disk has no
- * more. Whatever was not sent is read again: nothing is *known* of the puller's before.
+ * follow on it, when it is large, and when the disk has no more. When all of them take too much
+ * room, the largest is sent; or, where so much is written again and again that this would send much
+ * that is hidden later, some parts wait for another reading. Whatever was not sent is read again:
+ * nothing is *known* of the puller's before.
  */
 #define PAST_BYTES ((size_t)256 << 10) /* read and sent in one go: about a millisecond */
 
@@ -65,6 +67,7 @@ void past_forget(struct feed *f, uint32_t partition)
 {
     struct feed_part *part = &f->parts[partition - f->first];
     drop_run(f, part);
+    part->later = false;
     f->behinds -= part->behind;
     part->behind = false;
     if (f->behinds == 0)
@@ -77,7 +80,7 @@ void past_end(struct feed *f)
     if (f->past.ticket != 0)
         a->keep(a->arg, f->past.ticket, 0);
     for (uint32_t i = 0; f->parts != NULL && i < f->count; i++)
-        drop_run(f, &f->parts[i]);
+        drop_run(f, &f->parts[i]), f->parts[i].later = false;
     f->past = (struct past){0};
 }
 
@@ -117,6 +120,7 @@ static void seek(struct feed *f)
         return;
     f->past.ticket = ++f->s->tickets;
     f->past.place.segment = from;
+    f->past.from_left = a->left(a->arg, f->past.place);
     a->keep(a->arg, f->past.ticket, from);
 }
 
@@ -160,6 +164,44 @@ static void send_largest(struct feed *f, struct port *port)
         send_run(f, port, largest);
 }
 
+/* Were the keys written evenly, then of so many operations as were read the share e was left out
+ * because a key came twice: with D keys, e is about ops / 2D. All that is on disk, N operations of
+ * D keys, would then hold x / (1 - exp(-x)) times what changed, where x = N / D = 2 e N / ops. From
+ * x = 1/2 on, 1.27 times, it is worth while to read again instead of sending what is hidden later.
+ */
+static bool shall_postpone(const struct feed *f)
+{
+    const struct syncer_archive *a = &f->s->archive;
+    const struct past *past = &f->past;
+    uint64_t left = a->left(a->arg, past->place);
+    uint64_t read = past->from_left > left ? past->from_left - left : 1;
+    double e = (double)past->elided / (double)(past->ops + 1);
+    return 2 * e * (double)past->from_left / (double)read > 0.5;
+}
+
+/* The last part that has a run waits for the next reading. False: it is the only one. */
+static bool postpone(struct feed *f)
+{
+    uint32_t runs = 0;
+    struct feed_part *last = NULL;
+    for (uint32_t i = 0; i < f->count; i++) {
+        runs += f->parts[i].run != NULL;
+        last = f->parts[i].run != NULL ? &f->parts[i] : last;
+    }
+    if (runs < 2)
+        return false;
+    drop_run(f, last);
+    last->later = true;
+    return true;
+}
+
+static void make_room(struct feed *f, struct port *port)
+{
+    f->past.postpones = f->past.postpones || shall_postpone(f);
+    if (!f->past.postpones || !postpone(f))
+        send_largest(f, port);
+}
+
 static void add_to_run(struct feed *f, struct port *port, struct feed_part *part,
                        const struct frame *frame)
 {
@@ -177,12 +219,23 @@ static void add_to_run(struct feed *f, struct port *port, struct feed_part *part
         part->run = elision_new((struct hash_key){.k0 = s->elision_key, .k1 = s->config.actor});
     else
         f->past.bytes -= elision_bytes(part->run);
+    uint64_t elided = elision_elided(part->run);
     bool good = elision_add(part->run, frame);
     f->past.bytes += elision_bytes(part->run);
+    f->past.ops += frame->ops_count;
+    f->past.elided += elision_elided(part->run) - elided;
     if (!good)
         has_gap(f, part);
     while (f->past.bytes > max)
-        send_largest(f, port);
+        make_room(f, port);
+}
+
+static bool waits_for_next(const struct feed *f)
+{
+    for (uint32_t i = 0; f->past.postpones && i < f->count; i++)
+        if (f->parts[i].later)
+            return true;
+    return false;
 }
 
 /* The disk has no more: what waits is sent, some at a time; then the log's memory may
@@ -199,7 +252,8 @@ static void send_rest(struct feed *f, struct port *port)
         send_run(f, port, &f->parts[i]);
     }
     for (uint32_t i = 0; i < f->count; i++) {
-        if (!f->parts[i].behind || feed_lacks(f, f->first + i))
+        f->past.seek |= f->parts[i].later;
+        if (!f->parts[i].behind || f->parts[i].later || feed_lacks(f, f->first + i))
             continue;
         past_forget(f, f->first + i);
         served = true;
@@ -230,7 +284,7 @@ void past_pump(struct feed *f, struct port *port)
         f->past.asked = true;
         break;
     case SYNCER_END:
-        if (f->past.bytes == 0)
+        if (f->past.bytes == 0 && !waits_for_next(f))
             serve_otherwise(f);
         else
             send_rest(f, port);
@@ -258,7 +312,7 @@ void syncer_archive_frame(struct syncer *s, struct port *port, uint64_t ticket,
     if (f == NULL || frame->partition - f->first >= f->count)
         return;
     struct feed_part *part = &f->parts[frame->partition - f->first];
-    if (!part->behind || !feeds_actor(f, part, stamp_actor(frame->last)) ||
+    if (!part->behind || part->later || !feeds_actor(f, part, stamp_actor(frame->last)) ||
         context_covers(&part->known, frame->last))
         return;
     s->peers[f->puller.region].totals.ops_disk += frame->ops_count;

@@ -128,6 +128,7 @@ struct syncer_archive {
                      void *reader);
     enum syncer_asked (*read)(void *arg, struct port *port, uint64_t ticket,
                               struct syncer_place from, size_t bytes);
+    uint64_t (*left)(void *arg, struct syncer_place from);      /* bytes from there to the end */
     void (*keep)(void *arg, uint64_t ticket, uint64_t segment); /* 0: the reader has ended */
 };
 void syncer_set_archive(struct syncer *s, const struct syncer_archive *archive);

@@ -6,7 +6,9 @@
  * memory reaches reads the log on disk. Neither side knows the other.
  */
 
-#define RETENTION_MIN (UINT64_C(1) << 30) /* of a database, unless its user says otherwise */
+#define ROOM_MIN ((size_t)16 << 20)
+#define ROOM_UNLIMITED ((size_t)256 << 20) /* of a database without a memory limit */
+#define RETENTION_MIN (UINT64_C(1) << 30)  /* of a database, unless its user says otherwise */
 
 uint64_t archive_retention(const struct plane_db *db)
 {
@@ -14,6 +16,13 @@ uint64_t archive_retention(const struct plane_db *db)
     if (bytes == 0)
         bytes = db->memory_max / 10 > RETENTION_MIN ? db->memory_max / 10 : RETENTION_MIN;
     return bytes / db->shards > 0 ? bytes / db->shards : 1;
+}
+
+size_t archive_room(const struct plane_db *db)
+{
+    uint64_t bytes = db->memory_max > 0 ? db->memory_max / 16 : ROOM_UNLIMITED;
+    bytes /= db->shards;
+    return bytes > ROOM_MIN ? (size_t)bytes : ROOM_MIN;
 }
 
 /* ------------------------------------------------------------ what feeds ask */
@@ -39,6 +48,13 @@ static enum syncer_asked read_from(void *arg, struct port *port, uint64_t ticket
     const struct member *m = arg;
     struct archive_place place = {.segment = from.segment, .offset = from.offset};
     return answers[archive_read(storage_archive(m->storage), port, ticket, place, bytes)];
+}
+
+static uint64_t left(void *arg, struct syncer_place from)
+{
+    const struct member *m = arg;
+    return archive_left(storage_archive(m->storage),
+                        (struct archive_place){.segment = from.segment, .offset = from.offset});
 }
 
 static void keep(void *arg, uint64_t ticket, uint64_t segment)
@@ -74,7 +90,7 @@ static bool somebody_lacks(void *arg, uint32_t partition, const struct context *
 void archive_link(struct member *m)
 {
     struct syncer_archive archive = {
-        .arg = m, .ready = is_ready, .find = find, .read = read_from, .keep = keep};
+        .arg = m, .ready = is_ready, .find = find, .read = read_from, .left = left, .keep = keep};
     struct archive_readers readers = {
         .arg = m, .frame = have_frame, .done = have_all, .lacks = somebody_lacks};
     if (m->storage == NULL)

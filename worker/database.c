@@ -84,6 +84,7 @@ static struct syncer_config *syncer_config_new(const struct worker *w, const str
     c->paused = db->paused;
     c->clock_drift_max_ms = db->clock_drift_max_ms;
     c->compression = db->compression;
+    c->elide_max = archive_room(db);
     for (uint32_t i = 0; i < db->regions_count; i++) {
         const struct plane_region *from = &db->regions[i];
         struct syncer_region *to = &c->regions[from->id];

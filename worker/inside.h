@@ -254,6 +254,8 @@ void keep_plane(const struct member *m, struct plane_keep *out);
 void archive_link(struct member *m);
 /* How many bytes of log a shard keeps for peers that were away. */
 uint64_t archive_retention(const struct plane_db *db);
+/* How much memory a shard may use for leaving out what was overwritten, for each such peer. */
+size_t archive_room(const struct plane_db *db);
 
 /* ------------------------------------------------------------ figures (stats.c) */
 

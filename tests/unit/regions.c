@@ -80,6 +80,12 @@ static enum syncer_asked archive_reads(void *arg, struct port *port, uint64_t ti
     return SYNCER_GONE;
 }
 
+static uint64_t archive_has_left(void *arg, struct syncer_place from)
+{
+    return archive_left(archive_of(arg),
+                        (struct archive_place){.segment = from.segment, .offset = from.offset});
+}
+
 static void archive_keeps(void *arg, uint64_t ticket, uint64_t segment)
 {
     archive_keep(archive_of(arg), ticket, segment);
@@ -127,6 +133,7 @@ static void make_syncer(struct region *r, uint32_t i)
                                                                .ready = archive_is_ready,
                                                                .find = archive_finds,
                                                                .read = archive_reads,
+                                                               .left = archive_has_left,
                                                                .keep = archive_keeps});
     archive_set_readers(
         storage_archive(r->storages[i]),
