@@ -682,6 +682,15 @@ static size_t run_input(struct session *s, struct port *port, struct bytes in, s
     return at;
 }
 
+/* All answers are whole: parts of SCAN and others may have run here. */
+static bool nothing_waits(const struct session *s)
+{
+    const struct answer *a = s->head;
+    while (a != NULL && a->missing == 0)
+        a = a->next;
+    return a == NULL;
+}
+
 /* Runs what the input holds. Returns the bytes used. */
 static size_t run_all(struct session *s, struct port *port, struct bytes in, struct moment now)
 {
@@ -691,7 +700,7 @@ static size_t run_all(struct session *s, struct port *port, struct bytes in, str
         if (n == 0)
             break;
         used += n;
-        if (s->head != NULL && s->head->missing == 0 && (s->answers == 1 || s->blocked != NULL))
+        if (s->head != NULL && (s->blocked != NULL || nothing_waits(s)))
             session_answers(s, port);
         if (s->blocked == NULL && session_must_wait(s, port))
             session_hold(s, port, true);

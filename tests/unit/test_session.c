@@ -505,3 +505,17 @@ Test(session, answers_introspection)
         cr_expect_not_null(strstr(info, sections[i]), "%s", sections[i]);
     serve_free(s);
 }
+
+/* Which worker has a client, and so whether a shard is here, changes from one to the next. */
+Test(session, a_scan_that_ran_here_keeps_nobody_waiting)
+{
+    struct serve *s = serve_new(&(struct serve_opts){.workers = 2, .shards = 2});
+    for (unsigned i = 0; i < 6; i++) {
+        struct client *c = client_new(s);
+        cr_expect_str_eq(client_ask(c, "scan 0\r\nping\r\n"),
+                         "*2\r\n$13\r\n4398046511104\r\n*0\r\n+PONG\r\n");
+        cr_expect_str_eq(client_ask(c, "scan 4398046511104\r\nping\r\nping\r\n"),
+                         "*2\r\n$1\r\n0\r\n*0\r\n+PONG\r\n+PONG\r\n");
+    }
+    serve_free(s);
+}
