@@ -91,7 +91,8 @@ const char *rdb_file_cut(struct rdb_file *f)
 
 struct bytes rdb_file_rest(const struct rdb_file *f)
 {
-    return bytes_of(f->in.p + f->in.head + f->used, buf_len(&f->in) - f->used);
+    struct bytes all = buf_bytes(&f->in);
+    return all.n == 0 ? all : bytes_of(all.p + f->used, all.n - f->used);
 }
 
 /* ------------------------------------------------------------ parts */
