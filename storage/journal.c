@@ -48,6 +48,7 @@ struct journal {
     struct buf raises;          /* struct raise; not yet durable, oldest first */
     struct context *durable;    /* by partition */
     uint64_t sync_at, retry_at; /* mono_us; UINT64_MAX none */
+    bool begun; /* its first segment is on the disk: whoever opens it knows that this life was */
     bool must_cut;
     bool closing, closed; /* closed: the last record is in the file, durably */
     char error[256];
@@ -181,7 +182,8 @@ static void append(struct journal *j, struct port *port, struct moment now)
     struct file_req *r = request(j, FILE_APPEND);
     struct log *log = shard_log(j->shard);
     r->offset = j->end;
-    r->sync = j->policy == SYNC_ALWAYS || j->closing || j->policy != j->told;
+    r->sync = j->policy == SYNC_ALWAYS || j->closing || j->policy != j->told ||
+              (!j->begun && j->policy != SYNC_NONE);
     j->asked_pos = j->written_pos;
     if (j->end == 0) {
         put_begin(j, &r->data);
@@ -231,7 +233,7 @@ void journal_step(struct journal *j, struct port *port, struct moment now)
     } else if (wants_sync(j, now)) {
         ask(j, port, request(j, FILE_SYNC), DOING_SYNC, now);
     } else if (j->written_pos < log_end(shard_log(j->shard)) || j->closing ||
-               j->policy != j->told) {
+               j->policy != j->told || !j->begun) {
         turn_over(j);
         append(j, port, now);
     }
@@ -318,6 +320,7 @@ static void appended(struct journal *j, struct moment now)
     j->written_pos = j->asked_pos;
     j->end = j->asked_end;
     j->told = j->asked_told;
+    j->begun = true;
     if (j->asked_sync)
         is_durable(j);
     else if (j->policy == SYNC_SECOND && j->sync_at == UINT64_MAX)
