@@ -14,6 +14,7 @@ struct region {
     struct deploy *deploy;
     uint32_t host;
     bool running, greeted;
+    bool stopping; /* it may close the control channel */
     uint32_t incarnation;
     bool reborn;
     uint64_t paused;
@@ -117,7 +118,7 @@ static void take_answer(struct region *g, struct bytes body)
     char text[200] = "malformed answer";
     struct bytes rest;
     bool read = control_answer_decode(body, &ok, text, sizeof text, &rest);
-    if (!read || !ok)
+    if ((!read || !ok) && !g->stopping)
         snprintf(d->error, sizeof d->error, "region %s: %s", d->opts.names[g - d->regions], text);
     g->open_requests--;
 }
@@ -138,7 +139,7 @@ static void control_event(struct vconn *c, enum vconn_event what, struct buf *in
     } else if (what == VCONN_CLOSED) {
         g->control = NULL;
         g->greeted = false;
-        if (g->running)
+        if (g->running && !g->stopping)
             snprintf(d->error, sizeof d->error, "region %s: control channel closed",
                      d->opts.names[g - d->regions]);
     }
@@ -169,7 +170,8 @@ void deploy_start(struct deploy *d, unsigned r)
                                 .data = "data",
                                 .seed = d->opts.seed * 31 + r * 7 + i + 1000 * g->incarnation,
                                 .patch_min = d->opts.patch_min,
-                                .kept_bytes_max = d->opts.kept_bytes_max};
+                                .kept_bytes_max = d->opts.kept_bytes_max,
+                                .segment_bytes = d->opts.segment_bytes};
         if (i == 0) {
             o.control = "0.0.0.0:9000";
             snprintf(o.control_token, sizeof o.control_token, "%s", TOKEN);
@@ -186,7 +188,7 @@ void deploy_start(struct deploy *d, unsigned r)
 static void end(struct deploy *d, unsigned r)
 {
     struct region *g = &d->regions[r];
-    g->running = false;
+    g->running = g->stopping = false;
     if (g->control != NULL)
         vconn_close(g->control);
     g->control = NULL;
@@ -210,11 +212,28 @@ void deploy_power_loss(struct deploy *d, unsigned r)
 
 void deploy_stop(struct deploy *d, unsigned r)
 {
-    if (d->regions[r].greeted)
-        request(&d->regions[r], CONTROL_STOP, bytes_of(NULL, 0));
+    if (!d->regions[r].greeted)
+        return;
+    d->regions[r].stopping = true;
+    request(&d->regions[r], CONTROL_STOP, bytes_of(NULL, 0));
 }
 
 bool deploy_running(const struct deploy *d, unsigned r) { return d->regions[r].running; }
+
+bool deploy_open(const struct deploy *d, unsigned r)
+{
+    struct worker_shard s[SHARDS_MAX];
+    unsigned n = deploy_shards(d, r, s, SHARDS_MAX);
+    bool open = d->regions[r].running && n == d->opts.shards[r];
+    for (unsigned i = 0; i < n; i++)
+        open &= s[i].open;
+    return open;
+}
+
+bool deploy_stopped(const struct deploy *d, unsigned r)
+{
+    return d->regions[r].stopping && world_stopped(d->world, d->regions[r].host);
+}
 
 void deploy_pause(struct deploy *d, unsigned r, unsigned from, bool paused)
 {
@@ -250,6 +269,21 @@ void deploy_members(struct deploy *d, uint64_t members)
     }
 }
 
+void deploy_persist(struct deploy *d, unsigned r, uint32_t persistence)
+{
+    d->opts.persistence[r] = persistence;
+    d->version++;
+    if (d->regions[r].greeted && (d->members >> r & 1))
+        send_config(d, r);
+}
+
+uint32_t deploy_persistence(const struct deploy *d, unsigned r) { return d->opts.persistence[r]; }
+
+void deploy_folder(char *out, size_t size, unsigned i)
+{
+    snprintf(out, size, "data/db1/shard%u", i);
+}
+
 uint64_t deploy_members_now(const struct deploy *d) { return d->members; }
 
 /* ---------------------------------------------------------------- looking inside */
@@ -258,13 +292,15 @@ bool deploy_settled(const struct deploy *d)
 {
     for (unsigned r = 1; r <= d->opts.regions; r++) {
         const struct region *g = &d->regions[r];
-        if (g->running && (!g->greeted || g->open_requests > 0))
+        if (g->running && !g->stopping && (!g->greeted || g->open_requests > 0))
             return false;
     }
     return true;
 }
 
 const char *deploy_error(const struct deploy *d) { return d->error; }
+
+const struct deploy_opts *deploy_options(const struct deploy *d) { return &d->opts; }
 
 uint32_t deploy_host(const struct deploy *d, unsigned r) { return d->regions[r].host; }
 

@@ -29,7 +29,7 @@ struct deploy_opts {
     uint32_t xadd_ids;                            /* enum xadd_ids (shard/shard.h) */
     uint32_t persistence[DEPLOY_REGIONS_MAX + 1]; /* enum persistence, by region; on the host's disk
                                                      (world_disk) */
-    uint64_t snapshot_bytes;                      /* 0: the default */
+    uint64_t snapshot_bytes, segment_bytes;       /* 0: the defaults */
 };
 
 struct deploy;
@@ -41,9 +41,17 @@ void deploy_free(struct deploy *d);
 void deploy_start(struct deploy *d, unsigned r);
 void deploy_crash(struct deploy *d, unsigned r, bool silent);
 void deploy_power_loss(struct deploy *d, unsigned r); /* world_power_loss */
+/* Region r is kept on disk like this from now on (enum persistence). */
+void deploy_persist(struct deploy *d, unsigned r, uint32_t persistence);
+uint32_t deploy_persistence(const struct deploy *d, unsigned r);
+/* The folder of shard i of region r. */
+void deploy_folder(char *out, size_t size, unsigned i);
 /* Begins an orderly end (CONTROL_STOP); deploy_crash it once it has had the time for it. */
 void deploy_stop(struct deploy *d, unsigned r);
 bool deploy_running(const struct deploy *d, unsigned r);
+bool deploy_open(const struct deploy *d, unsigned r); /* ... and brought back from its disk */
+/* After deploy_stop: it has ended. */
+bool deploy_stopped(const struct deploy *d, unsigned r);
 /* Region r holds (or releases) its pull from region `from`. */
 void deploy_pause(struct deploy *d, unsigned r, unsigned from, bool paused);
 /* Who belongs to the database from now on: a newer configuration for every running region. */
@@ -53,6 +61,7 @@ uint64_t deploy_members_now(const struct deploy *d);
 bool deploy_settled(const struct deploy *d);
 const char *deploy_error(const struct deploy *d); /* "" none */
 
+const struct deploy_opts *deploy_options(const struct deploy *d);
 uint32_t deploy_host(const struct deploy *d, unsigned r);
 unsigned deploy_shards(const struct deploy *d, unsigned r, struct worker_shard *out, unsigned max);
 /* The shard of region r that owns a partition; NULL when the region is down. */

@@ -396,6 +396,16 @@ void world_file_put(struct world *w, uint32_t host, const char *path, struct byt
     synced(f);
 }
 
+void world_files_wipe(struct world *w, uint32_t host, const char *prefix)
+{
+    for (struct file **at = &w->hosts[host].files; *at != NULL;) {
+        if (strncmp((*at)->path, prefix, strlen(prefix)) == 0)
+            drop(at);
+        else
+            at = &(*at)->next;
+    }
+}
+
 void world_files(const struct world *w, uint32_t host,
                  void (*visit)(void *arg, const char *path, struct bytes content), void *arg)
 {

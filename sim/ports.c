@@ -222,6 +222,7 @@ static void op_log(struct port *p, char level, const char *line)
 
 static void op_stop(struct port *p)
 {
+    node_of(p)->stopped = true;
     world_note(node_of(p)->world, "%s.%u stops", node_of(p)->world->hosts[node_of(p)->host].name,
                p->self);
 }

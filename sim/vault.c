@@ -47,23 +47,27 @@ static void drop(void *self, struct port *port)
 struct vault *vault_start(struct world *w, uint32_t host, const struct vault_opts *o)
 {
     struct vault *v = mem_zalloc(sizeof *v);
+    uint32_t count = o->count ? o->count : o->partitions + 1;
     *v = (struct vault){.world = w, .host = host};
     v->shard = shard_new(&(struct shard_opts){.region = actor_region(o->actor),
                                               .actor = o->actor,
                                               .partitions = o->partitions,
-                                              .count = o->partitions + 1,
+                                              .first_partition = o->first,
+                                              .count = count,
                                               .hash_key = {.k0 = 1, .k1 = 2},
                                               .seed = 1,
                                               .geo = true,
                                               .xadd_ids = XADD_IDS_LIBERAL,
                                               .log_bytes_max = 64 << 10,
-                                              .patch_min = o->patch_min});
+                                              .patch_min = o->patch_min,
+                                              .kept_bytes_max = o->kept_bytes_max});
     v->storage = storage_new(&(struct storage_opts){.shard = v->shard,
                                                     .folder = o->folder,
                                                     .id = {.db_uid = o->db_uid,
                                                            .shard = o->shard,
                                                            .partitions = o->partitions,
-                                                           .count = o->partitions + 1},
+                                                           .first = o->first,
+                                                           .count = count},
                                                     .policy = o->policy,
                                                     .segment_bytes = o->segment_bytes,
                                                     .snapshot_bytes = o->snapshot_bytes,

@@ -15,10 +15,10 @@ struct vault;
 struct vault_opts {
     const char *folder; /* copied */
     uint32_t db_uid, shard;
-    uint32_t partitions; /* all of the database, with the hidden one behind */
+    uint32_t partitions, first, count; /* count 0: all, with the hidden one behind */
     uint32_t actor;
     enum sync_policy policy;
-    size_t patch_min; /* of the shard; 0: the default */
+    size_t patch_min, kept_bytes_max; /* of the shard; 0: the defaults */
     uint64_t segment_bytes, snapshot_bytes;
     size_t slice_bytes;
 };

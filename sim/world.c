@@ -207,6 +207,17 @@ struct port *world_machine(struct world *w, uint32_t host, uint32_t neighbours, 
     return &n->port;
 }
 
+bool world_stopped(const struct world *w, uint32_t host)
+{
+    unsigned n = 0, stopped = 0;
+    for (size_t i = 0; i < w->nodes_n; i++)
+        if (w->nodes[i]->host == host && !w->nodes[i]->dead) {
+            n++;
+            stopped += w->nodes[i]->stopped;
+        }
+    return n > 0 && n == stopped;
+}
+
 void world_kill(struct world *w, uint32_t host, bool silent)
 {
     world_note(w, "host %s dies", w->hosts[host].name);

@@ -42,6 +42,7 @@ struct port *world_machine(struct world *w, uint32_t host, uint32_t neighbours, 
 /* The host's machines die at once with everything they held in memory. Peers see resets, or
  * (silent) nothing. */
 void world_kill(struct world *w, uint32_t host, bool silent);
+bool world_stopped(const struct world *w, uint32_t host); /* all its machines want to end */
 
 /*
  * A host's disk. What has been synced stays; the rest lies in the computer's memory: it survives
@@ -65,6 +66,8 @@ bool world_disk_rot(struct world *w, uint32_t host, const char *suffix, uint64_t
 bool world_file(const struct world *w, uint32_t host, const char *path, struct bytes *out);
 /* Puts a file there, or in the place of another, durably. */
 void world_file_put(struct world *w, uint32_t host, const char *path, struct bytes content);
+/* Removes all files whose paths begin so, durably. */
+void world_files_wipe(struct world *w, uint32_t host, const char *prefix);
 void world_files(const struct world *w, uint32_t host,
                  void (*visit)(void *arg, const char *path, struct bytes content), void *arg);
 

@@ -76,7 +76,12 @@ static void begin_partition(struct snapshot *s, struct buf *out, struct moment n
 {
     s->transfer = transfer_begin(s->shard, s->id.first + s->next, now);
     size_t at = record_begin(out, RECORD_PARTITION);
+#ifdef MUTANT_snapshot_without_context
+    struct context none = {0}; /* the planted bug: what the state has seen is not said */
+    context_put(out, s->id.first + s->next, &none);
+#else
     context_put(out, s->id.first + s->next, transfer_context(s->transfer));
+#endif
     close_record(s, out, at);
     s->next++;
 }

@@ -149,6 +149,12 @@ static void trim_choose(struct storage *s, struct bytes list)
         size_t used = sizeof(uint64_t) + strlen(name) + 1;
         enum file_kind kind;
         uint64_t number;
+#ifdef MUTANT_rotation_deletes_needed
+        /* the planted bug: the segment that the snapshot goes on in goes as well */
+        if (file_name_read(name, &kind, &number) && kind == FILE_KIND_SEGMENT &&
+            number == s->newest)
+            buf_put(&s->trim, name, strlen(name) + 1);
+#endif
         if (file_name_read(name, &kind, &number) &&
             number < (kind == FILE_KIND_SNAPSHOT ? s->newest : floor))
             buf_put(&s->trim, name, strlen(name) + 1);

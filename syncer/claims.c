@@ -11,6 +11,9 @@
 /* What would survive this process. */
 static const struct context *survives(const struct syncer *s, uint32_t partition)
 {
+#ifdef MUTANT_claim_not_durable
+    return shard_context(s->shard, partition); /* the planted bug: the disk is not asked */
+#endif
     const struct context *durable =
         s->lasting != NULL ? s->lasting(s->lasting_arg, partition) : NULL;
     return durable != NULL ? durable : shard_context(s->shard, partition);

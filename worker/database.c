@@ -48,6 +48,8 @@ static uint32_t incarnation_of(const struct plane_db *db)
 #ifdef MUTANT_stamp_reuse
     (void)db;
     return 0;
+#elif defined MUTANT_actor_reused
+    return db->persistence != PERSIST_OFF ? 0 : db->incarnation; /* the planted bug */
 #else
     return db->incarnation;
 #endif

@@ -76,6 +76,7 @@ static void make_storage(struct database *d, struct member *m)
                                                            .first = m->first,
                                                            .count = m->count},
                                                     .policy = policy_of(&d->config),
+                                                    .segment_bytes = w->opts.segment_bytes,
                                                     .snapshot_bytes = d->config.snapshot_bytes,
                                                     .log_retention = archive_retention(&d->config),
                                                     .owner = m->disk});

@@ -40,9 +40,9 @@ const struct cell *peek(const struct run *r, unsigned region, const char *key)
     return s.found;
 }
 
-static bool living(const struct run *r, unsigned g)
+bool living(const struct run *r, unsigned g)
 {
-    return (deploy_members_now(r->deploy) >> g & 1) && deploy_running(r->deploy, g);
+    return (deploy_members_now(r->deploy) >> g & 1) && deploy_open(r->deploy, g);
 }
 
 /* ---------------------------------------------------------------- ledger, counters: acknowledged
@@ -67,26 +67,50 @@ static int64_t counter_at(const struct run *r, unsigned g, unsigned which)
     return v;
 }
 
-/* What only the dying region had may be lost with it (or may still arrive). */
-void check_crash(struct run *r, unsigned dying)
+/* Living, or by what is on its disk. */
+static bool holds(const struct run *r, unsigned g, unsigned entry)
 {
-    queue_crash(r, dying);
+    const struct region_disk *d = &r->disks[g];
+    return living(r, g) ? region_has(r, g, entry)
+                        : d->known && (d->has[entry / 8] >> entry % 8 & 1);
+}
+
+static int64_t counter_held(const struct run *r, unsigned g, unsigned which)
+{
+    if (living(r, g))
+        return counter_at(r, g, which);
+    return r->disks[g].known ? r->disks[g].counters[which] : 0;
+}
+
+void check_dying(struct run *r, unsigned dying)
+{
+    for (unsigned k = 0; k <= r->plan.regions; k++)
+        r->dying[k] = counter_at(r, dying, k);
+}
+
+/* What only the dead region had may be lost with it (or may still arrive). */
+void check_crash(struct run *r, unsigned dead)
+{
+    bool all = disk_acks(r, dead) && r->disks[dead].always;
+    if (!all)
+        queue_crash(r, dead);
     for (unsigned i = 0; i < r->ledger_n; i++) {
-        bool safe = false;
+        bool safe =
+            r->ledger[i].kept || (r->ledger[i].fate == FATE_ASKED && r->ledger[i].region != dead);
         for (unsigned g = 1; g <= r->plan.regions && !safe; g++)
-            safe = g != dying && living(r, g) && region_has(r, g, i);
-        if (!safe && r->ledger[i].fate != FATE_MAYBE &&
-            (r->ledger[i].region == dying || region_has(r, dying, i)))
+            safe = holds(r, g, i);
+        if (!safe)
             r->ledger[i].fate = FATE_MAYBE;
     }
     for (unsigned k = 0; k <= r->plan.regions; k++) {
-        int64_t low = INT64_MAX, best = 0;
+        int64_t low, best = 0;
         for (unsigned g = 1; g <= r->plan.regions; g++)
-            if (g != dying && living(r, g) && counter_at(r, g, k) > best)
-                best = counter_at(r, g, k);
-        low =
-            best - r->counters[k].flying; /* what is shown may hold what counts when acknowledged */
-        if (r->counters[k].low > low && (k == dying || k == 0 || counter_at(r, dying, k) > best))
+            if (counter_held(r, g, k) > best)
+                best = counter_held(r, g, k);
+        /* what is shown may hold what counts when acknowledged */
+        low = best - r->counters[k].flying;
+        if (r->counters[k].low > low && !(k == dead && all) &&
+            (k == dead || k == 0 || r->dying[k] > best))
             r->counters[k].low = low;
     }
 }

@@ -44,19 +44,36 @@ static bool is_member(const struct run *r, unsigned region)
 
 /* A region that lives, belongs and has all it needs: after losing all others, nothing that they
  * acknowledged and it received is lost. */
-static unsigned whole_regions(const struct run *r, unsigned but)
+bool is_whole(const struct run *r, unsigned g)
 {
-    unsigned n = 0;
-    for (unsigned g = 1; g <= r->plan.regions; g++) {
-        struct worker_shard s[64];
-        bool whole = g != but && is_member(r, g) && deploy_running(r->deploy, g);
-        unsigned count = whole ? deploy_shards(r->deploy, g, s, 64) : 0;
-        whole &= count > 0;
-        for (unsigned i = 0; i < count; i++)
-            whole &= !shard_is_stale(s[i].shard);
-        n += whole;
-    }
-    return n;
+    struct worker_shard s[64];
+    bool whole = living(r, g);
+    unsigned count = whole ? deploy_shards(r->deploy, g, s, 64) : 0;
+    whole &= count > 0;
+    for (unsigned i = 0; i < count; i++)
+        whole &= !shard_is_stale(s[i].shard);
+    return whole;
+}
+
+/* One that has all remains, or comes back with all that it had claimed. */
+bool may_die(const struct run *r, uint64_t regions)
+{
+    for (unsigned g = 1; g <= r->plan.regions; g++)
+        if ((regions >> g & 1) && r->deaths[g] + 4 > LIVES_MAX)
+            return false;
+    for (unsigned g = 1; g <= r->plan.regions; g++)
+        if (is_member(r, g) && (disk_returns(r, g) || (!(regions >> g & 1) && is_whole(r, g))))
+            return true;
+    return false;
+}
+
+/* One that has all it needs remains. */
+static bool may_leave(const struct run *r, unsigned leaving)
+{
+    bool whole = false;
+    for (unsigned g = 1; g <= r->plan.regions; g++)
+        whole |= g != leaving && is_member(r, g) && (is_whole(r, g) || disk_returns(r, g));
+    return whole;
 }
 
 static void fault_link(struct run *r, bool both)
@@ -83,15 +100,30 @@ static void fault_link(struct run *r, bool both)
     }
 }
 
+void crash_region(struct run *r, unsigned g, bool power, bool silent)
+{
+    r->deaths[g]++;
+    if (r->disk_plan.used) /* in the middle of anything */
+        world_run(r->world, world_now_us(r->world) + rng_below(&r->disk_rng, 5000));
+    disks_dying(r, g);
+    check_dying(r, g);
+    workload_forget(r, g);
+    messages_forget(r, g);
+    if (power)
+        deploy_power_loss(r->deploy, g);
+    else
+        deploy_crash(r->deploy, g, silent);
+    disks_dead(r, g, power);
+    check_crash(r, g);
+}
+
 static void fault_crash(struct run *r)
 {
     unsigned g = any_region(r);
-    if (!deploy_running(r->deploy, g) || !is_member(r, g) || whole_regions(r, g) == 0)
+    if (!deploy_running(r->deploy, g) || !is_member(r, g) || !may_die(r, UINT64_C(1) << g))
         return;
-    check_crash(r, g);
-    workload_forget(r, g);
-    messages_forget(r, g);
-    deploy_crash(r->deploy, g, r->plan.silent && rng_below(&r->rng, 2));
+    bool power = r->disk_plan.power && rng_below(&r->disk_rng, 2);
+    crash_region(r, g, power, r->plan.silent && rng_below(&r->rng, 2));
     r->restart_us[g] = world_now_us(r->world) + 10000 + rng_below(&r->rng, 3000000);
 }
 
@@ -118,30 +150,39 @@ static void fault_members(struct run *r)
         deploy_members(r->deploy, now | bit);
         return;
     }
-    if (whole_regions(r, g) == 0 || __builtin_popcountll(now) < 3 || rng_below(&r->rng, 4) != 0)
+    if (!may_leave(r, g) || __builtin_popcountll(now) < 3 || rng_below(&r->rng, 4) != 0)
         return;
     world_note(r->world, "fault: region %u is removed", g);
-    check_crash(r, g);
+    check_dying(r, g);
     workload_forget(r, g);
     messages_forget(r, g);
     r->removed |= bit;
+    disks_forget(r, g);
     deploy_members(r->deploy, now & ~bit);
+    check_crash(r, g);
 }
 
-static void restarts(struct run *r)
+void start_again(struct run *r, unsigned g)
+{
+    r->restart_us[g] = 0;
+    world_note(r->world, "region %u restarts", g);
+    deploy_start(r->deploy, g);
+    disks_started(r, g);
+}
+
+void restarts_tick(struct run *r)
 {
     for (unsigned g = 1; g <= r->plan.regions; g++) {
         if (r->restart_us[g] == 0 || world_now_us(r->world) < r->restart_us[g])
             continue;
-        r->restart_us[g] = 0;
-        world_note(r->world, "region %u restarts", g);
-        deploy_start(r->deploy, g);
+        start_again(r, g);
     }
 }
 
 void faults_tick(struct run *r)
 {
-    restarts(r);
+    restarts_tick(r);
+    disks_tick(r);
     if (rng_below(&r->rng, r->plan.fault_every_us) > 5000) /* called every 5 ms */
         return;
     switch (rng_below(&r->rng, 6)) {
@@ -182,9 +223,8 @@ void faults_end(struct run *r)
                            (struct world_link){.latency_us = 1000});
         world_clock_shift(r->world, deploy_host(r->deploy, a), -r->shift_ms[a]);
         r->shift_ms[a] = 0;
-        if (!deploy_running(r->deploy, a)) {
-            r->restart_us[a] = 0;
-            deploy_start(r->deploy, a);
-        }
+        if (!deploy_running(r->deploy, a))
+            start_again(r, a);
     }
+    disks_end(r);
 }

@@ -13,12 +13,17 @@
 struct args {
     uint64_t first, seeds;
     bool verbose, twice, quiet;
+    const char *save;
 };
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: sim [--first SEED] [--seeds N] [--verbose] [--twice] [--quiet]\n"
-                    "  --twice    runs each seed twice and compares the histories' hashes\n");
+    fprintf(stderr,
+            "usage: sim [--first SEED] [--seeds N] [--verbose] [--twice] [--quiet] [--save "
+            "FOLDER]\n"
+            "  --twice    runs each seed twice and compares the histories' hashes\n"
+            "  --save     what is on the regions' disks after a finding, for `meridian log`: "
+            "FOLDER/r1/...\n");
     return 2;
 }
 
@@ -34,6 +39,8 @@ static bool parse(int argc, char **argv, struct args *a)
             *n = i + 1 < argc ? strtoull(argv[++i], &end, 10) : 0;
             if (end == NULL || *end != 0)
                 return false;
+        } else if (strcmp(argv[i], "--save") == 0 && i + 1 < argc) {
+            a->save = argv[++i];
         } else if (strcmp(argv[i], "--verbose") == 0) {
             a->verbose = true;
         } else if (strcmp(argv[i], "--twice") == 0) {
@@ -50,7 +57,7 @@ static bool parse(int argc, char **argv, struct args *a)
 static bool same_again(uint64_t seed, struct bytes first)
 {
     struct buf again = {0};
-    run_seed(seed, false, &again);
+    run_seed(seed, false, NULL, &again);
     bool same = bytes_eq(buf_bytes(&again), first);
     buf_deinit(&again);
     return same;
@@ -63,7 +70,7 @@ int main(int argc, char **argv)
         return usage();
     for (uint64_t seed = a.first; seed < a.first + a.seeds; seed++) {
         struct buf report = {0};
-        bool ok = run_seed(seed, a.verbose, &report);
+        bool ok = run_seed(seed, a.verbose, a.save, &report);
         if (ok && a.twice && !same_again(seed, buf_bytes(&report))) {
             buf_putf(&report, "FINDING: seed %" PRIu64 " gives another history when run again\n",
                      seed);

@@ -37,10 +37,12 @@ static void build(struct run *r, bool verbose)
         if (o.shards[i] > o.partitions)
             o.shards[i] = o.partitions;
     }
+    disks_opts(r, &o);
     o.members = ((UINT64_C(1) << o.regions) - 1) << 1;
     if (r->plan.membership)
         o.members &= ~(UINT64_C(1) << o.regions); /* one may join later */
     r->deploy = deploy_new(r->world, r->driver, &o);
+    disks_start(r);
     messages_start(r);
     for (unsigned i = 1; i <= o.regions; i++) {
         r->before[i] = mem_zalloc((o.partitions + 1) * sizeof(struct context));
@@ -64,6 +66,7 @@ static void tear_down(struct run *r)
         clear_before(r, g);
         mem_free(r->before[g]);
     }
+    disks_deinit(r);
     deploy_free(r->deploy);
     world_free(r->world);
 }
@@ -161,6 +164,8 @@ static void play(struct run *r)
         world_now_us(r->world) + (r->plan.wild_skew ? QUIET_WILD_MAX_US : QUIET_MAX_US);
     bool quiet = false;
     while (!quiet && world_now_us(r->world) < until && r->failure[0] == 0) {
+        restarts_tick(r);
+        disks_tick(r);
         workload_tick(r);
         messages_tick(r);
         advance(r, &next_look);
@@ -192,12 +197,13 @@ static void describe(const struct run *r, struct buf *out)
     }
 }
 
-bool run_seed(uint64_t seed, bool verbose, struct buf *report)
+bool run_seed(uint64_t seed, bool verbose, const char *save, struct buf *report)
 {
     struct run *r = mem_zalloc(sizeof *r);
     r->seed = seed;
     rng_init(&r->rng, seed);
     faults_draw(r);
+    disks_draw(r);
     build(r, verbose);
     play(r);
     bool ok = r->failure[0] == 0;
@@ -206,6 +212,8 @@ bool run_seed(uint64_t seed, bool verbose, struct buf *report)
             buf_putf(report, "FINDING: %s\n", r->failure);
         describe(r, report);
         say_why_not_quiet(r, report);
+        if (!ok && save != NULL)
+            disks_save(r, save);
         buf_putf(report, "last events (virtual seconds, host.worker, event):\n");
         world_trace(r->world, report);
     }

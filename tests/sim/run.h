@@ -4,6 +4,7 @@
 
 #include "base/resp_reply.h"
 #include "sim/deploy.h"
+#include "sim/vault.h"
 
 /*
  * One simulation: a deployment drawn from the seed, clients that write to it, faults drawn per run
@@ -20,7 +21,11 @@
  *  7. an element of a queue is never lost, nor popped twice by one region        (queue)
  *  8. after the faults all regions converge, and nothing waits for compaction     (quiet)
  *  9. of a script all effects are seen or none                                    (pair)
- * 10. a message reaches a subscriber at most once, in order, and surely when all is quiet
+ * 10. what a region's disk was promised to keep is there after any crash, without any peer's help:
+ *     synced always: every acknowledged write; every second: what was acknowledged before the last
+ *     second or so, after the death of the process alone: everything but the last moment's; not
+ *     synced: likewise after the death of the process; and never less than it has claimed (disks)
+ * 11. a message reaches a subscriber at most once, in order, and surely when all is quiet
  * (messages)
  */
 #define CLIENTS_MAX 4u
@@ -34,6 +39,9 @@ enum fate { FATE_ASKED, FATE_ACKED, FATE_MAYBE }; /* MAYBE: only dead regions ha
 struct ledger_entry {
     unsigned region;
     enum fate fate;
+    unsigned life; /* of its region */
+    bool kept;     /* acknowledged when its region's disk had it: it is there for ever */
+    uint64_t acked_us;
 };
 
 struct chain_entry {
@@ -94,6 +102,38 @@ struct plan { /* drawn per run */
     uint64_t fault_until_us;
 };
 
+struct disk_plan { /* drawn per run, on its own: runs without disks are as they were before */
+    bool used, power, blackout, stops, policies, fails, full, rot, hasty;
+    uint32_t every_us;
+};
+
+#define LIVES_MAX 15u /* of a region: one of its 16 numbers is always free */
+#define DISK_POLICY_US                                                                             \
+    1000000u /* a change of policy is in force after that, if the disk is well                     \
+              */
+
+/* A region's disk and what is to be found on it. */
+struct region_disk {
+    uint64_t policy_us; /* since then the policy is what it is */
+    uint64_t sick_us;   /* when it last was not well */
+    uint64_t well_us;   /* until then it fails; 0: it does not */
+    uint64_t again_us;  /* when it crashes again, soon after it was started; 0: not */
+    uint64_t stop_us;   /* an orderly end is under way since then; 0: none */
+    uint32_t slow_us;   /* of a sync */
+    bool rotten;        /* nothing is promised any more */
+    bool honest;        /* it never claimed what was not promised to be kept */
+    bool always;        /* ... and every reply of its waited for the disk */
+    bool ended;         /* the orderly end is done */
+    unsigned shards, lives;
+    bool whole;               /* down: it has all that it had claimed */
+    struct context *promised; /* by partition: what it said to be durable */
+    bool *promises;           /* ... if it said anything */
+    /* While it is down or opens: what is on it. */
+    bool known;
+    uint8_t has[LEDGER_MAX / 8];
+    int64_t counters[DEPLOY_REGIONS_MAX + 1];
+};
+
 struct run {
     uint64_t seed;
     struct rng rng;
@@ -116,11 +156,17 @@ struct run {
     uint64_t removed;                               /* regions that were members and are no more */
     struct context *before[DEPLOY_REGIONS_MAX + 1]; /* contexts at the last look, by partition */
     bool calm;                                      /* the faults are over: clients stop too */
+    struct rng disk_rng;
+    struct disk_plan disk_plan;
+    struct region_disk disks[DEPLOY_REGIONS_MAX + 1];
+    unsigned deaths[DEPLOY_REGIONS_MAX + 1];
+    int64_t dying[DEPLOY_REGIONS_MAX + 1]; /* counters as a region that dies shows them */
     uint64_t commands, acked;
     char failure[512]; /* "" so far so good */
 };
 
-bool run_seed(uint64_t seed, bool verbose, struct buf *report);
+/* `save`: a folder for what is on the disks after a finding; NULL none. */
+bool run_seed(uint64_t seed, bool verbose, const char *save, struct buf *report);
 
 /* workload.c */
 void workload_tick(struct run *r);
@@ -137,15 +183,50 @@ void messages_start(struct run *r);
 void messages_tick(struct run *r);
 void messages_forget(struct run *r, unsigned region); /* its connections died */
 void messages_check(struct run *r);                   /* when all is quiet */
+/* disk_faults.c */
+void disks_draw(struct run *r);
+void disks_opts(struct run *r, struct deploy_opts *o);
+void disks_start(struct run *r);
+void disks_deinit(struct run *r);
+void disks_tick(struct run *r); /* faults of disks, and whoever looks after them */
+void disks_end(struct run *r);
+void disks_started(struct run *r, unsigned region);
+void disks_forget(struct run *r, unsigned region); /* nothing is promised of its disk any more */
+void disks_rot(struct run *r, unsigned region);
+void disks_save(const struct run *r, const char *folder);
+/* disks.c */
+struct revived { /* a region as its disk alone brings it back */
+    struct world *world;
+    struct vault *at[8];
+    unsigned n;
+    bool opened, orderly;
+    const char *error;
+};
+void revive(const struct run *r, unsigned region, struct revived *v);
+struct shard *revived_shard(const struct revived *v, const struct run *r, uint32_t partition);
+void disks_dying(struct run *r, unsigned region); /* just before it dies */
+/* It has died: what is on its disk is what was promised. */
+void disks_dead(struct run *r, unsigned region, bool power);
+/* It would come back with all that it has claimed, whatever happens now. */
+bool disk_returns(const struct run *r, unsigned region);
+bool disk_acks(const struct run *r, unsigned region); /* what it acknowledges now is durable */
 /* faults.c */
+bool is_whole(const struct run *r, unsigned region);
+bool may_die(const struct run *r, uint64_t regions); /* all at once, and come back */
+void start_again(struct run *r, unsigned region);
+void crash_region(struct run *r, unsigned region, bool power, bool silent);
+void restarts_tick(struct run *r); /* regions that are due to start again */
 void faults_draw(struct run *r);
 void faults_tick(struct run *r);
 void faults_end(struct run *r);
 /* check.c */
 void check_look(struct run *r);                   /* at intervals */
-void check_crash(struct run *r, unsigned region); /* just before a region loses its memory */
+void check_dying(struct run *r, unsigned region); /* just before a region loses its memory */
+void check_crash(struct run *r, unsigned region); /* ... and when it has */
 void check_end(struct run *r);                    /* when all is quiet */
 void fail(struct run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Belongs to the database, runs, has been brought back from its disk. */
+bool living(const struct run *r, unsigned region);
 /* The key's cell as a region has it; NULL when absent or the region is down. */
 const struct cell *peek(const struct run *r, unsigned region, const char *key);
 

@@ -79,8 +79,13 @@ static void send_line(struct client *c, const char *fmt, ...)
 static void ledger_reply(struct client *c, const struct resp_reply *r)
 {
     struct ledger_entry *e = &c->run->ledger[c->subject];
-    if (r->type == ':' && e->fate == FATE_ASKED)
-        e->fate = FATE_ACKED;
+    if (r->type != ':' || e->fate != FATE_ASKED)
+        return;
+    e->fate = FATE_ACKED;
+    e->life = c->run->disks[c->region].lives;
+    e->acked_us = world_now_us(c->run->world);
+    e->kept = disk_acks(c->run, c->region) &&
+              c->sent_us > c->run->disks[c->region].policy_us + DISK_POLICY_US;
 }
 
 static void send_ledger(struct client *c)
