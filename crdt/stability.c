@@ -174,15 +174,45 @@ bool stability_retire(struct stability *s, uint32_t actor, const struct context 
     return true;
 }
 
+/*
+ * As retired_ended, whatever the actor's own region has reported: its lives may have ended before
+ * they could, and the one that begins has seen to it that it has all of the old one. What it alone
+ * has of that comes from itself, as the beginning of the new life.
+ */
+static bool ended_elsewhere(const struct stability *s, const struct retired *x,
+                            const struct context *vv, stamp_t *cut)
+{
+    uint32_t own = actor_region(x->actor);
+    *cut = 0;
+    for (uint32_t r = 1; r <= REGION_MAX; r++)
+        if (r != own && is_member(s, r) && report_of(s, x, r) == NULL)
+            return false;
+    for (unsigned i = 0; i < x->reports_n; i++) {
+        const struct report *r = &x->reports[i];
+        const struct retired *ended = retired_find(s, r->reporter);
+        if (!is_member(s, actor_region(r->reporter)) || actor_region(r->reporter) == own)
+            continue;
+        if (ended != NULL && !reported_by_all(s, ended))
+            return false;
+        if (ended == NULL && r->record > *cut)
+            *cut = r->record;
+    }
+    return context_get(vv, x->actor) >= *cut;
+}
+
 bool stability_reuse(struct stability *s, uint32_t actor, const struct context *vv)
 {
     struct retired *x = retired_find(s, actor);
+    stamp_t cut;
     if (x == NULL)
         return true;
-    if (!retired_ended(s, x, vv))
+    if (!ended_elsewhere(s, x, vv, &cut))
         return false;
-    bool all;
-    stamp_t cut = retired_cut(s, x, &all);
+    if (context_get(vv, actor) > cut)
+        cut = context_get(vv, actor);
+    for (unsigned i = 0; i < x->reports_n;
+         i++) /* all that is known of it is old news from now on */
+        cut = x->reports[i].record > cut ? x->reports[i].record : cut;
     context_raise(&s->lives, cut ? cut : stamp_make(0, 1, actor)); /* no stamp is below that one */
     retired_drop(s, x);
     for (unsigned i = 0; i < s->retired_n; i++)
@@ -362,6 +392,11 @@ void stability_known(const struct stability *s, struct context *out)
         context_drop(out, s->retired[i].actor);
         context_raise(out, retired_cut(s, &s->retired[i], &all));
     }
+}
+
+bool stability_settled(const struct stability *s, const struct context *vv)
+{
+    return earlier_ended(s, s->region, s->actor, vv);
 }
 
 bool stability_claimed(const struct stability *s, uint32_t actor, stamp_t stamp)

@@ -39,13 +39,14 @@ void stability_seen(const struct stability *s, const struct context *vv, struct 
 bool stability_retire(struct stability *s, uint32_t actor, const struct context *vv);
 /*
  * A retired actor's number starts a new life. Numbers are few (stamp.h), so each sixteenth
- * incarnation of a region takes one again; its region does so only when the old life's cut is
- * stable there: then every region has durably seen all of that life, nothing of it is under way to
- * anybody, and its record and reports are no longer needed. False, and nothing changed, when the
- * old life is not over here (not cut, or operations missing): then the region has broken that rule,
- * or is ahead of the news; its link must wait. Claims of the old life stay: they were durable facts
- * of that region. News of the old life that somebody slow still spreads (no report beyond the old
- * cut) are ignored from now on; stability_retire is not.
+ * incarnation of a region takes one again. Its region sees to it that it has all of the old life
+ * that anybody can have before it writes (stability_settled, or it catches up with the others); so
+ * what that region itself has reported does not matter here: what it alone has of the old life
+ * comes from itself, as the beginning of the new one. False, and nothing changed, when another
+ * member has not reported yet, or operations are missing here: the link must wait. Claims of the
+ * old life stay: they were durable facts of that region. News of the old life that somebody slow
+ * still spreads (no report beyond those known here) are ignored from now on; stability_retire is
+ * not.
  */
 bool stability_reuse(struct stability *s, uint32_t actor, const struct context *vv);
 /* May operations of `actor` up to `last` be taken, from its own connection (direct) or another
@@ -68,6 +69,8 @@ uint32_t stability_laggard(const struct stability *s, const struct context *vv);
 /* What any region is known to have: join of all claims and reports, of retired actors no more than
  * may be taken. For asking relays. */
 void stability_known(const struct stability *s, struct context *out);
+/* Are all earlier lives of this region over: cut, and all of them up to there is here? */
+bool stability_settled(const struct stability *s, const struct context *vv);
 /* Has that life of a region claimed to have `stamp`? */
 bool stability_claimed(const struct stability *s, uint32_t actor, stamp_t stamp);
 /* out := what `region`, in whichever of its lives, has claimed to have of what `vv` covers. */

@@ -211,6 +211,9 @@ static enum outcome take_message(struct pull *p, struct port *port, uint8_t kind
     if (kind >= WIRE_FRAME)
         return take_frame(p, port, kind, body, now);
     switch (kind) {
+    case WIRE_REFUSE:
+        pull_refused(p, port, body, now);
+        return OUT_ENDED;
     case WIRE_MARK:
         return take_mark(p, port, body, now);
     case WIRE_CLAIM:

@@ -93,10 +93,10 @@ bool claims_life(struct syncer *s, struct port *port, uint32_t region, uint32_t 
         return true;
     uint32_t actor = actor_make(region, incarnation);
     uint32_t back = incarnation < INCARNATIONS_BACK ? incarnation : INCARNATIONS_BACK;
-    for (uint32_t i = incarnation - back; i < incarnation; i++)
-        claims_retire(s, port, actor_make(region, i), now);
     if (incarnation >= INCARNATIONS && claims_is_retired(s, actor) && !reuse(s, actor))
         return false;
+    for (uint32_t i = incarnation - back; i < incarnation; i++)
+        claims_retire(s, port, actor_make(region, i), now);
     peer->lived = true;
     peer->incarnation = incarnation;
     return true;
@@ -114,6 +114,14 @@ void claims_members(struct syncer *s)
         s->parts[i].restable = true;
     }
     s->dirty = true;
+}
+
+bool syncer_settled(const struct syncer *s)
+{
+    for (uint32_t i = 0; i < s->count; i++)
+        if (!stability_settled(s->parts[i].stability, shard_context(s->shard, s->first + i)))
+            return false;
+    return true;
 }
 
 void syncer_set_lasting(struct syncer *s, syncer_lasting *lasting, void *arg)

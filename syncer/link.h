@@ -292,6 +292,8 @@ void pull_free(struct pull *p, struct port *port);
 /* Ends the connection and dials again later. `why` is kept as the peer's error unless NULL. */
 void pull_fail(struct pull *p, struct port *port, struct moment now, const char *why);
 /* Both: the shard is no longer busy with a script. */
+/* WIRE_REFUSE: ends the connection. */
+void pull_refused(struct pull *p, struct port *port, struct bytes body, struct moment now);
 void pull_rested(struct pull *p, struct port *port, struct moment now);
 void feed_rested(struct feed *f, struct port *port, struct moment now);
 void pull_pause(struct pull *p, struct port *port, bool paused, struct moment now);

@@ -265,7 +265,7 @@ static void pull_welcome(struct pull *p, struct port *port, struct bytes body, s
     s->dirty = true;
 }
 
-static void pull_refused(struct pull *p, struct port *port, struct bytes body, struct moment now)
+void pull_refused(struct pull *p, struct port *port, struct bytes body, struct moment now)
 {
     enum err why;
     char text[128], line[160];

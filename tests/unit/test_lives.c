@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "sim/deploy.h"
+
+#include "base/mem.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Regions whose databases are on disk, life after life: deployments in the virtual world. */
+
+struct talk {
+    struct vconn *conn; /* NULL: closed */
+    struct buf got, text;
+};
+
+struct lives {
+    struct world *world;
+    struct driver *driver;
+    struct deploy *deploy;
+    struct talk talk[4];
+    unsigned regions;
+    struct buf log;
+};
+
+static const char *const names[] = {"", "oslo", "rome", "cairo"};
+
+static void on_log(void *arg, const char *host, char level, const char *line)
+{
+    struct lives *l = arg;
+    buf_putf(&l->log, "%s %c %s\n", host, level, line);
+}
+
+static void run(struct lives *l, unsigned ms)
+{
+    world_flush(l->world);
+    world_run(l->world, world_now_us(l->world) + 1000ull * ms);
+}
+
+static struct lives *lives_new(unsigned regions, enum persistence p)
+{
+    struct lives *l = mem_zalloc(sizeof *l);
+    l->regions = regions;
+    l->world = world_new(&(struct world_opts){
+        .seed = 7, .latency_us = 500, .jitter_us = 100, .log = on_log, .arg = l});
+    l->driver = driver_new(l->world, "outside");
+    struct deploy_opts o = {.regions = regions, .partitions = 8, .seed = 3};
+    for (unsigned r = 1; r <= regions; r++) {
+        o.names[r] = names[r];
+        o.workers[r] = 1 + r % 2;
+        o.shards[r] = 1 + r;
+        o.persistence[r] = (uint32_t)p;
+    }
+    l->deploy = deploy_new(l->world, l->driver, &o);
+    for (unsigned r = 1; r <= regions; r++)
+        deploy_start(l->deploy, r);
+    run(l, 2000);
+    return l;
+}
+
+static void hang_up(struct lives *l, unsigned r)
+{
+    if (l->talk[r].conn != NULL)
+        vconn_close(l->talk[r].conn);
+    l->talk[r].conn = NULL;
+}
+
+static void lives_free(struct lives *l)
+{
+    for (unsigned r = 1; r <= l->regions; r++) {
+        hang_up(l, r);
+        buf_deinit(&l->talk[r].got);
+        buf_deinit(&l->talk[r].text);
+    }
+    deploy_free(l->deploy);
+    world_free(l->world);
+    buf_deinit(&l->log);
+    mem_free(l);
+}
+
+static void on_talk(struct vconn *v, enum vconn_event what, struct buf *in, void *arg)
+{
+    struct talk *t = arg;
+    (void)v;
+    if (in != NULL && buf_len(in) > 0) {
+        buf_put_bytes(&t->got, buf_bytes(in));
+        buf_consume(in, buf_len(in));
+    }
+    if (what == VCONN_CLOSED)
+        t->conn = NULL;
+}
+
+static const char *ask(struct lives *l, unsigned r, const char *text, unsigned ms)
+{
+    struct talk *t = &l->talk[r];
+    if (t->conn == NULL) {
+        t->conn = driver_dial(l->driver, names[r], DEPLOY_PORT, on_talk, t);
+        run(l, 5);
+    }
+    buf_clear(&t->got);
+    if (t->conn != NULL)
+        vconn_send(t->conn, bytes_str(text));
+    run(l, ms);
+    buf_clear(&t->text);
+    buf_put_bytes(&t->text, buf_bytes(&t->got));
+    buf_put_u8(&t->text, 0);
+    return (const char *)t->text.p;
+}
+
+static bool agree(struct lives *l, unsigned ms)
+{
+    for (unsigned i = 0; i < ms / 50; i++) {
+        if (deploy_converged(l->deploy) && deploy_settled(l->deploy))
+            return true;
+        run(l, 50);
+    }
+    return false;
+}
+
+static void die(struct lives *l, unsigned r, bool power)
+{
+    hang_up(l, r);
+    if (power)
+        deploy_power_loss(l->deploy, r);
+    else
+        deploy_crash(l->deploy, r, false);
+    run(l, 20);
+}
+
+Test(lives, what_was_acknowledged_survives_power_losses_of_two_regions)
+{
+    struct lives *l = lives_new(2, PERSIST_ALWAYS);
+    char text[64], want[64];
+    unsigned acked[3] = {0}, n[3] = {0};
+    bool is_acked[3][400] = {{false}};
+    for (unsigned round = 0; round < 200; round++) {
+        unsigned r = 1 + round % 2;
+        snprintf(text, sizeof text, "set r%u:%u v\r\n", r, n[r]);
+        is_acked[r][n[r]] = strcmp(ask(l, r, text, round % 7), "+OK\r\n") == 0;
+        acked[r] += is_acked[r][n[r]];
+        n[r]++;
+        if (round % 20 != 19)
+            continue;
+        die(l, r, true);
+        deploy_start(l->deploy, r);
+        run(l, 300);
+    }
+    cr_assert(agree(l, 20000), "%s", deploy_error(l->deploy));
+    for (unsigned r = 1; r <= 2; r++)
+        for (unsigned i = 0; i < n[r]; i++) {
+            snprintf(text, sizeof text, "get r%u:%u\r\n", r, i);
+            snprintf(want, sizeof want, "$1\r\nv\r\n");
+            if (is_acked[r][i])
+                cr_expect_str_eq(ask(l, 3 - r, text, 10), want, "%s", text);
+        }
+    cr_expect_gt(acked[1] + acked[2], 60);
+    lives_free(l);
+}
+
+/* Numbers of actors come round after sixteen lives. */
+static void many_lives(unsigned regions, enum persistence p, unsigned wait_ms, bool power)
+{
+    struct lives *l = lives_new(regions, p);
+    char text[64];
+    unsigned refused = 0;
+    for (unsigned life = 0; life < 50; life++) {
+        for (unsigned i = 0; i < 5; i++) {
+            snprintf(text, sizeof text, "set l%u:%u v\r\nincr n\r\n", life, i);
+            refused += strncmp(ask(l, 1, text, 20), "+OK", 3) != 0;
+            if (regions > 1)
+                ask(l, 2, "incr n\r\n", 5);
+        }
+        run(l, wait_ms / 2);
+        if (getenv("LIVES") != NULL)
+            buf_putf(&l->log, "=== life %u refused %u\n", life, refused);
+        die(l, 1, power && life % 2);
+        deploy_start(l->deploy, 1);
+        run(l, wait_ms);
+    }
+    bool ok = agree(l, 60000);
+    if (getenv("LIVES") != NULL)
+        fwrite(l->log.p + l->log.head, 1, buf_len(&l->log), stderr);
+    cr_expect(ok, "%u regions do not agree: %.*s", regions,
+              (int)(buf_len(&l->log) < 3000 ? buf_len(&l->log) : 3000),
+              (const char *)l->log.p + l->log.tail -
+                  (buf_len(&l->log) < 3000 ? buf_len(&l->log) : 3000));
+    snprintf(text, sizeof text, "%s", ask(l, 1, "get n\r\n", 50));
+    if (regions > 1)
+        cr_expect_str_eq(ask(l, 2, "get n\r\n", 50), text);
+    if (p == PERSIST_ALWAYS && !power)
+        cr_expect_eq(refused, 0, "%u of 250 writes refused", refused);
+    cr_expect_str_eq(ask(l, 1, "get l0:0\r\nget l31:4\r\nget l49:4\r\n", 50),
+                     "$1\r\nv\r\n$1\r\nv\r\n$1\r\nv\r\n", "%u refused", refused);
+    lives_free(l);
+}
+
+Test(lives, many_of_one_region_with_every_write_synced)
+{
+    for (unsigned n = 1; n <= 3; n++)
+        many_lives(n, PERSIST_ALWAYS, 1000, true);
+}
+
+Test(lives, many_of_one_region_at_short_intervals) { many_lives(3, PERSIST_ALWAYS, 150, false); }
+
+Test(lives, many_of_one_region_with_a_sync_a_second) { many_lives(2, PERSIST_SECOND, 1000, true); }
