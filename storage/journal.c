@@ -9,6 +9,8 @@
 #define APPEND_BYTES (1u << 20) /* an append takes no further frame beyond */
 #define SEGMENT_BYTES (UINT64_C(64) << 20)
 #define SYNC_US UINT64_C(1000000)
+#define WRITE_US UINT64_C(5000)  /* unless a reply waits for it, an append waits so long ... */
+#define WRITE_BYTES (128u << 10) /* ... or until there is so much: a request costs a few writes */
 #define RETRY_US UINT64_C(500000)
 
 /* A dot that becomes durable with the log's position `pos`. */
@@ -48,6 +50,7 @@ struct journal {
     struct buf raises;          /* struct raise; not yet durable, oldest first */
     struct context *durable;    /* by partition */
     uint64_t sync_at, retry_at; /* mono_us; UINT64_MAX none */
+    uint64_t write_at;          /* likewise: of what is new in the log */
     bool begun; /* its first segment is on the disk: whoever opens it knows that this life was */
     bool must_cut;
     bool closing, closed; /* closed: the last record is in the file, durably */
@@ -73,7 +76,7 @@ struct journal *journal_new(const struct journal_opts *o, uint64_t pos)
     j->durable = mem_zalloc(o->id.count * sizeof *j->durable);
     for (uint32_t i = 0; i < o->id.count; i++)
         context_copy(&j->durable[i], shard_context(o->shard, o->id.first + i));
-    j->sync_at = j->retry_at = UINT64_MAX;
+    j->sync_at = j->retry_at = j->write_at = UINT64_MAX;
     log_hold(shard_log(j->shard), pos);
     return j;
 }
@@ -200,6 +203,7 @@ static void append(struct journal *j, struct port *port, struct moment now)
         j->closed = true; /* once the answer is good */
     }
     j->asked_end = j->end + buf_len(&r->data);
+    j->write_at = UINT64_MAX;
     ask(j, port, r, DOING_APPEND, now);
 }
 
@@ -219,6 +223,21 @@ static bool wants_sync(const struct journal *j, struct moment now)
            (j->sync_at <= now.mono_us || j->end >= j->segment_bytes || j->policy == SYNC_ALWAYS);
 }
 
+/* Is there something to append, and has it waited for more long enough? */
+static bool wants_append(struct journal *j, struct moment now)
+{
+    uint64_t fresh = log_end(shard_log(j->shard)) - j->written_pos;
+    if (j->closing || j->policy != j->told || !j->begun)
+        return true;
+    if (fresh == 0)
+        return false;
+    if (j->policy == SYNC_ALWAYS || j->end == 0 || fresh >= WRITE_BYTES)
+        return true;
+    if (j->write_at == UINT64_MAX)
+        j->write_at = now.mono_us + WRITE_US;
+    return j->write_at <= now.mono_us;
+}
+
 void journal_step(struct journal *j, struct port *port, struct moment now)
 {
     if (j->doing != DOING_NOTHING || j->closed)
@@ -232,8 +251,7 @@ void journal_step(struct journal *j, struct port *port, struct moment now)
         ask(j, port, r, DOING_CUT, now);
     } else if (wants_sync(j, now)) {
         ask(j, port, request(j, FILE_SYNC), DOING_SYNC, now);
-    } else if (j->written_pos < log_end(shard_log(j->shard)) || j->closing ||
-               j->policy != j->told || !j->begun) {
+    } else if (wants_append(j, now)) {
         turn_over(j);
         append(j, port, now);
     }
@@ -243,7 +261,9 @@ uint64_t journal_deadline(const struct journal *j)
 {
     if (j->doing != DOING_NOTHING || j->closed)
         return UINT64_MAX;
-    return j->retry_at != UINT64_MAX ? j->retry_at : j->sync_at;
+    if (j->retry_at != UINT64_MAX)
+        return j->retry_at;
+    return j->write_at < j->sync_at ? j->write_at : j->sync_at;
 }
 
 /* ------------------------------------------------------------ answers */

@@ -212,11 +212,11 @@ def section_stalls(keys, rounds):
             server.stop()
 
 
-def section_sync(rounds):
+def section_sync(rounds, policies):
     print(f"\n## Writes that go to disk: SET, 50 clients, 64-byte values ({rounds} rounds, medians)\n")
     print("| policy | depth | redis-server/s | meridian/s | ratio | CPU us redis-server | CPU us meridian | ratio | p99 ms redis-server / meridian |")
     print("|---|---|---|---|---|---|---|---|---|")
-    for policy in ("none", "everysec", "always"):
+    for policy in policies:
         config = {"none": {}, "everysec": {"data_persistence": "aof"},
                   "always": {"data_persistence": "aof", "aof_policy": "appendfsync-always"}}[policy]
         flags = () if policy == "none" else ("--appendonly", "yes", "--appendfsync", policy)
@@ -248,13 +248,14 @@ def main():
     ap.add_argument("section", choices=("opening", "stalls", "sync"))
     ap.add_argument("--keys", type=int, default=1_000_000)
     ap.add_argument("--rounds", type=int, default=3)
+    ap.add_argument("--policies", nargs="*", choices=("none", "everysec", "always"), default=("none", "everysec", "always"))
     args = ap.parse_args()
     if args.section == "opening":
         section_opening(args.keys, args.rounds)
     elif args.section == "stalls":
         section_stalls(args.keys, 1 if args.keys > 2_000_000 else args.rounds)
     else:
-        section_sync(args.rounds)
+        section_sync(args.rounds, args.policies)
 
 
 if __name__ == "__main__":

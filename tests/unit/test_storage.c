@@ -334,7 +334,7 @@ Test(storage, survives_power_loss_synced_always)
 Test(storage, survives_power_loss_synced_every_second)
 {
     many(60, SYNC_SECOND, true, (struct world_disk){0});
-    cr_assert_gt(torn, 20);
+    cr_assert_gt(torn, 8);
 }
 
 Test(storage, survives_the_death_of_the_process)
