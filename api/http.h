@@ -49,7 +49,8 @@ struct exchange {
     int refused; /* status that the codec itself answers with */
     int status;
     struct buf reply;
-    char allow[64]; /* of the answer: 405 and OPTIONS */
+    const char *content_type; /* static; NULL: JSON */
+    char allow[64];           /* of the answer: 405 and OPTIONS */
     uint64_t state_id;
     size_t sent;
 };

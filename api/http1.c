@@ -140,8 +140,8 @@ static void put_answer(struct http1 *h, struct exchange *x)
     if (x->state_id != 0)
         buf_putf(out, "cluster-state-id: %llu\r\n", (unsigned long long)x->state_id);
     if (x->status != 204)
-        buf_putf(out, "Content-Type: application/json\r\nContent-Length: %zu\r\n",
-                 buf_len(&x->reply));
+        buf_putf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n",
+                 x->content_type ? x->content_type : "application/json", buf_len(&x->reply));
     buf_putf(out, "Cache-Control: no-store\r\nConnection: %s\r\n\r\n",
              h->keep_alive ? "keep-alive" : "close");
     if (x->method != METHOD_HEAD && x->status != 204)

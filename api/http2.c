@@ -83,7 +83,7 @@ static void submit(struct http2 *h, struct exchange *x)
     nv[n++] = pair(":status", status);
     nv[n++] = pair("cache-control", "no-store");
     if (x->status != 204) {
-        nv[n++] = pair("content-type", "application/json");
+        nv[n++] = pair("content-type", x->content_type ? x->content_type : "application/json");
         nv[n++] = pair("content-length", length);
     }
     if (x->status == 401)

@@ -16,6 +16,7 @@ const struct route rest_routes[] = {
     {METHOD_GET, "/v1/nodes", rest_nodes, 0},
     {METHOD_GET, "/v1/nodes/alerts", rest_nodes_alerts, 0},
     {METHOD_GET, "/v1/nodes/{uid}", rest_node, 0},
+    {METHOD_GET, "/metrics", rest_metrics, 0},
     {METHOD_GET, "/v1/users", rest_users, 0},
     {METHOD_PUT, "/v1/users/password", rest_password, 0},
     {METHOD_GET, "/v1/bdbs", rest_bdbs, 0},

@@ -81,6 +81,8 @@ void rest_actions(struct call *c);
 void rest_action(struct call *c);
 /* Adds import_status .. and export_status .. to a database's JSON. */
 void rest_put_migrations(const struct call *c, uint32_t uid, json_t *o);
+/* rest_metrics.c */
+void rest_metrics(struct call *c);
 /* rest_alerts.c */
 void rest_bdbs_alerts(struct call *c);
 void rest_bdb_alerts(struct call *c);

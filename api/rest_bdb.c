@@ -103,6 +103,18 @@ static void put_stats(const struct call *c, const struct bdb *b, json_t *o)
     json_object_set_new(o, "no_of_keys", json_integer((json_int_t)s->keys));
     json_object_set_new(o, "conns_now", json_integer((json_int_t)s->connections));
     json_object_set_new(o, "total_req", json_integer((json_int_t)s->commands));
+    json_object_set_new(o, "no_of_expires", json_integer((json_int_t)s->expires));
+    json_object_set_new(o, "expired_objects", json_integer((json_int_t)s->expired));
+    json_object_set_new(o, "evicted_objects", json_integer((json_int_t)s->evicted));
+    json_object_set_new(
+        o, "memory",
+        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "values",
+                  (json_int_t)s->memory.values, "unsettled", (json_int_t)s->memory.unsettled,
+                  "deadlines", (json_int_t)s->memory.deadlines, "log", (json_int_t)s->memory.log,
+                  "patch_bases", (json_int_t)s->memory.kept, "catalog",
+                  (json_int_t)s->memory.catalog, "contexts", (json_int_t)s->memory.contexts,
+                  "clients", (json_int_t)s->memory.clients, "metadata",
+                  (json_int_t)s->memory.metadata));
 }
 
 /* What is on disk. */

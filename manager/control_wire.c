@@ -311,9 +311,23 @@ static void walk_shard(struct walk *w, struct plane_shard *s)
         walk_link(w, &s->links[i]);
 }
 
+static void walk_memory(struct walk *w, struct plane_memory *m)
+{
+    walk_array(w, 9);
+    walk_u64(w, &m->values);
+    walk_u64(w, &m->unsettled);
+    walk_u64(w, &m->deadlines);
+    walk_u64(w, &m->log);
+    walk_u64(w, &m->kept);
+    walk_u64(w, &m->catalog);
+    walk_u64(w, &m->contexts);
+    walk_u64(w, &m->clients);
+    walk_u64(w, &m->metadata);
+}
+
 static void walk_db_stats(struct walk *w, struct plane_db_stats *db)
 {
-    walk_array(w, 8);
+    walk_array(w, 15);
     walk_u32(w, &db->uid);
     walk_bool(w, &db->listening);
     walk_u64(w, &db->keys);
@@ -322,6 +336,13 @@ static void walk_db_stats(struct walk *w, struct plane_db_stats *db)
     walk_u64(w, &db->used_memory);
     walk_u64(w, &db->unsettled);
     walk_u64(w, &db->conflicts);
+    walk_u64(w, &db->expires);
+    walk_u64(w, &db->writes);
+    walk_u64(w, &db->hits);
+    walk_u64(w, &db->misses);
+    walk_u64(w, &db->expired);
+    walk_u64(w, &db->evicted);
+    walk_memory(w, &db->memory);
 }
 
 void plane_stats_deinit(struct plane_stats *s)

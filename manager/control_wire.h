@@ -140,9 +140,17 @@ struct plane_shard {
     struct plane_link links[PLANE_REGIONS_MAX];
 };
 
+/* Where a database's memory goes: bytes, as of some seconds ago. The sum, but for `metadata`, which
+ * is a part of it: an estimate of what only replication needs. */
+struct plane_memory {
+    uint64_t values, unsettled, deadlines, log, kept, catalog, contexts, clients, metadata;
+};
+
 struct plane_db_stats {
     uint32_t uid;
     bool listening;
+    uint64_t expires, writes, hits, misses, expired, evicted;
+    struct plane_memory memory;
     uint64_t keys, commands, connections, used_memory, unsettled, conflicts;
 };
 

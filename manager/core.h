@@ -10,8 +10,8 @@
 #include "manager/migration.h"
 #include "manager/peer_client.h"
 #include "manager/plane.h"
-#include "manager/strays.h"
 #include "manager/replica.h"
+#include "manager/strays.h"
 #include "manager/task.h"
 
 /* The manager's inside, for the files of this folder. */

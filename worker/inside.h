@@ -39,9 +39,11 @@ struct member {
     struct storage *storage; /* NULL: nothing is on disk */
     struct disk *disk;       /* what its requests have for owner; NULL likewise */
     struct keeping keeping;
-    char refusal[640]; /* why client writes are refused: the disk; "" they are not */
-    bool slow;         /* the disk does not keep up */
-    bool open;         /* else the shard belongs to the storage alone, which brings it back */
+    struct memory_use use; /* by kinds, as of the last look ... */
+    uint64_t use_us;       /* ... and when the next is due */
+    char refusal[640];     /* why client writes are refused: the disk; "" they are not */
+    bool slow;             /* the disk does not keep up */
+    bool open;             /* else the shard belongs to the storage alone, which brings it back */
 };
 
 struct database {

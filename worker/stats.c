@@ -233,10 +233,31 @@ static void plane_shard_of(struct plane_shard *to, const struct database *d, con
     mem_free(links);
 }
 
-static void plane_db_stats_of(struct plane_db_stats *to, const struct database *d)
+/* Looking into where memory goes takes a shard a good part of a millisecond, so not each time. */
+#define USE_US 5000000u
+
+static void add_memory(struct plane_memory *to, struct member *m, struct moment now)
+{
+    if (now.mono_us >= m->use_us) {
+        shard_memory(m->shard, &m->use);
+        m->use_us = now.mono_us + USE_US;
+    }
+    to->values += m->use.values;
+    to->unsettled += m->use.unsettled;
+    to->deadlines += m->use.deadlines;
+    to->log += m->use.log;
+    to->kept += m->use.kept;
+    to->catalog += m->use.catalog;
+    to->contexts += m->use.contexts;
+    to->metadata += m->use.metadata;
+}
+
+static void plane_db_stats_of(struct plane_db_stats *to, const struct database *d,
+                              struct moment now)
 {
     *to = (struct plane_db_stats){
         .uid = d->config.uid, .listening = d->listening, .connections = d->front->sessions};
+    to->memory.clients = d->front->memory.buffers;
     for (uint32_t i = 0; i < d->members_count; i++) {
         struct shard_stats s;
         if (!d->members[i].open)
@@ -246,6 +267,12 @@ static void plane_db_stats_of(struct plane_db_stats *to, const struct database *
         to->used_memory += shard_held(d->members[i].shard);
         to->commands += s.commands;
         to->unsettled += s.unsettled;
+        to->expires += s.expires;
+        to->writes += s.writes;
+        to->hits += s.hits;
+        to->misses += s.misses;
+        to->expired += s.expired;
+        add_memory(&to->memory, &d->members[i], now);
         to->conflicts +=
             s.conflicts.register_lost + s.conflicts.type_hidden + s.conflicts.deadline_lost;
     }
@@ -262,7 +289,7 @@ void stats_plane(struct worker *w, struct plane_stats *out, struct moment now)
     out->dbs = mem_zalloc((dbs + 1) * sizeof out->dbs[0]);
     out->shards = mem_zalloc((shards + 1) * sizeof out->shards[0]);
     for (const struct database *d = w->databases; d != NULL; d = d->next) {
-        plane_db_stats_of(&out->dbs[out->dbs_count++], d);
+        plane_db_stats_of(&out->dbs[out->dbs_count++], d, now);
         for (uint32_t i = 0; i < d->members_count; i++)
             plane_shard_of(&out->shards[out->shards_count++], d, &d->members[i], now);
     }
@@ -287,6 +314,21 @@ static void add_db(struct plane_stats *sum, const struct plane_db_stats *one)
     to->connections += one->connections;
     to->unsettled += one->unsettled;
     to->conflicts += one->conflicts;
+    to->expires += one->expires;
+    to->writes += one->writes;
+    to->hits += one->hits;
+    to->misses += one->misses;
+    to->expired += one->expired;
+    to->evicted += one->evicted;
+    to->memory.values += one->memory.values;
+    to->memory.unsettled += one->memory.unsettled;
+    to->memory.deadlines += one->memory.deadlines;
+    to->memory.log += one->memory.log;
+    to->memory.kept += one->memory.kept;
+    to->memory.catalog += one->memory.catalog;
+    to->memory.contexts += one->memory.contexts;
+    to->memory.clients += one->memory.clients;
+    to->memory.metadata += one->memory.metadata;
 }
 
 void stats_plane_add(struct plane_stats *sum, const struct plane_stats *part)

@@ -153,6 +153,40 @@ Test(bdb, is_kept_on_disk_and_tells_how_it_is)
     json_decref(alerts);
 }
 
+Test(bdb, tells_where_memory_goes_and_what_prometheus_wants)
+{
+    struct buf out = {0};
+    json_t *db;
+    clusters_call(&c, 0, "POST", "/v1/bdbs", "{'name': 'db1', 'memory_size': 1000000}", NULL);
+    clusters_redis(&c, 0, 12000, "SET k v");
+    clusters_redis(&c, 0, 12000, "SET gone v PX 1");
+    clusters_redis(&c, 0, 12000, "GET gone");
+    clusters_run(&c, 6000);
+    cr_assert_eq(clusters_call(&c, 0, "GET", "/v1/bdbs/1", NULL, &db), 200);
+    const json_t *memory = json_object_get(db, "memory");
+    cr_expect_gt(json_integer_value(json_object_get(memory, "values")), 0);
+    cr_expect_leq(json_integer_value(json_object_get(memory, "values")),
+                  json_integer_value(json_object_get(db, "used_memory")));
+    cr_expect_eq(json_integer_value(json_object_get(db, "expired_objects")), 1);
+    json_decref(db);
+    clusters_raw(&c, "alpha", 9443,
+                 "GET /metrics HTTP/1.1\r\nHost: x\r\n"
+                 "Authorization: Basic YWRtaW46c2VjcmV0LTE=\r\nConnection: close\r\n\r\n",
+                 &out);
+    const char *text = (const char *)out.p + out.head;
+    static const char *const lines[] = {
+        "Content-Type: text/plain; version=0.0.4\r\n",
+        "\nbdb_up{bdb=\"1\",bdb_name=\"db1\"} 1\n",
+        "\n# TYPE bdb_total_req counter\n",
+        "\nbdb_memory_limit{bdb=\"1\",bdb_name=\"db1\"} 1000000\n",
+        "\nbdb_expired_objects{bdb=\"1\",bdb_name=\"db1\"} 1\n",
+        "\nmeridian_memory_bytes{bdb=\"1\",bdb_name=\"db1\",kind=\"values\"} ",
+    };
+    for (unsigned i = 0; i < sizeof lines / sizeof lines[0]; i++)
+        cr_expect(strstr(text, lines[i]), "%s not in %s", lines[i], text);
+    buf_deinit(&out);
+}
+
 Test(bdb, takes_no_snapshot_of_what_is_not_on_disk)
 {
     clusters_call(&c, 0, "POST", "/v1/bdbs", "{'name': 'db1', 'memory_size': 0}", NULL);

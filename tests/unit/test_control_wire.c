@@ -136,7 +136,11 @@ static void fill_stats(struct plane_stats *s, uint32_t dbs, uint32_t shards)
     s->dbs = mem_zalloc(dbs * sizeof *s->dbs);
     s->shards = mem_zalloc(shards * sizeof *s->shards);
     for (uint32_t i = 0; i < dbs; i++)
-        s->dbs[i] = (struct plane_db_stats){.uid = i, .listening = i % 2, .keys = 1000 * i};
+        s->dbs[i] = (struct plane_db_stats){.uid = i,
+                                            .listening = i % 2,
+                                            .keys = 1000 * i,
+                                            .evicted = i,
+                                            .memory = {.values = 7, .metadata = i}};
     for (uint32_t i = 0; i < shards; i++) {
         s->shards[i].shard = i;
         s->shards[i].digest_hi = UINT64_MAX - i;
