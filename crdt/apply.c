@@ -214,7 +214,7 @@ static struct cell *rewrite(struct cell *key, const struct heading *h, const str
 {
     size_t need = cell_need(h, im);
     if (key != NULL && cell_form(key) == CELL_ONE &&
-        (need == cell_size(key) || mem_class_size(need) == mem_block_size(key))) {
+        (need == cell_size(key) || mem_class_size(need + ACCESS_BYTES) == mem_block_size(key))) {
         cell_put(&key->b0, h, im);
         return key;
     }

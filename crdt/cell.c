@@ -83,7 +83,7 @@ uint8_t *cell_put(uint8_t *p, const struct heading *h, const struct image *im)
 struct cell *cell_new(const struct heading *h, const struct image *im)
 {
     assert(h->base == 0);
-    uint8_t *p = mem_alloc(cell_need(h, im));
+    uint8_t *p = mem_alloc(cell_need(h, im) + cell_slack(h, im));
     cell_put(p, h, im);
     return (struct cell *)p;
 }
@@ -93,9 +93,10 @@ struct cell *cell_renew(struct cell *c, const struct heading *h, const struct im
     if (c != NULL && !im->borrows) {
         struct view v = cell_view(c);
         size_t need = cell_need(h, im), n = payload_size(h, im);
+        size_t slack = cell_slack(h, im), held = cell_size(c);
         bool stays = varint_size(n) == varint_size(v.payload.n); /* and so does the name */
         if (stays &&
-            (need == cell_size(c) || mem_class_size(need) == mem_class_size(cell_size(c)))) {
+            (need == held || mem_class_size(need + slack) == mem_class_size(held + slack))) {
             cell_put(&c->b0, h, im);
             return c;
         }
@@ -113,7 +114,7 @@ struct cell *cell_copy(const struct heading *h, const struct cell *c)
     /* The payload is copied whole: as the rest behind a dot that is its first eight bytes. */
     size_t head =
         1 + varint_size(h->name.n) + varint_size(v.payload.n) + (h->deadline ? DEADLINE_BYTES : 0);
-    uint8_t *start = mem_alloc(head + h->name.n + v.payload.n), *p = start;
+    uint8_t *start = mem_alloc(head + h->name.n + v.payload.n + cell_slack(h, &im)), *p = start;
     *p++ = (uint8_t)((unsigned)im.form << 5 | (h->deadline ? CELL_DEADLINE_BIT : 0u) | h->low);
     p = varint_write(p, h->name.n);
     p = varint_write(p, v.payload.n);
@@ -138,11 +139,11 @@ struct cell *cell_rename(struct cell *c, struct bytes name)
     if (has_deadline)
         memcpy(deadline, v.deadline, sizeof deadline);
     if (to > from)
-        p = mem_realloc(p, to + n);
+        p = mem_realloc(p, to + n + ACCESS_BYTES);
     if (to != from)
         memmove(p + to, p + from, n);
     if (to < from)
-        p = mem_realloc(p, to + n);
+        p = mem_realloc(p, to + n + ACCESS_BYTES);
     uint8_t *at = varint_write(varint_write(p + 1, name.n), n);
     if (has_deadline) {
         memcpy(at, deadline, sizeof deadline);

@@ -17,6 +17,17 @@ struct view {
     struct bytes name, payload;
 };
 
+/*
+ * Behind the run of a key's cell (not of an element's, nor of a register's within CELL_MULTI) its
+ * block has three bytes more, for whoever keeps the keyspace: when the key was last used. They are
+ * not part of the run: whoever writes a cell anew leaves them undefined (crdt/access.h).
+ */
+#define ACCESS_BYTES 3u
+static inline bool cell_is_key(const struct cell *c)
+{
+    return cell_form(c) == CELL_MULTI || (cell_low(c) != 0 && !(c->b0 & CELL_SHORT_BIT));
+}
+
 /* Bytes of a stored dot. */
 static inline size_t cell_dot_size(const struct cell *c)
 {
@@ -116,6 +127,11 @@ struct heading {
 };
 
 size_t cell_need(const struct heading *h, const struct image *im);
+/* What stands behind its run. */
+static inline size_t cell_slack(const struct heading *h, const struct image *im)
+{
+    return h->low != 0 || im->form == CELL_MULTI ? ACCESS_BYTES : 0;
+}
 uint8_t *cell_put(uint8_t *p, const struct heading *h, const struct image *im);
 struct cell *cell_new(const struct heading *h, const struct image *im); /* own allocation */
 /* Replaces the cell (NULL: there is none) by one of the same name and with or without a deadline as
@@ -123,7 +139,7 @@ struct cell *cell_new(const struct heading *h, const struct image *im); /* own a
 struct cell *cell_renew(struct cell *c, const struct heading *h, const struct image *im);
 /* A copy under another heading. Not for short dots. */
 struct cell *cell_copy(const struct heading *h, const struct cell *c);
-/* The same under another name, which must not lie within it; the cell may move. Not for short dots.
+/* A key's, under another name, which must not lie within it; the cell may move. Not for short dots.
  */
 struct cell *cell_rename(struct cell *c, struct bytes name);
 

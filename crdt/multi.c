@@ -63,10 +63,10 @@ struct cell *key_with_deadline(struct cell *key, const uint8_t *deadline)
     size_t from = (size_t)(v.name.p - p), n = v.name.n + v.payload.n;
     size_t to = deadline ? from + DEADLINE_BYTES : from - DEADLINE_BYTES;
     if (deadline)
-        p = mem_realloc(p, to + n);
+        p = mem_realloc(p, to + n + ACCESS_BYTES);
     memmove(p + to, p + from, n);
     if (!deadline)
-        p = mem_realloc(p, to + n);
+        p = mem_realloc(p, to + n + ACCESS_BYTES);
     *p ^= CELL_DEADLINE_BIT;
     if (deadline)
         memcpy(p + from, deadline, DEADLINE_BYTES);

@@ -160,8 +160,9 @@ static struct cell *lengthen(struct cell *c, size_t n)
     size_t was = v.payload.n - 8, grown = varint_size(n + 8) - varint_size(v.payload.n);
     size_t name_n = v.name.n, payload_n = v.payload.n, size = cell_size(c);
     bool zeroed = false;
-    if (size + grown + (n - was) > mem_block_size(c))
-        c = move(c, size, size + grown + (n - was), &zeroed);
+    size_t room = size + grown + (n - was) + ACCESS_BYTES;
+    if (room > mem_block_size(c))
+        c = move(c, size, room, &zeroed);
     uint8_t *start = &c->b0, *head = start + 1 + varint_size(name_n);
     uint8_t *behind = head + varint_size(payload_n);
     if (grown > 0)

@@ -10,6 +10,7 @@ void figures_shard_add(struct shard_stats *sum, const struct shard_stats *one)
     sum->commands += one->commands;
     sum->writes += one->writes;
     sum->expired += one->expired;
+    sum->evicted += one->evicted;
     sum->hits += one->hits;
     sum->misses += one->misses;
     sum->frames_own += one->frames_own;

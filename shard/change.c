@@ -7,7 +7,8 @@ static struct bytes name_of(const void *item) { return cell_name(item); }
 
 const struct table_type keyspace_type = {.name_of = name_of};
 
-static void note_shown(const struct cell *key, bool *shown, stamp_t *deadline)
+static inline __attribute__((always_inline)) void note_shown(const struct cell *key, bool *shown,
+                                                             stamp_t *deadline)
 {
     *shown = key != NULL && value_type(key) != TYPE_NONE;
     *deadline = *shown && value_deadline(key) != DEADLINE_NEVER ? value_deadline_dot(key) : 0;
@@ -19,6 +20,7 @@ void change_begin(struct shard *s, struct change *c, struct part *p, uint64_t ha
     c->part = p;
     c->hash = hash;
     c->held = held;
+    c->access = __builtin_expect(s->evict.lfu, 0) ? evict_used(s, held) : s->evict.seconds;
     note_shown(held, &c->was_shown, &c->deadline);
     if (p->transfers > 0)
         transfers_before(s, p, hash, held);
@@ -34,6 +36,8 @@ void change_end(struct shard *s, struct change *c, struct cell *now)
     struct part *p = c->part;
     bool shown;
     stamp_t deadline;
+    if (now != NULL)
+        access_set(now, c->access);
     if (now != c->held) {
         if (c->held == NULL)
             table_put(&p->keys, c->hash, now);

@@ -16,15 +16,16 @@ static void debug_object(struct call *c)
     struct key k;
     struct buf out = {0};
     char text[200];
-    key_read(c, c->argv[2], &k);
+    key_peek(c, c->argv[2], &k);
     if (k.cell == NULL) {
         reply_error(c->reply, ERR_NO_KEY);
         return;
     }
     dump_value(c, &k, &out);
     snprintf(text, sizeof text,
-             "Value at:0x0 refcount:1 encoding:%s serializedlength:%zu lru:0 lru_seconds_idle:0",
-             encoding_name(c, &k), buf_len(&out) - 1);
+             "Value at:0x0 refcount:1 encoding:%s serializedlength:%zu lru:%u lru_seconds_idle:%u",
+             encoding_name(c, &k), buf_len(&out) - 1, call_access(&k),
+             evict_idle_s(c->shard, call_access(&k)));
     buf_deinit(&out);
     reply_simple(c->reply, text);
 }
@@ -37,7 +38,7 @@ static void debug_digest_value(struct call *c)
     struct key k;
     reply_array(c->reply, c->argc - 2);
     for (uint32_t i = 2; i < c->argc; i++) {
-        key_read(c, c->argv[i], &k);
+        key_peek(c, c->argv[i], &k);
         content_text(content_hash(c, &k), text);
         reply_simple(c->reply, text);
     }

@@ -105,7 +105,8 @@ struct restore {
     enum rdb_type type;
     bool replace, absolute;
     int64_t ttl;
-    bool idle, freq; /* given: nothing is kept of either */
+    bool idle, freq; /* given: */
+    int64_t used;    /* seconds, or a frequency */
     struct restore_stream stream;
 };
 
@@ -126,6 +127,7 @@ static bool option(struct call *c, struct restore *r, uint32_t *i)
             reply_error(c->reply, "ERR Invalid IDLETIME value, must be >= 0");
             return false;
         }
+        r->used = v;
     } else if (more && !r->idle && bytes_is_nocase(arg, "freq")) {
         r->freq = true;
         if (!arg_i64(c, c->argv[++*i], &v))
@@ -134,6 +136,7 @@ static bool option(struct call *c, struct restore *r, uint32_t *i)
             reply_error(c->reply, "ERR Invalid FREQ value, must be >= 0 and <= 255");
             return false;
         }
+        r->used = v;
     } else {
         reply_error(c->reply, ERR_SYNTAX);
         return false;
@@ -247,6 +250,10 @@ static void restore_run(struct call *c, struct restore *r)
     restore_stream_end(&r->stream);
     if (deadline != DEADLINE_NEVER)
         key_expire(c, &r->k, deadline);
+    if (r->idle && !evict_is_lfu(c->shard))
+        call_set_access(&r->k, evict_access_of_idle(c->shard, (uint64_t)r->used));
+    if (r->freq && evict_is_lfu(c->shard))
+        call_set_access(&r->k, evict_access_of_frequency(c->shard, (uint32_t)r->used));
     key_event(c, EVENT_GENERIC, "restore", r->k.name);
 }
 

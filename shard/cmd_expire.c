@@ -79,7 +79,7 @@ static void pexpireat(struct call *c) { expire_generic(c, TTL_PXAT); }
 static void reply_deadline(struct call *c, int64_t from, bool seconds)
 {
     struct key k;
-    key_read(c, c->argv[1], &k);
+    key_peek(c, c->argv[1], &k);
     int64_t left = k.cell != NULL ? value_deadline(k.cell) : 0;
     if (k.cell == NULL)
         left = -2;

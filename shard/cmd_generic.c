@@ -25,6 +25,17 @@ static void exists(struct call *c)
     int64_t n = 0;
     for (uint32_t i = 1; i < c->argc; i++) {
         struct key k;
+        key_peek(c, c->argv[i], &k);
+        n += k.cell != NULL;
+    }
+    reply_int(c->reply, n);
+}
+
+static void touch(struct call *c)
+{
+    int64_t n = 0;
+    for (uint32_t i = 1; i < c->argc; i++) {
+        struct key k;
         key_read(c, c->argv[i], &k);
         n += k.cell != NULL;
     }
@@ -34,7 +45,7 @@ static void exists(struct call *c)
 static void type(struct call *c)
 {
     struct key k;
-    key_read(c, c->argv[1], &k);
+    key_peek(c, c->argv[1], &k);
     reply_simple(c->reply, k.cell != NULL ? type_name(value_type(k.cell)) : "none");
 }
 
@@ -137,7 +148,7 @@ const struct command cmd_generic_table[] = {
     {"renamenx", 3, CMD_WRITE | CMD_FAST, 1, 2, 1, AT_SHARD, MERGE_NONE, renamenx, NULL, "generic",
      "1.0.0", "O(N) with N the number of elements",
      "Gives a key another name unless that one exists in this region", "key newkey"},
-    {"touch", -2, READ, 1, -1, 1, AT_SPLIT, MERGE_SUM, exists, NULL, "generic", "3.2.1",
+    {"touch", -2, READ, 1, -1, 1, AT_SPLIT, MERGE_SUM, touch, NULL, "generic", "3.2.1",
      "O(N) with N the number of keys", "Counts which of the keys exist", "key [key ...]"},
     {"type", 2, READ, 1, 1, 1, AT_SHARD, MERGE_NONE, type, NULL, "generic", "1.0.0", "O(1)",
      "Returns the type of a key's value", "key"},

@@ -6,7 +6,7 @@
 
 static bool object_key(struct call *c, struct key *k)
 {
-    key_read(c, c->argv[2], k);
+    key_peek(c, c->argv[2], k);
     if (k->cell == NULL)
         reply_nil(c->reply);
     return k->cell != NULL;
@@ -29,7 +29,11 @@ static void object_refcount(struct call *c)
 static void object_freq(struct call *c)
 {
     struct key k;
-    if (object_key(c, &k))
+    if (!object_key(c, &k))
+        return;
+    if (evict_is_lfu(c->shard))
+        reply_int(c->reply, evict_frequency(c->shard, call_access(&k)));
+    else
         reply_error(c->reply, "ERR An LFU maxmemory policy is not selected, access frequency not "
                               "tracked. Please note that when switching between policies at "
                               "runtime LRU and LFU data will take some time to adjust.");
@@ -38,8 +42,14 @@ static void object_freq(struct call *c)
 static void object_idletime(struct call *c)
 {
     struct key k;
-    if (object_key(c, &k))
-        reply_error(c->reply, "ERR access times are not tracked, so there is no idle time");
+    if (!object_key(c, &k))
+        return;
+    if (evict_is_lfu(c->shard))
+        reply_error(c->reply, "ERR An LFU maxmemory policy is selected, idle time not tracked. "
+                              "Please note that when switching between policies at runtime LRU "
+                              "and LFU data will take some time to adjust.");
+    else
+        reply_int(c->reply, evict_idle_s(c->shard, call_access(&k)));
 }
 
 static void object_help(struct call *c)
@@ -49,9 +59,9 @@ static void object_help(struct call *c)
         "ENCODING <key>",
         "    Return the encoding that Redis would choose for the value of <key>.",
         "FREQ <key>",
-        "    Refused: access frequencies are not tracked.",
+        "    Return how often <key> is used, on a logarithmic scale up to 255: with an LFU policy.",
         "IDLETIME <key>",
-        "    Refused: access times are not tracked.",
+        "    Return the seconds since <key> was last used in this region: without an LFU policy.",
         "REFCOUNT <key>",
         "    Return how many keys share the value of <key>: 1.",
         "HELP",
@@ -76,7 +86,7 @@ static void memory_usage(struct call *c)
             return;
         }
     }
-    key_read(c, c->argv[2], &k);
+    key_peek(c, c->argv[2], &k);
     if (k.cell != NULL)
         reply_int(c->reply, (int64_t)value_memory(k.cell));
     else
@@ -91,11 +101,11 @@ const struct command cmd_object_table[] = {
      "generic", "2.2.3", "O(N) with N the number of elements, within the limits of packed values",
      "Returns the encoding that Redis would choose", "key"},
     {"object|freq", 3, CMD_READONLY, 2, 2, 1, AT_SHARD, MERGE_NONE, object_freq, NULL, "generic",
-     "4.0.0", "O(1)", "Refused: access frequencies are not tracked", "key"},
+     "4.0.0", "O(1)", "Returns how often a key is used, on a logarithmic scale", "key"},
     {"object|help", 2, CMD_LOADING, 0, 0, 0, AT_SHARD, MERGE_NONE, object_help, NULL, "generic",
      "6.2.0", "O(1)", "Explains the subcommands of OBJECT", ""},
     {"object|idletime", 3, CMD_READONLY, 2, 2, 1, AT_SHARD, MERGE_NONE, object_idletime, NULL,
-     "generic", "2.2.3", "O(1)", "Refused: access times are not tracked", "key"},
+     "generic", "2.2.3", "O(1)", "Returns the seconds since a key was last used", "key"},
     {"object|refcount", 3, CMD_READONLY, 2, 2, 1, AT_SHARD, MERGE_NONE, object_refcount, NULL,
      "generic", "2.2.3", "O(1)", "Returns how many keys share a value: 1", "key"},
     {"memory", -2, CMD_CONTAINER, 0, 0, 0, AT_SESSION, MERGE_NONE, NULL, NULL, "server", "4.0.0",

@@ -22,6 +22,7 @@ static void compact_one(struct shard *s, struct part *p, const struct settle_ent
     bool settled = true;
     struct settle_entry again = *e;
     change_begin(s, &change, p, e->hash, held);
+    change.access = access_get(held); /* nobody uses it */
     struct cell *now = value_compact(held, (enum type)e->type, e->elem, &p->stable, &s->around,
                                      &settled, &again.newest);
     change_end(s, &change, now);

@@ -100,6 +100,11 @@ void events_removed(const struct shard *s, struct bytes key, bool expired)
     raise(s, expired ? (struct happening){EVENT_EXPIRED, "expired"} : of_op[OP_DEL], key);
 }
 
+void events_evicted(const struct shard *s, struct bytes key)
+{
+    raise(s, (struct happening){EVENT_EVICTED, "evicted"}, key);
+}
+
 void events_of_op(const struct shard *s, const struct op *op, const struct event_before *before,
                   const struct cell *now, const struct applied *applied)
 {

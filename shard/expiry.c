@@ -43,6 +43,33 @@ static struct cell *entry_key(const struct shard *s, const struct heap_entry *e,
     return key;
 }
 
+struct cell *expiry_soonest(struct shard *s, struct part **p, uint64_t *hash)
+{
+    struct expiry *e = &s->expiry;
+    for (;;) {
+        const struct heap_entry *a = heap_min(&e->now), *b = heap_min(&e->sweep);
+        struct heap *h = a == NULL || (b != NULL && b->when < a->when) ? &e->sweep : &e->now;
+        struct heap_entry stale;
+        const struct heap_entry *min = heap_min(h);
+        struct cell *key = min != NULL ? entry_key(s, min, p) : NULL;
+        *hash = min != NULL ? min->what : 0;
+        if (min == NULL || key != NULL)
+            return key;
+        (void)heap_pop(h, &stale);
+    }
+}
+
+struct cell *expiry_any(const struct shard *s, uint64_t random, struct part **p, uint64_t *hash)
+{
+    const struct expiry *e = &s->expiry;
+    if (e->now.n + e->sweep.n == 0)
+        return NULL;
+    size_t at = (size_t)(random % (e->now.n + e->sweep.n));
+    const struct heap_entry *entry = at < e->now.n ? &e->now.at[at] : &e->sweep.at[at - e->now.n];
+    *hash = entry->what;
+    return entry_key(s, entry, p);
+}
+
 /* The region that set the deadline deletes; any other only when that one has been out of reach for
  * long. */
 static bool may_delete(const struct shard *s, stamp_t dot)

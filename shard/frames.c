@@ -328,6 +328,7 @@ static enum take take(struct shard *s, const struct frame *f, struct moment now)
     }
     if (s->woken)
         blocked_serve(s, now);
+    evict_taken(s, n, now.wall_ms);
     return TAKE_DONE;
 }
 

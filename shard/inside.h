@@ -5,10 +5,12 @@
 #include "base/heap.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "crdt/access.h"
 #include "crdt/position.h"
 #include "crdt/shelf.h"
 #include "shard/catalog.h"
 #include "shard/events.h"
+#include "shard/evict.h"
 #include "shard/keys.h"
 #include "shard/names.h"
 
@@ -97,6 +99,26 @@ struct garbage {
     struct cell *cell; /* a removed collection, or NULL */
 };
 
+/* ------------------------------------------------------------ eviction (evict.c) */
+
+struct candidate {
+    uint64_t bad, hash;
+    uint32_t part;
+};
+#define EVICT_POOL 16u
+struct evictor {
+    struct evict_settings set;
+    bool lfu;
+    uint32_t seconds, minutes; /* the time, as access bits have it; as of the last tick */
+    /* What the shard may hold until it evicts, refuses what needs memory, and refuses it even while
+     * it evicts; `guard`: the least of them. INT64_MAX: there is no limit. */
+    int64_t start, refuse, margin, guard;
+    struct candidate pool[EVICT_POOL]; /* the best last */
+    size_t pool_n;
+    size_t part_most; /* keys of the largest partition seen lately */
+    struct rng rng;
+};
+
 struct watches;
 struct blocked;
 
@@ -152,6 +174,9 @@ struct shard {
     bool expiry_off;    /* DEBUG SET-ACTIVE-EXPIRE 0: keys past their deadline are only hidden */
     bool scripts_debug; /* scripts may call DEBUG PROTOCOL */
     size_t memory_max;
+    struct evictor evict;
+    size_t bare; /* keys that show nothing, in all partitions, as of the last tick */
+    size_t log_bytes_max, kept_bytes_max; /* as configured; 0: by the limit of memory */
     uint64_t elsewhere; /* what counts against memory_max and is not this shard's */
     struct expiry expiry;
     struct transfer *transfers;
@@ -243,6 +268,7 @@ struct change {
     uint64_t hash;
     struct cell *held; /* before; NULL: absent. An address only once the change is made */
     stamp_t deadline;  /* dot of the deadline that showed */
+    uint32_t access;   /* what the key's access bits will be */
     bool was_shown;
 };
 void change_begin(struct shard *s, struct change *c, struct part *p, uint64_t hash,
@@ -282,6 +308,29 @@ void catalog_tell(struct shard *s, struct bytes key, struct bytes name);
 void catalog_names(const struct shard *s, struct names names[CATALOG_KINDS]);
 void catalog_joined(struct shard *s, struct names names[CATALOG_KINDS]);
 
+#define LOG_BYTES_DEFAULT (64u << 20)
+#define KEPT_BYTES_DEFAULT (64u << 20)
+/* memory.c: what is kept for others, within the limit. */
+void memory_bounds(struct shard *s);
+
+/* ------------------------------------------------------------ evict.c */
+
+void evict_init(struct shard *s, uint64_t seed);
+/* To be called when the limit, what is elsewhere, or geo changes. */
+void evict_thresholds(struct shard *s);
+void evict_clock(struct shard *s);
+/* The access bits of a key that is being used; NULL: it is new. */
+uint32_t evict_used(struct shard *s, const struct cell *held);
+static inline void evict_touch(struct shard *s, struct cell *key)
+{
+    access_set(key, s->evict.lfu ? evict_used(s, key) : s->evict.seconds);
+}
+/* Before a command that needs memory, above `guard`: makes room. True: it must be refused. */
+bool evict_refuses(struct shard *s);
+/* After a foreign frame: whoever brings makes room. */
+void evict_taken(struct shard *s, size_t ops, int64_t wall_ms);
+bool evict_tick(struct shard *s, int64_t wall_ms);
+
 /* ------------------------------------------------------------ others */
 
 /* Why a write is refused now: stale, or leaving. */
@@ -290,6 +339,10 @@ const char *shard_write_refusal(const struct shard *s);
 void expiry_note(struct shard *s, struct part *p, uint64_t hash, const struct cell *key);
 bool expiry_tick(struct shard *s, struct moment now);
 void expiry_deinit(struct expiry *e);
+/* The key whose deadline comes first; one with a deadline, chosen by `random` (NULL also when that
+ * hit a stale entry). */
+struct cell *expiry_soonest(struct shard *s, struct part **p, uint64_t *hash);
+struct cell *expiry_any(const struct shard *s, uint64_t random, struct part **p, uint64_t *hash);
 static inline bool key_expired(const struct cell *key, int64_t wall_ms)
 {
     return value_deadline(key) <= wall_ms;
@@ -340,6 +393,7 @@ static inline struct event_before event_before(const struct cell *held)
 }
 void events_created(const struct shard *s, struct bytes key);
 void events_removed(const struct shard *s, struct bytes key, bool expired);
+void events_evicted(const struct shard *s, struct bytes key);
 /* An operation of another region changed what is shown. */
 void events_of_op(const struct shard *s, const struct op *op, const struct event_before *before,
                   const struct cell *now, const struct applied *applied);

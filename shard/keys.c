@@ -46,7 +46,7 @@ bool call_is_past(const struct call *c, int64_t at_ms)
     return at_ms <= c->now.wall_ms && !c->shard->importing;
 }
 
-void key_read(struct call *c, struct bytes name, struct key *out)
+static inline void find(struct call *c, struct bytes name, struct key *out)
 {
     locate(c, name, out);
     if (out->held != NULL && (value_type(out->held) == TYPE_NONE || is_past(c, out->held)))
@@ -56,6 +56,19 @@ void key_read(struct call *c, struct bytes name, struct key *out)
     else
         miss(c, out);
 }
+
+void key_read(struct call *c, struct bytes name, struct key *out)
+{
+    find(c, name, out);
+    if (out->cell != NULL)
+        evict_touch(c->shard, out->cell);
+}
+
+void key_peek(struct call *c, struct bytes name, struct key *out) { find(c, name, out); }
+
+uint32_t call_access(const struct key *k) { return access_get(k->cell); }
+
+void call_set_access(const struct key *k, uint32_t access) { access_set(k->cell, access); }
 
 static void remove_expired(struct call *c, struct key *k)
 {

@@ -23,6 +23,11 @@ struct key {
 
 /* Finds argv[i] for reading: counts hits and misses, hides what has expired. */
 void key_read(struct call *c, struct bytes name, struct key *out);
+/* Likewise, but that does not count as a use of the key (OBJECT IDLETIME). */
+void key_peek(struct call *c, struct bytes name, struct key *out);
+/* When and how often the key was used (shard/evict.h); it must be there. */
+uint32_t call_access(const struct key *k);
+void call_set_access(const struct key *k, uint32_t access);
 /* Finds for writing: what has expired is first removed by an operation of its own. */
 void key_write(struct call *c, struct bytes name, struct key *out);
 /* True when absent or of that type; otherwise replies WRONGTYPE and returns false. */

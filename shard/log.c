@@ -42,16 +42,25 @@ struct log {
 struct log *log_new(uint32_t first_partition, uint32_t partitions, size_t bytes_max)
 {
     struct log *l = mem_zalloc(sizeof *l);
-    size_t chunk = bytes_max / RING_CHUNKS;
-    chunk = chunk < CHUNK_MIN ? CHUNK_MIN : chunk > CHUNK_MAX ? CHUNK_MAX : chunk;
     l->hold = UINT64_MAX;
     l->first = first_partition;
     l->count = partitions;
-    l->bytes_max = bytes_max;
-    l->chunk_bytes =
-        (chunk - sizeof(struct chunk)) & ~(size_t)7; /* whole: a size the allocator has */
     l->floor = mem_zalloc(partitions * sizeof *l->floor);
+    log_set_max(l, bytes_max);
     return l;
+}
+
+void log_set_max(struct log *l, size_t bytes_max)
+{
+    size_t chunk = bytes_max / RING_CHUNKS;
+    chunk = chunk < CHUNK_MIN ? CHUNK_MIN : chunk > CHUNK_MAX ? CHUNK_MAX : chunk;
+    chunk = (chunk - sizeof(struct chunk)) & ~(size_t)7; /* whole: a size the allocator has */
+    if (chunk != l->chunk_bytes) {
+        mem_free(l->spare);
+        l->spare = NULL;
+    }
+    l->bytes_max = bytes_max;
+    l->chunk_bytes = chunk;
 }
 
 void log_free(struct log *l)

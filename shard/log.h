@@ -32,6 +32,7 @@ struct log; /* opaque */
 
 struct log *log_new(uint32_t first_partition, uint32_t partitions, size_t bytes_max);
 void log_free(struct log *l);
+void log_set_max(struct log *l, size_t bytes_max); /* what is too much goes with the next frame */
 void log_append(struct log *l, const struct frame *f); /* copies */
 uint64_t log_begin(const struct log *l);               /* position of the oldest frame held */
 uint64_t log_end(const struct log *l);                 /* position after the newest */

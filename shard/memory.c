@@ -80,13 +80,45 @@ void shard_memory(const struct shard *s, struct memory_use *out)
 
 bool shard_is_full(struct shard *s)
 {
-    return s->memory_max != 0 && shard_held(s) + s->elsewhere > s->memory_max;
+    if (s->account.held <= s->evict.guard)
+        return false;
+    struct mem_account *outer = shard_enter(s);
+    bool full = evict_refuses(s);
+    mem_account_leave(outer);
+    return full;
+}
+
+#define KEPT_SHARE 10u /* of the limit: at most a tenth for the log, a tenth for patches' bases */
+#define KEPT_MIN ((size_t)64 << 10)
+
+static size_t bounded(const struct shard *s, size_t configured, size_t at_first)
+{
+    size_t share = s->memory_max / KEPT_SHARE / s->partitions * s->shown;
+    if (configured != 0)
+        return configured;
+    if (s->memory_max == 0 || share > at_first)
+        return at_first;
+    return share > KEPT_MIN ? share : KEPT_MIN;
+}
+
+void memory_bounds(struct shard *s)
+{
+    s->kept.bytes_max = bounded(s, s->kept_bytes_max, KEPT_BYTES_DEFAULT);
+    log_set_max(s->log, bounded(s, s->log_bytes_max, LOG_BYTES_DEFAULT));
 }
 
 void shard_set_memory_max(struct shard *s, size_t bytes)
 {
+    struct mem_account *outer = shard_enter(s);
     s->memory_max = bytes;
+    memory_bounds(s);
+    evict_thresholds(s);
     shard_note_hooks(s);
+    mem_account_leave(outer);
 }
 
-void shard_set_memory_elsewhere(struct shard *s, uint64_t bytes) { s->elsewhere = bytes; }
+void shard_set_memory_elsewhere(struct shard *s, uint64_t bytes)
+{
+    s->elsewhere = bytes;
+    evict_thresholds(s);
+}

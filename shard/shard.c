@@ -4,9 +4,7 @@
 #include "base/mem.h"
 #include "shard/inside.h"
 
-#define LOG_BYTES_DEFAULT (64u << 20)
 #define PATCH_MIN 4096u
-#define KEPT_BYTES_MAX (64u << 20)
 #define GARBAGE_BUDGET 4096u /* elements freed a tick */
 
 static void set_actor(struct shard *s, uint32_t actor)
@@ -36,7 +34,8 @@ struct shard *shard_new(const struct shard_opts *o)
     s->memory_max = o->memory_max;
     s->patch_min = o->patch_min ? o->patch_min : PATCH_MIN;
     s->kept.value_min = s->patch_min;
-    s->kept.bytes_max = o->kept_bytes_max ? o->kept_bytes_max : KEPT_BYTES_MAX;
+    s->kept_bytes_max = o->kept_bytes_max;
+    s->log_bytes_max = o->log_bytes_max;
     s->looks = (struct shard_looks){.hash_entries = 512,
                                     .hash_value = 64,
                                     .set_ints = 512,
@@ -77,6 +76,8 @@ struct shard *shard_new(const struct shard_opts *o)
                                       .arg = s};
     s->log = log_new(o->first_partition, o->count,
                      o->log_bytes_max ? o->log_bytes_max : LOG_BYTES_DEFAULT);
+    evict_init(s, o->seed);
+    memory_bounds(s);
     s->runs = position_runs_new();
     rng_init(&s->rng, o->seed);
     set_actor(s, o->actor);
@@ -194,7 +195,13 @@ static __attribute__((noinline)) bool refuse(struct shard *s, const struct call 
         return false;
     const char *why = s->busy;
     if (why == NULL) {
-        why = shard_refusal(s, c->command->flags);
+        uint32_t flags = c->command->flags;
+        if (c->in_exec) /* a transaction has been checked as it began */
+            flags &= ~(uint32_t)CMD_DENYOOM;
+        shard_note_time(s, c->now);
+        if (flags & CMD_SCRIPT)
+            (void)shard_is_full(s); /* makes room, for what the script will write */
+        why = shard_refusal(s, flags);
         s->stats.commands += why != NULL;
     }
     if (why != NULL)
@@ -313,6 +320,7 @@ void shard_set_geo(struct shard *s, bool geo)
     struct mem_account *outer = shard_enter(s);
     bool was_logged = s->logged;
     s->geo = geo;
+    evict_thresholds(s);
     s->logged = geo || s->durable;
     s->around.digest_off = !geo;
     s->around.shelf = NULL;
@@ -413,6 +421,7 @@ bool shard_tick(struct shard *s, struct moment now)
     struct mem_account *outer = shard_enter(s);
     shard_note_time(s, now);
     bool more = expiry_tick(s, now);
+    more |= evict_tick(s, now.wall_ms);
     more |= compact_tick(s, COMPACT_BUDGET);
     more |= garbage_tick(s, GARBAGE_BUDGET);
     finish(s, now);

@@ -6,6 +6,7 @@
 #include "crdt/apply.h"
 #include "shard/catalog.h"
 #include "shard/command.h"
+#include "shard/evict.h"
 #include "shard/log.h"
 #include "shard/memory.h"
 
@@ -123,7 +124,8 @@ void shard_set_events(struct shard *s, uint32_t classes);
 /* Why a command with these flags is refused now (with the error's code), NULL: it may run. */
 const char *shard_refusal(struct shard *s, uint32_t flags);
 bool shard_scripts_debug(const struct shard *s); /* may scripts call DEBUG PROTOCOL? */
-bool shard_is_full(struct shard *s);             /* beyond memory_max */
+/* Beyond memory_max, and evicting does not help: what needs memory is refused. Evicts. */
+bool shard_is_full(struct shard *s);
 #define OOM_TEXT "OOM command not allowed when used memory > 'maxmemory'."
 bool shard_owns(const struct shard *s, struct bytes key); /* is the key's partition here? */
 bool shard_is_whole(const struct shard *s);               /* are all keys of the database here? */
@@ -290,7 +292,7 @@ void shard_conflicts(const struct shard *s, uint64_t since, struct bytes prefix,
                      bool newest, struct buf *out);
 
 struct shard_stats {
-    uint64_t keys, expires, commands, writes, expired, hits, misses;
+    uint64_t keys, expires, commands, writes, expired, evicted, hits, misses;
     uint64_t frames_own, frames_foreign, ops_own, ops_foreign, joins;
     uint64_t unsettled, compacted;
     struct conflicts conflicts;
