@@ -49,6 +49,9 @@ static void resize(struct heap *h, size_t cap)
     h->cap = cap;
 }
 
+/* A large heap grows by less, lest one entry more takes a good part of a database's memory. */
+#define DOUBLED_MAX 1024u
+
 /* Memory comes back once three quarters are unused: far enough from growth not to swing. */
 static void shrink(struct heap *h)
 {
@@ -68,7 +71,7 @@ void heap_deinit(struct heap *h)
 void heap_push(struct heap *h, struct heap_entry e)
 {
     if (h->n == h->cap)
-        resize(h, h->cap ? 2 * h->cap : 8);
+        resize(h, h->cap < DOUBLED_MAX ? 2 * h->cap + 8 : h->cap + h->cap / 8);
     h->at[h->n++] = e;
     sift_up(h, h->n - 1);
 }

@@ -181,6 +181,8 @@ static bool read_value(enum setting_id id, struct bytes value, struct front_sett
         s->clients_max = n;
     else if (id == CONFIG_MAXMEMORY)
         s->memory_max = n;
+    else if (id == CONFIG_MAXMEMORY_POLICY)
+        s->eviction = (uint32_t)n;
     else if (id == CONFIG_PROTO_MAX_BULK_LEN)
         s->bulk_max = n;
     else if (id == CONFIG_TIMEOUT)

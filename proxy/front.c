@@ -94,11 +94,6 @@ void front_configure(struct front *f, const struct front_settings *s)
                             (uint64_t)f->kept.number[CONFIG_BUSY_REPLY_THRESHOLD]);
 }
 
-bool front_is_full(const struct front *f)
-{
-    return f->settings.memory_max != 0 && memory_counted(f) > f->settings.memory_max;
-}
-
 void front_end(struct front *f, struct port *port, struct moment now)
 {
     f->ending = true;

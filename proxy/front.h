@@ -45,11 +45,12 @@ struct front_settings {
     bool across;        /* PUBLISH reaches the other regions */
     char password[256]; /* "" none */
     uint16_t port;
-    bool on_disk;      /* snapshots can be taken */
-    bool logged;       /* appendonly */
-    uint32_t fsync;    /* appendfsync, as a place among its words */
-    char save[256];    /* save: "3600 1 60 10000" */
-    uint32_t eviction; /* maxmemory-policy, as a place among its words */
+    bool on_disk;         /* snapshots can be taken */
+    bool logged;          /* appendonly */
+    uint32_t fsync;       /* appendfsync, as a place among its words */
+    char save[256];       /* save: "3600 1 60 10000" */
+    uint32_t eviction;    /* maxmemory-policy, as a place among its words */
+    uint32_t oom_percent; /* of memory_max, from which on clients' writes are refused; 0: 100 */
 };
 
 /* What the worker does for its fronts. */
@@ -183,8 +184,6 @@ void front_free(struct front *f, struct port *port);
 void front_end(struct front *f, struct port *port, struct moment now);
 /* Password, limits. Sessions that are authenticated stay so. */
 void front_configure(struct front *f, const struct front_settings *s);
-/* Is more memory used than settings.memory_max? Asks each time: for what is not the hot path. */
-bool front_is_full(const struct front *f);
 /* A client connected: a new session owns the connection. */
 void front_accept(struct front *f, struct port *port, conn_id conn, struct moment now);
 /* About ten times a second: idle clients, pauses that end. */

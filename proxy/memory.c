@@ -101,10 +101,50 @@ void memory_tick(struct front *f, struct port *port)
     tell_shards(f);
 }
 
+/* CONFIG's words for maxmemory-policy, by their place. */
+static enum forget policy_of(uint32_t place)
+{
+    static const enum forget policies[] = {
+        FORGET_VOLATILE_LRU, FORGET_VOLATILE_LFU, FORGET_VOLATILE_RANDOM, FORGET_VOLATILE_TTL,
+        FORGET_ALL_LRU,      FORGET_ALL_LFU,      FORGET_ALL_RANDOM,      FORGET_NOTHING};
+    return place < FORGET_KINDS ? policies[place] : FORGET_NOTHING;
+}
+
+static uint32_t number(const struct front *f, enum setting_id id)
+{
+    return (uint32_t)f->kept.number[id];
+}
+
 void memory_configure(struct front *f)
 {
-    for (uint32_t i = 0; i < f->shards_count; i++)
-        if (f->shards[i].local != NULL)
-            shard_set_memory_max(f->shards[i].local, (size_t)f->settings.memory_max);
+    const struct evict_settings set = {.policy = policy_of(f->settings.eviction),
+                                       .samples = number(f, CONFIG_MAXMEMORY_SAMPLES),
+                                       .lfu_log_factor = number(f, CONFIG_LFU_LOG_FACTOR),
+                                       .lfu_decay_minutes = number(f, CONFIG_LFU_DECAY_TIME),
+                                       .refuse_percent = f->settings.oom_percent};
+    for (uint32_t i = 0; i < f->shards_count; i++) {
+        if (f->shards[i].local == NULL)
+            continue;
+        shard_set_memory_max(f->shards[i].local, (size_t)f->settings.memory_max);
+        shard_set_eviction(f->shards[i].local, &set);
+    }
     tell_shards(f);
+}
+
+bool memory_is_full(struct front *f)
+{
+    uint64_t max = f->settings.memory_max;
+    if (max == 0)
+        return false;
+    bool any = false;
+    for (uint32_t i = 0; i < f->shards_count; i++) {
+        if (f->shards[i].local != NULL && shard_is_full(f->shards[i].local))
+            return true;
+        any |= f->shards[i].local != NULL;
+    }
+    bool forgets = policy_of(f->settings.eviction) != FORGET_NOTHING;
+    uint32_t percent = forgets                       ? EVICT_MARGIN_PERCENT
+                       : f->settings.oom_percent > 0 ? f->settings.oom_percent
+                                                     : 100;
+    return !any && memory_counted(f) / percent > max / 100;
 }

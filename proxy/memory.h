@@ -29,6 +29,8 @@ void memory_tick(struct front *f, struct port *port);
 void memory_configure(struct front *f);
 /* JOB_MEMORY */
 void memory_hear(struct front *f, struct bytes arg);
+/* Are commands that need memory refused? Makes room on the shards here, as their commands do. */
+bool memory_is_full(struct front *f);
 /* What counts against the limit now. */
 uint64_t memory_counted(const struct front *f);
 

@@ -114,7 +114,7 @@ void multi_queue(struct ask *a)
         return;
     }
     bool grows = (a->command->flags & CMD_DENYOOM) != 0;
-    if (grows && front_is_full(a->front)) {
+    if (grows && memory_is_full(a->front)) {
         refuse(a, OOM_TEXT);
         return;
     }
@@ -286,7 +286,7 @@ static const char *why_aborted(const struct session *s)
         return "EXECABORT Transaction discarded because of previous errors.";
     if (m->shard >= 0 && s->watching >= 0 && m->shard != s->watching)
         return CROSSSLOT;
-    if (m->grows && front_is_full(s->front))
+    if (m->grows && memory_is_full(s->front))
         return "EXECABORT Transaction discarded because of: " OOM_TEXT;
     return NULL;
 }

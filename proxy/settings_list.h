@@ -13,7 +13,6 @@
     "meridian ctl"
 #define WHY_REGIONS "replication to other regions is set up with the REST API (/v1/crdbs)"
 #define WHY_SHARDS "shards are a property of the database: REST API, /v1/bdbs"
-#define WHY_EVICTION "nothing is ever evicted; writes are refused when memory is full"
 
 /* clang-format off */
 #define SETTINGS(X) \
@@ -95,8 +94,8 @@
     X(LAZYFREE_LAZY_SERVER_DEL, "lazyfree-lazy-server-del", NULL, VALUE_BOOL, SETTING_KEPT, 0, 1, "no", NULL, NULL) \
     X(LAZYFREE_LAZY_USER_DEL, "lazyfree-lazy-user-del", NULL, VALUE_BOOL, SETTING_KEPT, 0, 1, "no", NULL, NULL) \
     X(LAZYFREE_LAZY_USER_FLUSH, "lazyfree-lazy-user-flush", NULL, VALUE_BOOL, SETTING_KEPT, 0, 1, "no", NULL, NULL) \
-    X(LFU_DECAY_TIME, "lfu-decay-time", NULL, VALUE_INT, SETTING_KEPT, 0, INT32_MAX, "1", NULL, NULL) \
-    X(LFU_LOG_FACTOR, "lfu-log-factor", NULL, VALUE_INT, SETTING_KEPT, 0, INT32_MAX, "10", NULL, NULL) \
+    X(LFU_DECAY_TIME, "lfu-decay-time", NULL, VALUE_INT, SETTING_ACTS, 0, INT32_MAX, "1", NULL, NULL) \
+    X(LFU_LOG_FACTOR, "lfu-log-factor", NULL, VALUE_INT, SETTING_ACTS, 0, INT32_MAX, "10", NULL, NULL) \
     X(LIST_COMPRESS_DEPTH, "list-compress-depth", NULL, VALUE_INT, SETTING_KEPT, 0, INT32_MAX, "0", NULL, NULL) \
     X(LIST_MAX_LISTPACK_SIZE, "list-max-listpack-size", "list-max-ziplist-size", VALUE_INT, SETTING_ACTS, INT32_MIN, INT32_MAX, "-2", NULL, NULL) \
     X(LOGFILE, "logfile", NULL, VALUE_TEXT, SETTING_FINAL, 0, 0, "", NULL, NULL) \
@@ -107,8 +106,8 @@
     X(MAXMEMORY, "maxmemory", NULL, VALUE_MEMORY, SETTING_ACTS, 0, INT64_MAX, "0", NULL, NULL) \
     X(MAXMEMORY_CLIENTS, "maxmemory-clients", NULL, VALUE_PERCENT, SETTING_KEPT, 0, INT64_MAX, "0", NULL, NULL) \
     X(MAXMEMORY_EVICTION_TENACITY, "maxmemory-eviction-tenacity", NULL, VALUE_INT, SETTING_KEPT, 0, 100, "10", NULL, NULL) \
-    X(MAXMEMORY_POLICY, "maxmemory-policy", NULL, VALUE_WORD, SETTING_FIXED, 0, 0, "noeviction", "volatile-lru,volatile-lfu,volatile-random,volatile-ttl,allkeys-lru,allkeys-lfu,allkeys-random,noeviction", WHY_EVICTION) \
-    X(MAXMEMORY_SAMPLES, "maxmemory-samples", NULL, VALUE_INT, SETTING_KEPT, 1, INT32_MAX, "5", NULL, NULL) \
+    X(MAXMEMORY_POLICY, "maxmemory-policy", NULL, VALUE_WORD, SETTING_ACTS, 0, 0, "noeviction", "volatile-lru,volatile-lfu,volatile-random,volatile-ttl,allkeys-lru,allkeys-lfu,allkeys-random,noeviction", NULL) \
+    X(MAXMEMORY_SAMPLES, "maxmemory-samples", NULL, VALUE_INT, SETTING_ACTS, 1, INT32_MAX, "5", NULL, NULL) \
     X(MIN_REPLICAS_MAX_LAG, "min-replicas-max-lag", "min-slaves-max-lag", VALUE_INT, SETTING_KEPT, 0, INT32_MAX, "10", NULL, NULL) \
     X(MIN_REPLICAS_TO_WRITE, "min-replicas-to-write", "min-slaves-to-write", VALUE_INT, SETTING_FIXED, 0, INT32_MAX, "0", NULL, "there are no replicas of that kind; CRDT.WAIT waits for regions") \
     X(NO_APPENDFSYNC_ON_REWRITE, "no-appendfsync-on-rewrite", NULL, VALUE_BOOL, SETTING_KEPT, 0, 1, "no", NULL, NULL) \

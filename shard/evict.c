@@ -267,7 +267,7 @@ static struct cell *pool_best(struct shard *s, struct part **p, uint64_t *hash)
                 return key;
         }
     }
-    return NULL;
+    return is_volatile(s) ? expiry_soonest(s, p, hash) : NULL; /* few among many stale entries */
 }
 
 static struct cell *any_key(struct shard *s, struct part **p, uint64_t *hash)
@@ -371,6 +371,8 @@ bool evict_refuses(struct shard *s)
     bool helps = is_above(s) && (is_ours(s) || s->account.held > e->refuse) &&
                  evict_some(s, EVICT_BUDGET, s->wall_ms);
     /* What is under way has begun when there was room, and is made room for when it is over. */
+    if (helps && s->account.held > e->margin)
+        helps = evict_some(s, EVICT_BUDGET_MOST, s->wall_ms);
     helps |= s->atomic && e->set.policy != FORGET_NOTHING;
     return s->account.held > (helps ? e->margin : e->refuse);
 }

@@ -37,12 +37,14 @@ void shard_set_eviction(struct shard *s, const struct evict_settings *set);
 /*
  * Eviction begins at EVICT_GEO_PERCENT of the limit where other regions must hear of it before all
  * of the memory comes back, else at the limit. What commands find above the limit they make room
- * for, up to EVICT_BUDGET keys each; shard_tick goes on. Beyond EVICT_MARGIN_PERCENT of the limit a
- * command is refused even while there is something left to evict.
+ * for, up to EVICT_BUDGET keys each; shard_tick goes on. Beyond EVICT_MARGIN_PERCENT of the limit
+ * they go on up to EVICT_BUDGET_MOST, some milliseconds; a command that is still beyond it then is
+ * refused although there is something left to evict.
  */
 #define EVICT_GEO_PERCENT 80u
 #define EVICT_MARGIN_PERCENT 106u
 #define EVICT_BUDGET 512u
+#define EVICT_BUDGET_MOST 4096u
 
 /* LFU's first count of a key: those that were never used again do not go before all others. */
 #define LFU_FIRST 5u

@@ -124,6 +124,7 @@ static void settings_of_keeping(const struct plane_db *db, struct front_settings
         s->on_disk && (db->persistence != PERSIST_SNAPSHOT || db->snapshot_rules_count == 0);
     s->fsync = (uint32_t)setting_place(CONFIG_APPENDFSYNC, fsync[db->persistence]);
     s->eviction = (uint32_t)setting_place(CONFIG_MAXMEMORY_POLICY, policies[db->eviction]);
+    s->oom_percent = db->oom_percent;
     s->save[0] = 0;
     for (uint32_t i = 0; i < db->snapshot_rules_count && at < sizeof s->save; i++)
         at += (size_t)snprintf(s->save + at, sizeof s->save - at, "%s%u %llu", i > 0 ? " " : "",
@@ -394,7 +395,10 @@ bool database_configure(struct database *d, struct port *port, const struct plan
     if (db->memory_max != old->memory_max)
         s.memory_max = db->memory_max;
     s.across = publishes_across(db);
+    uint32_t eviction = s.eviction;
     settings_of_keeping(db, &s);
+    if (db->eviction == old->eviction)
+        s.eviction = eviction;
     snprintf(s.password, sizeof s.password, "%s", db->password);
     front_configure(d->front, &s);
     bool renamed = actor_of(db) != actor_of(old);
