@@ -130,8 +130,11 @@ uint32_t call_region(const struct call *c) { return c->shard->region; }
 
 uint32_t call_actor(const struct call *c) { return c->shard->clock.actor; }
 
+/* What comes from a source has IDs already; nobody else gives any meanwhile. */
 enum xadd_ids call_xadd_ids(const struct call *c)
 {
+    if (c->shard->importing)
+        return XADD_IDS_SEMI_STRICT;
     if (c->shard->xadd_ids != XADD_IDS_DEFAULT)
         return c->shard->xadd_ids;
     return c->shard->geo ? XADD_IDS_STRICT : XADD_IDS_LIBERAL;

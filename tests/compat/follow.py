@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors.
 """A live redis-server is followed (meridian import --replica-of) while clients write to it; nothing may be missing.
 
-    tests/compat/follow.py [--port N] [--seconds N] [--kills N] [--keys N] [--shards N] [--seed N]
+    tests/compat/follow.py [--rest] [--regions N] [--port N] [--seconds N] [--kills N] [--keys N] [--shards N] [--seed N]
 
 Starts redis-server and a node of its own. Fills the source with values of all types, begins to follow it, writes
 on with redis-benchmark and with a mix of counters, transactions, expiries, streams, scripts and functions; meanwhile
 cuts the link at the source, kills the follower with SIGKILL and begins again. Then the writers stop, WAIT at the source
-tells that everything has been applied, and all keys are compared. The ports used are N (the node's database), N+1 .. N+3.
+tells that everything has been applied, and all keys are compared. --rest: followed by the node's manager (replica_sources), which
+is killed in the follower's place; --regions: the target is geo-distributed over so many nodes, and each must have all of it. The
+ports used are N to N + 9.
 Ends with "N passed, N failed"; exit status 1 if any failed.
 """
 import argparse
@@ -23,7 +25,7 @@ import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
-from cluster import BINARY, Client, Node, wait_port  # noqa: E402
+from cluster import BINARY, Client, Node, create_crdb, wait_equal, wait_port  # noqa: E402
 from dump import Values  # noqa: E402
 
 MARK = b"meridian:replica-of"
@@ -158,9 +160,48 @@ class Follower:
         self.process.kill()
         self.process.wait()
 
+    def ended(self):
+        return self.process.poll() is not None
+
+    def last_words(self):
+        return open(self.log.name).read().strip().split("\n")[-1]
+
     def end(self):
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(timeout=15)
+
+
+class RestFollower:
+    """The same over REST: the follower lives in the manager."""
+
+    def __init__(self, source, node):
+        self.source, self.node = source, node
+
+    def put(self, **fields):
+        return self.node.rest("PUT", "/v1/bdbs/1", fields)
+
+    def start(self):
+        if not self.node.rest("GET", "/v1/bdbs/1")["replica_sources"]:
+            self.put(replica_sources=[{"uri": f"redis://127.0.0.1:{self.source}/0"}], replica_sync="enabled")
+
+    def kill(self):
+        self.node.process.kill()
+        self.node.process.wait()
+        self.node.start()
+
+    def ended(self):
+        return self.node.rest("GET", "/v1/bdbs/1")["replica_sync"] == "stopped"
+
+    def end(self):
+        """Disabled: what was heard is applied, and nothing of it is left."""
+        source = self.node.rest("GET", "/v1/bdbs/1")["replica_sources"][0]
+        assert source["status"] == "in-sync", source
+        self.put(replica_sync="disabled")
+        time.sleep(1)
+        return 0 if self.node.rest("GET", "/v1/bdbs/1")["replica_sync"] == "disabled" else 1
+
+    def last_words(self):
+        return self.node.rest("GET", "/v1/bdbs/1")["replica_sources"]
 
 
 def contents(c, keys):
@@ -203,7 +244,8 @@ class Run:
         self.dir = tempfile.mkdtemp(prefix="meridian-follow-")
         self.source = o.port + 3
         self.passed = self.failed = 0
-        self.redis = self.node = self.follower = None
+        self.redis = self.follower = None
+        self.nodes, self.ports = [], []
 
     def check(self, good, what, *more):
         self.passed += bool(good)
@@ -215,22 +257,30 @@ class Run:
         self.redis = subprocess.Popen(["redis-server", "--port", str(self.source), "--save", "", "--dir", self.dir, "--repl-diskless-sync-delay",
                                        "0", "--repl-diskless-sync", self.rng.choice(["yes", "no"]), "--repl-backlog-size", self.rng.choice(["2mb", "100mb"]),
                                        "--hz", "50"], stdout=open(f"{self.dir}/redis.log", "wb"))
-        self.node = Node("follow.test", rest_port=self.o.port + 1, discovery_port=self.o.port + 2)
-        self.node.bootstrap()
-        self.node.create_db("follow", self.o.port, shards=self.o.shards)
+        at = self.o.port
+        for i in range(self.o.regions):
+            port = at if i == 0 else at + 4 + 3 * (i - 1)
+            rest = at + 1 if i == 0 else port + 1
+            self.nodes.append(Node(f"follow{i}.test", rest_port=rest, discovery_port=rest + 1))
+            self.nodes[i].bootstrap()
+            self.ports.append(port)
+        if self.o.regions == 1:
+            self.nodes[0].create_db("follow", at, shards=self.o.shards)
+        else:
+            create_crdb("follow", list(zip(self.nodes, self.ports)))
         wait_port(self.source)
-        self.follower = Follower(self.source, self.o.port, self.dir)
+        self.follower = RestFollower(self.source, self.nodes[0]) if self.o.rest else Follower(self.source, at, self.dir)
 
     def stop(self):
-        if self.follower and self.follower.process and self.follower.process.poll() is None:
+        if isinstance(self.follower, Follower) and self.follower.process and not self.follower.ended():
             self.follower.kill()
         if self.redis:
             self.redis.kill()
             self.redis.wait()
-        if self.node:
-            self.node.stop()
-        if self.failed:
+        if self.failed and isinstance(self.follower, Follower):
             print(open(f"{self.dir}/follower.log").read()[-3000:])
+        for node in self.nodes:
+            node.stop()
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def load(self):
@@ -264,15 +314,15 @@ class Run:
         with Client(self.source) as c:
             c.command("SET", "last", "write")
             began, synced = time.monotonic(), 0
-            while synced != 1 and time.monotonic() - began < 60 and self.follower.process.poll() is None:
+            while synced != 1 and time.monotonic() - began < 60 and not self.follower.ended():
                 synced = c.command("WAIT", "1", "1000")
         self.check(synced == 1, "the target never got what the source has")
         with Client(self.o.port) as c:
             self.check(c.command("GET", "last") == b"write", "WAIT at the source said yes, but the write is not at the target")
         return time.monotonic() - began
 
-    def compare(self):
-        with Client(self.source) as a, Client(self.o.port) as b:
+    def compare(self, port):
+        with Client(self.source) as a, Client(port) as b:
             keys = sorted(set(a.command("KEYS", "*")) | set(b.command("KEYS", "*")))
             self.check(MARK not in keys, "the position is still there")
             self.check(len(keys) > self.o.keys / 2, "too few keys to compare", len(keys))
@@ -299,12 +349,15 @@ class Run:
         self.follower.start()
         writes, slowest = self.load()
         settled = self.settle()
-        self.check(self.follower.end() == 0, "the follower did not end in order")
-        keys = self.compare()
-        text = open(f"{self.dir}/follower.log").read()
+        words = self.follower.last_words()
+        self.check(self.follower.end() == 0, "the follower did not end in order", words)
+        if len(self.ports) > 1:
+            wait_equal(self.ports)
+        for port in self.ports:
+            keys = self.compare(port)
         print(f"{writes} mixed writes and the benchmark's; slowest batch of 30 at the source {slowest * 1000:.0f} ms; settled after {settled:.2f} s; "
               f"{keys} keys compared")
-        print(text.strip().split("\n")[-1], flush=True)
+        print(words if self.o.rest else self.follower.last_words(), flush=True)
 
 
 def main():
@@ -315,6 +368,8 @@ def main():
     p.add_argument("--keys", type=int, default=400)
     p.add_argument("--shards", type=int, default=1)
     p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--rest", action="store_true")
+    p.add_argument("--regions", type=int, default=1)
     run = Run(p.parse_args())
     try:
         run.run()
