@@ -318,16 +318,18 @@ static void answer(struct sink_conn *c, struct port *port, struct bytes reply)
     good(c, &w, reply);
 }
 
+static bool looks_like_a_reply(struct bytes in)
+{
+    return in.n == 0 || memchr("+-:$*_,#(=~%>!", in.p[0], 14) != NULL;
+}
+
+/* 0: not whole, or no reply. */
 static size_t reply_size(struct bytes in)
 {
     if (in.n >= 5 && memcmp(in.p, "+OK\r\n", 5) == 0)
         return 5;
-    return resp_value_len(in);
-}
-
-static bool looks_like_a_reply(struct bytes in)
-{
-    return in.n == 0 || memchr("+-:$*_,#(=~%>!", in.p[0], 14) != NULL;
+    size_t n = looks_like_a_reply(in) ? resp_value_len(in) : 0;
+    return n >= 3 && in.p[n - 2] == '\r' ? n : 0;
 }
 
 /* The whole replies at the front of `in`; how many bytes that were. */

@@ -32,6 +32,8 @@ void rdb_file_init(struct rdb_file *f, const struct rdb_file_limits *limits)
         f->limits = *limits;
     if (f->limits.part_bytes == 0)
         f->limits.part_bytes = RDB_PART_BYTES;
+    if (f->limits.stream_bytes == 0)
+        f->limits.stream_bytes = RDB_STREAM_BYTES;
     if (f->limits.value_max == 0)
         f->limits.value_max = RDB_VALUE_MAX;
 }
@@ -359,7 +361,7 @@ static enum rdb_file_result unknown_code(struct rdb_file *f, uint8_t code)
     else
         rdb_file_bad(f, f->used,
                      "type %u is not known: the file is damaged, or of a newer server than can be "
-                     "read (Redis 7.4, Valkey 8); write it with an older one",
+                     "read (Redis 8, Valkey 9); write it with an older one",
                      code);
     return RDB_FILE_BAD;
 }

@@ -31,10 +31,13 @@
  */
 #define RDB_FILE_VERSION_MAX 12u
 #define RDB_PART_BYTES (8u << 20)
+#define RDB_STREAM_BYTES (256u << 20)
 #define RDB_VALUE_MAX (512u << 20)
 
 struct rdb_file_limits {
     size_t part_bytes; /* 0: RDB_PART_BYTES */
+    size_t
+        stream_bytes; /* the same of streams, which are worse off in parts; 0: RDB_STREAM_BYTES */
     size_t value_max; /* of what cannot come in parts; 0: RDB_VALUE_MAX and what stands around it */
 };
 

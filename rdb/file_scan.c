@@ -173,8 +173,9 @@ static void loop_begin(struct rdb_file *f, uint64_t n)
 /* A round of the first loop is over and all before `scanned` makes a part. */
 static bool part_is_full(const struct rdb_file *f)
 {
-    return f->depth == 1 && !f->looped && f->loops[0].left > 0 &&
-           f->scanned - f->value >= f->limits.part_bytes && f->code < RDB_CODE_HASH_EXPIRING;
+    size_t most = is_stream(f->code) ? f->limits.stream_bytes : f->limits.part_bytes;
+    return f->depth == 1 && !f->looped && f->loops[0].left > 0 && f->scanned - f->value >= most &&
+           f->code < RDB_CODE_HASH_EXPIRING;
 }
 
 static enum rdb_scan loop_round(struct rdb_file *f)

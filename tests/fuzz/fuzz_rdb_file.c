@@ -38,7 +38,9 @@ static struct seen read_file(struct bytes file, size_t piece, size_t part_bytes)
     struct rdb_record r;
     struct seen seen = {0};
     struct buf payload = {0};
-    rdb_file_init(&f, &(struct rdb_file_limits){.part_bytes = part_bytes, .value_max = 64u << 20});
+    rdb_file_init(&f, &(struct rdb_file_limits){.part_bytes = part_bytes,
+                                                .stream_bytes = part_bytes,
+                                                .value_max = 64u << 20});
     for (;;) {
         seen.end = rdb_file_next(&f, &r);
         if (seen.end == RDB_FILE_RECORD) {

@@ -208,7 +208,7 @@ Test(rdb_file, however_it_is_pushed)
 {
     struct buf file = {0};
     struct rng rng;
-    const struct rdb_file_limits limits[] = {{0}, {.part_bytes = 100}};
+    const struct rdb_file_limits limits[] = {{0}, {.part_bytes = 100, .stream_bytes = 100}};
     put_all(&file);
     rng_init(&rng, 5);
     for (unsigned k = 0; k < 2; k++) {
@@ -232,7 +232,7 @@ Test(rdb_file, however_it_is_pushed)
 Test(rdb_file, whichever_byte_is_the_last)
 {
     struct buf file = {0}, whole = {0};
-    const struct rdb_file_limits limits = {.part_bytes = 150};
+    const struct rdb_file_limits limits = {.part_bytes = 150, .stream_bytes = 150};
     put_all(&file);
     cr_assert(read_file(buf_bytes(&file), &limits, file.tail, NULL, &whole) == RDB_FILE_END);
     for (size_t at = 0; at <= file.tail; at++) {
@@ -276,7 +276,7 @@ static uint64_t read_parts(struct bytes file, unsigned *parts)
     struct rdb_record r;
     uint64_t n = 0;
     bool last = false;
-    rdb_file_init(&f, &(struct rdb_file_limits){.part_bytes = 1000});
+    rdb_file_init(&f, &(struct rdb_file_limits){.part_bytes = 1000, .stream_bytes = 1000});
     rdb_file_push(&f, file);
     *parts = 0;
     while (rdb_file_next(&f, &r) == RDB_FILE_RECORD) {
@@ -326,7 +326,7 @@ Test(rdb_file, a_part_makes_a_payload)
     buf_put_str(&file, "REDIS0006");
     put_hash(&file, "large", 1000);
     finish(&file);
-    rdb_file_init(&f, &(struct rdb_file_limits){.part_bytes = 5000});
+    rdb_file_init(&f, &(struct rdb_file_limits){.part_bytes = 5000, .stream_bytes = 5000});
     rdb_file_push(&f, buf_bytes(&file));
     while (rdb_file_next(&f, &r) == RDB_FILE_RECORD) {
         buf_clear(&payload);
@@ -412,7 +412,8 @@ Test(rdb_file, damage_does_no_harm)
         buf_put_bytes(&copy, buf_bytes(&file));
         for (unsigned k = 0; k < 1 + round % 3; k++)
             copy.p[rng_below(&rng, copy.tail)] ^= (uint8_t)(1 + rng_below(&rng, 255));
-        struct rdb_file_limits limits = {.part_bytes = 200, .value_max = 1 << 20};
+        struct rdb_file_limits limits = {
+            .part_bytes = 200, .stream_bytes = 200, .value_max = 1 << 20};
         bad += read_file(buf_bytes(&copy), &limits, 64, NULL, &out) != RDB_FILE_END;
         buf_deinit(&copy);
         buf_deinit(&out);
