@@ -15,7 +15,8 @@ struct import_flags {
     struct target to;
     struct report report;
     const char *file;
-    uint64_t db, connections, value_mib, part_kib;
+    uint64_t db, connections, value_mib;
+    uint64_t part_kib; /* 0: not said */
     bool no_check, no_functions;
     uint64_t file_bytes;
     uint64_t begun_us, told_us, told_keys;
@@ -27,8 +28,7 @@ static int parse(struct import_flags *f, int argc, char **argv)
 {
     struct arg table[TARGET_FLAGS + 8] = {{0}};
     const char *rest[1];
-    *f = (struct import_flags){
-        .db = DB_NOT_SAID, .connections = 4, .value_mib = 512, .part_kib = RDB_PART_BYTES >> 10};
+    *f = (struct import_flags){.db = DB_NOT_SAID, .connections = 4, .value_mib = 512};
     target_flags(&f->to, "to", table);
     const struct arg more[] = {
         {"from-db", "N", "take the keys of this database of the file", ARG_UINT, &f->db, 0,
@@ -37,7 +37,8 @@ static int parse(struct import_flags *f, int argc, char **argv)
          1, MIGRATE_CONNECTIONS_MAX},
         {"value-max", "MIB", "largest text in a value (default: 512)", ARG_UINT, &f->value_mib, 1,
          1023},
-        {"part-max", "KIB", "larger collections are written in parts (default: 8192)", ARG_UINT,
+        {"part-max", "KIB",
+         "larger collections are written in parts (default: 8192, streams: 262144)", ARG_UINT,
          &f->part_kib, 1, 256u << 10},
         {"no-check", NULL, "do not read the file to its end before writing", ARG_FLAG, &f->no_check,
          0, 0},
@@ -213,6 +214,7 @@ static int run(struct import_flags *f, struct log *log)
             .load = {.db = f->db == DB_NOT_SAID ? MIGRATE_DB_ANY : f->db,
                      .no_functions = f->no_functions,
                      .limits = {.part_bytes = (size_t)f->part_kib << 10,
+                                .stream_bytes = (size_t)f->part_kib << 10,
                                 .value_max = (size_t)f->value_mib << 20}},
             .sink = {.host = f->to.host,
                      .port = f->to.port,
