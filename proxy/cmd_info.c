@@ -302,11 +302,14 @@ static void put_link(struct buf *out, unsigned region, const struct figures_link
              "crdt_replica_%u:name=%s,state=%s,feeding=%d,lag_ops=%llu,lag_ms=%lld,behind_ms=%lld,"
              "bytes_in=%llu,bytes_out=%llu,ops_in=%llu,ops_out=%llu,reconnects=%llu,"
              "transfers_in=%llu,transfers_out=%llu,relays=%llu,messages_in=%llu,messages_out=%llu,"
-             "messages_dropped=%llu\r\n",
+             "messages_dropped=%llu,partitions_from_disk=%llu,disk_bytes_left=%llu,"
+             "partitions_from_state=%llu,ops_from_disk=%llu,ops_left_out=%llu\r\n",
              region, l->name, l->state, l->feeding, (ull)l->lag_ops, (long long)l->lag_ms,
              (long long)l->behind_ms, (ull)l->bytes_in, (ull)l->bytes_out, (ull)l->ops_in,
              (ull)l->ops_out, (ull)l->reconnects, (ull)l->transfers_in, (ull)l->transfers_out,
-             (ull)l->relays, (ull)l->messages_in, (ull)l->messages_out, (ull)l->messages_dropped);
+             (ull)l->relays, (ull)l->messages_in, (ull)l->messages_out, (ull)l->messages_dropped,
+             (ull)l->parts_disk, (ull)l->disk_left, (ull)l->parts_state, (ull)l->ops_disk,
+             (ull)l->ops_elided);
 }
 
 /* The region for which compaction waits in most partitions; 0: in none. */

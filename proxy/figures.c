@@ -48,6 +48,11 @@ void figures_link_add(struct figures_link *sum, const struct figures_link *one)
     sum->transfers_in += one->transfers_in;
     sum->transfers_out += one->transfers_out;
     sum->relays += one->relays;
+    sum->parts_disk += one->parts_disk;
+    sum->disk_left += one->disk_left;
+    sum->parts_state += one->parts_state;
+    sum->ops_disk += one->ops_disk;
+    sum->ops_elided += one->ops_elided;
     sum->messages_in += one->messages_in;
     sum->messages_out += one->messages_out;
     sum->messages_dropped += one->messages_dropped;

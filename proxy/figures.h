@@ -15,7 +15,8 @@ struct figures_link {
     uint32_t rank;     /* how bad that is: greater is worse */
     bool feeding;
     uint64_t bytes_in, bytes_out, ops_in, ops_out, lag_ops, reconnects, transfers_in, transfers_out,
-        relays, messages_in, messages_out, messages_dropped;
+        relays, parts_disk, disk_left, parts_state, ops_disk, ops_elided, messages_in, messages_out,
+        messages_dropped;
     int64_t lag_ms, behind_ms;
 };
 

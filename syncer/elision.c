@@ -341,30 +341,51 @@ static uint64_t put_op(struct elision *r, struct mp *m, struct kept *k)
     return delta;
 }
 
+/* The nearest operation of a chain that is still there, by its new index + 1. */
+static uint32_t living(const struct kept *all, const uint32_t *moved, uint32_t i, bool place)
+{
+    while (i != 0 && all[i - 1].dead)
+        i = place ? all[i - 1].same_place : all[i - 1].same_key;
+    return i == 0 ? 0 : moved[i - 1] + 1;
+}
+
+/* The newest of its like is never left out, so every entry stays, with another number. */
+static void index_move(struct index *x, const uint32_t *moved)
+{
+    for (uint32_t i = 0; i < x->cap; i++)
+        if (x->at[i] != 0)
+            x->at[i] = moved[x->at[i] - 1] + 1;
+}
+
 /* A third of what the run holds was left out: it is written anew, into no more room than it will
  * need until then again. */
 static void compact(struct elision *r)
 {
     size_t more = r->live + r->live / 2 + 32, more_bytes = r->live_bytes + r->live_bytes / 2 + 4096;
-    if (count(r) < more && buf_len(&r->bytes) < more_bytes)
+    uint32_t n = count(r), to = 0;
+    if (n < more && buf_len(&r->bytes) < more_bytes)
         return;
     struct buf ops = r->ops, bytes = r->bytes;
     r->ops = r->bytes = (struct buf){0};
     buf_grow(&r->ops, more * sizeof(struct kept));
     buf_grow(&r->bytes, more_bytes);
-    index_clear(&r->keys);
-    index_clear(&r->places);
     const struct kept *all = (const struct kept *)(const void *)(ops.p + ops.head);
-    for (uint32_t i = 0; i < buf_len(&ops) / sizeof *all; i++) {
+    uint32_t *moved = mem_alloc(n * sizeof *moved);
+    for (uint32_t i = 0; i < n; i++)
+        moved[i] = all[i].dead ? 0 : to++;
+    for (uint32_t i = 0; i < n; i++) {
         if (all[i].dead)
             continue;
         struct kept k = all[i];
         k.at = (uint32_t)buf_len(&r->bytes);
-        k.same_key = k.same_place = 0;
+        k.same_key = living(all, moved, k.same_key, false);
+        k.same_place = living(all, moved, k.same_place, true);
         buf_put(&r->bytes, bytes.p + bytes.head + all[i].at, all[i].n);
         buf_put(&r->ops, &k, sizeof k);
-        link_in(r, count(r) - 1);
     }
+    index_move(&r->keys, moved);
+    index_move(&r->places, moved);
+    mem_free(moved);
     buf_deinit(&ops);
     buf_deinit(&bytes);
 }

@@ -34,6 +34,7 @@
 #define PUMP_FRAMES 8192u /* read from the log at one go */
 #define PUMP_BYTES ((size_t)1 << 20)
 #define SLICE_BYTES ((size_t)64 << 10)
+#define SLICES_US 1000u /* of a state are sent in one go */
 #define INCARNATIONS_BACK 15u
 
 /* ------------------------------------------------------------ partitions */
@@ -166,6 +167,7 @@ struct past {
     size_t bytes;         /* that the parts' runs take */
     uint64_t ops, elided; /* read so far, and left out */
     uint64_t from_left;   /* bytes on disk when the reading began */
+    uint64_t since_us;    /* when the first of several readings began; 0: none has */
 };
 
 /* At `sent` bytes everything up to `ops` own operations was on its way. */
@@ -346,8 +348,9 @@ void feed_frames_end(struct feed *f, struct port *port);
  * is sent. */
 void past_want(struct feed *f, uint32_t partition);
 void past_forget(struct feed *f, uint32_t partition); /* it is served in another way */
-void past_pump(struct feed *f, struct port *port);
-bool past_waits(const struct feed *f); /* for the disk */
+void past_pump(struct feed *f, struct port *port, struct moment now);
+uint64_t past_left(const struct feed *f); /* bytes on disk that are still to be read */
+bool past_waits(const struct feed *f);    /* for the disk */
 void past_end(struct feed *f);
 
 /* ------------------------------------------------------------ message.c */

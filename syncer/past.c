@@ -15,7 +15,7 @@
  * that is hidden later, some parts wait for another reading. Whatever was not sent is read again:
  * nothing is *known* of the puller's before.
  */
-#define PAST_BYTES ((size_t)256 << 10) /* read and sent in one go: about a millisecond */
+#define PAST_BYTES ((size_t)64 << 10) /* read or sent in one go: a fraction of a millisecond */
 
 static bool reaches(void *reader, uint32_t partition, const struct context *begin)
 {
@@ -270,15 +270,27 @@ bool past_waits(const struct feed *f)
     return f->behinds > 0 && (f->past.asked || !a->ready(a->arg));
 }
 
-void past_pump(struct feed *f, struct port *port)
+uint64_t past_left(const struct feed *f)
 {
     const struct syncer_archive *a = &f->s->archive;
-    if (past_waits(f))
-        return;
-    if (f->past.seek || f->past.ticket == 0)
-        seek(f);
+    return f->past.ticket != 0 ? a->left(a->arg, f->past.place) : 0;
+}
+
+static void seek_and_tell(struct feed *f, struct port *port, struct moment now)
+{
+    uint64_t since = f->past.since_us;
+    seek(f);
     if (f->behinds == 0)
         return;
+    f->past.since_us = since != 0 ? since : now.mono_us;
+    port_log(port, 'I', "region %u is served from the log on disk: %u partitions, %llu MB to read",
+             f->puller.region, f->behinds, (unsigned long long)(past_left(f) >> 20));
+}
+
+/* Reads on, or ends. */
+static void go_on(struct feed *f, struct port *port)
+{
+    const struct syncer_archive *a = &f->s->archive;
     switch (a->read(a->arg, port, f->past.ticket, f->past.place, PAST_BYTES)) {
     case SYNCER_ASKED:
         f->past.asked = true;
@@ -293,6 +305,22 @@ void past_pump(struct feed *f, struct port *port)
         serve_otherwise(f);
         break;
     }
+}
+
+void past_pump(struct feed *f, struct port *port, struct moment now)
+{
+    if (past_waits(f))
+        return;
+    if (f->past.seek || f->past.ticket == 0)
+        seek_and_tell(f, port, now);
+    uint64_t since = f->past.since_us;
+    if (f->behinds > 0)
+        go_on(f, port);
+    if (f->behinds == 0 && since != 0)
+        port_log(port, 'I',
+                 "region %u has got what the log on disk has for it, after %llu ms; %u partitions "
+                 "need states",
+                 f->puller.region, (unsigned long long)((now.mono_us - since) / MS), f->wants);
 }
 
 /* ------------------------------------------------------------ answers */

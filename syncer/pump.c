@@ -192,9 +192,10 @@ static void end_transfer(struct feed *f, struct port *port)
 static void send_slices(struct feed *f, struct port *port)
 {
     struct buf *slice = &f->s->scratch;
-    uint64_t stop = f->sent + PUMP_BYTES;
+    uint64_t stop = f->sent + PUMP_BYTES, since = port->ops->clock_us(port);
     bool more = true;
-    while (more && f->sent < stop && !feed_blocked(f)) {
+    while (more && f->sent < stop && !feed_blocked(f) &&
+           port->ops->clock_us(port) < since + SLICES_US) {
         buf_clear(slice);
         more = transfer_next(f->transfer, slice, SLICE_BYTES);
         if (buf_len(slice) > 0)
@@ -278,7 +279,7 @@ void feed_pump(struct feed *f, struct port *port, struct moment now)
         next_transfer(f, port, now);
     }
     if (f->behinds > 0 && !feed_blocked(f))
-        past_pump(f, port);
+        past_pump(f, port, now);
     bool served = end && f->transfer == NULL && f->wants == 0;
     bool all = served && f->behinds == 0;
     if (all)

@@ -45,6 +45,9 @@ static void fill_lag(const struct syncer *s, const struct peer *peer, struct lin
         if (f->conn == 0 || !f->proven || f->puller.region != peer->region)
             continue;
         uint64_t passed = f->marks[f->marks_at].ops, behind = feed_behind_us(f);
+        out->parts_disk += f->behinds;
+        out->disk_left += past_left(f);
+        out->parts_state += f->wants + (f->transfer != NULL);
         acked = out->feeding && acked < passed ? acked : passed;
         if (!out->feeding || since == 0 || (behind != 0 && behind < since))
             since = behind;
@@ -114,8 +117,8 @@ static bool feed_quiet(const struct feed *f)
     const struct syncer *s = f->s;
     if (f->conn == 0 || f->held)
         return true;
-    if (!f->proven || f->transfer != NULL || f->wants > 0 || f->sent != f->acked ||
-        f->pos != log_end(shard_log(s->shard)))
+    if (!f->proven || f->transfer != NULL || f->wants > 0 || f->behinds > 0 ||
+        f->sent != f->acked || f->pos != log_end(shard_log(s->shard)))
         return false;
     for (uint32_t i = 0; i < f->count; i++) {
         const struct feed_part *part = &f->parts[i];

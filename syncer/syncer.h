@@ -171,6 +171,9 @@ struct link_stats {
     int64_t behind_ms; /* how long ago, by arrival, we last knew that we had all of its operations;
                           0 = in sync */
     uint64_t reconnects, transfers_in, transfers_out, relays;
+    /* What it lacks of us, where from: partitions that are served from the log on disk, with the
+     * bytes that are still to be read there, and those whose state is sent. */
+    uint64_t parts_disk, disk_left, parts_state;
     uint64_t ops_disk,
         ops_elided; /* read from disk for it; of these left out: later ones hid them */
     uint64_t messages_in, messages_out, messages_dropped; /* of clients: PUBLISH */
