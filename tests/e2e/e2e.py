@@ -543,7 +543,8 @@ def main():
     sys.modules["e2e"] = sys.modules["__main__"]  # what the other files of tests share is here
     import durability
     import keeping
-    tests = {n[5:]: f for part in (globals(), vars(durability), vars(keeping)) for n, f in part.items() if n.startswith("test_") and callable(f)}
+    import recovery
+    tests = {n[5:]: f for part in (globals(), vars(durability), vars(keeping), vars(recovery)) for n, f in part.items() if n.startswith("test_") and callable(f)}
     wanted = sys.argv[1:] or list(tests)
     passed = failed = 0
     for name in wanted:
