@@ -52,6 +52,7 @@ struct journal {
     uint64_t sync_at, retry_at; /* mono_us; UINT64_MAX none */
     uint64_t write_at;          /* likewise: of what is new in the log */
     bool begun; /* its first segment is on the disk: whoever opens it knows that this life was */
+    bool paused;
     bool must_cut;
     bool closing, closed; /* closed: the last record is in the file, durably */
     char error[256];
@@ -72,7 +73,8 @@ struct journal *journal_new(const struct journal_opts *o, uint64_t pos)
     j->arg = o->arg;
     j->number = o->id.number;
     j->written_pos = j->durable_pos = pos;
-    j->told = j->asked_told = j->promised = o->policy == SYNC_NONE ? SYNC_SECOND : o->policy;
+    j->told = j->asked_told = j->promised =
+        o->policy == SYNC_NONE && !o->unpromised ? SYNC_SECOND : o->policy;
     j->durable = mem_zalloc(o->id.count * sizeof *j->durable);
     for (uint32_t i = 0; i < o->id.count; i++)
         context_copy(&j->durable[i], shard_context(o->shard, o->id.first + i));
@@ -93,6 +95,8 @@ void journal_free(struct journal *j)
     mem_free(j->folder);
     mem_free(j);
 }
+
+void journal_pause(struct journal *j, bool paused) { j->paused = paused; }
 
 void journal_set_policy(struct journal *j, enum sync_policy policy) { j->policy = policy; }
 
@@ -240,7 +244,7 @@ static bool wants_append(struct journal *j, struct moment now)
 
 void journal_step(struct journal *j, struct port *port, struct moment now)
 {
-    if (j->doing != DOING_NOTHING || j->closed)
+    if (j->doing != DOING_NOTHING || j->closed || j->paused)
         return;
     if (j->retry_at != UINT64_MAX && j->retry_at > now.mono_us)
         return;
@@ -408,6 +412,7 @@ void journal_stats(const struct journal *j, struct journal_stats *out)
 {
     *out = j->stats;
     out->segment = j->number;
+    out->policy = j->policy;
     out->waits_us = j->doing != DOING_NOTHING ? j->asked_us : UINT64_MAX;
     out->behind = log_end(shard_log(j->shard)) - journal_durable(j);
 }

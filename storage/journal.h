@@ -24,6 +24,8 @@ struct journal_opts {
      * by partition. May be NULL. */
     void (*began)(void *arg, uint64_t number, uint64_t before_end, const struct context *begin);
     void *arg;
+    bool
+        unpromised; /* nothing of it has been promised to be durable: it begins as with SYNC_NONE */
 };
 
 struct journal;
@@ -33,6 +35,8 @@ struct journal;
  * there is nothing. */
 struct journal *journal_new(const struct journal_opts *o, uint64_t pos);
 void journal_free(struct journal *j); /* no request may be under way, or its answer is dropped */
+/* Writes nothing until it is let go; what is in the log by then is held. */
+void journal_pause(struct journal *j, bool paused);
 void journal_set_policy(struct journal *j, enum sync_policy policy);
 /* Takes what is new in the log and asks for what is due. Frames must have been closed. Call it at
  * the end of each turn, and at the deadline. */
@@ -58,6 +62,7 @@ bool journal_closed(const struct journal *j);
 bool journal_busy(const struct journal *j); /* a request is under way */
 
 struct journal_stats {
+    enum sync_policy policy;
     uint64_t segment, bytes_written, appends, syncs, failures;
     uint64_t behind; /* bytes of the log that are not durable */
     uint64_t sync_us_max;

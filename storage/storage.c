@@ -7,6 +7,8 @@
 
 #define SNAPSHOT_BYTES (UINT64_C(256) << 20)
 #define SNAPSHOT_RETRY_US UINT64_C(30000000)
+#define CAUGHT_UP_BYTES (512u << 10)    /* of log: less than one append takes */
+#define FOUND_RETRY_US UINT64_C(500000) /* of the first, as of what is appended */
 #define RETENTION_BYTES (UINT64_C(1) << 30)
 #define TRIM_US UINT64_C(1000000)
 
@@ -23,10 +25,12 @@ struct storage {
     uint64_t snapshot_next_from;
     uint64_t snapshot_at; /* mono_us: not before */
     struct archive *archive;
-    uint64_t newest;  /* snapshot, whole; 0 none */
-    uint64_t trim_at; /* mono_us: when to look again for segments that nobody needs */
-    struct buf trim;  /* names to remove, each with its 0 byte */
-    bool trims;       /* a request is under way */
+    uint64_t newest;         /* snapshot, whole; 0 none */
+    uint64_t trim_at;        /* mono_us: when to look again for segments that nobody needs */
+    bool unfounded;          /* the first snapshot is not there */
+    char unfounded_why[256]; /* why it failed, "" it has not */
+    struct buf trim;         /* names to remove, each with its 0 byte */
+    bool trims;              /* a request is under way */
     struct storage_stats stats;
 };
 
@@ -90,7 +94,8 @@ static void opened(struct storage *s, struct port *port)
                              .folder = s->folder,
                              .id = s->opts.id,
                              .owner = s->opts.owner,
-                             .policy = s->opts.policy,
+                             .policy = s->opts.filled ? SYNC_NONE : s->opts.policy,
+                             .unpromised = s->opts.filled,
                              .segment_bytes = s->opts.segment_bytes,
                              .began = journal_began,
                              .arg = s};
@@ -104,6 +109,8 @@ static void opened(struct storage *s, struct port *port)
     s->journal = journal_new(&o, log_end(shard_log(s->opts.shard)));
     shard_set_durable(s->opts.shard, true);
     s->state = STORAGE_RUNS;
+    s->unfounded = s->opts.filled;
+    journal_pause(s->journal, s->unfounded);
     opening_free(s->opening);
     s->opening = NULL;
 }
@@ -200,7 +207,7 @@ bool storage_snapshot(struct storage *s, struct port *port, struct moment now)
     struct journal_stats written;
     if (s->state != STORAGE_RUNS || s->snapshot != NULL)
         return false;
-    o.id.policy = s->opts.policy;
+    o.id.policy = s->unfounded ? SYNC_NONE : s->opts.policy;
     journal_place(s->journal, &o.id.number, &o.id.from);
     journal_stats(s->journal, &written);
     s->snapshot_next_from = s->opened.log + written.bytes_written;
@@ -223,10 +230,20 @@ static void snapshot_ended(struct storage *s, struct port *port, struct moment n
             trim_ask(s, port, FILE_LIST, NULL);
     } else {
         s->stats.snapshot_failures++;
-        s->snapshot_at = now.mono_us + SNAPSHOT_RETRY_US;
+        s->snapshot_at = now.mono_us + (s->unfounded ? FOUND_RETRY_US : SNAPSHOT_RETRY_US);
     }
+    snprintf(s->unfounded_why, sizeof s->unfounded_why, "%s",
+             done || !s->unfounded ? "" : snapshot_error(s->snapshot));
     snapshot_free(s->snapshot);
     s->snapshot = NULL;
+    if (!s->unfounded)
+        return;
+    s->unfounded = !done;
+    journal_pause(s->journal, s->unfounded);
+    if (s->state == STORAGE_CLOSES && done)
+        journal_close(s->journal, port, now);
+    else if (s->state == STORAGE_CLOSES)
+        s->state = STORAGE_CLOSED;
 }
 
 static uint64_t log_since(const struct storage *s)
@@ -272,15 +289,27 @@ void storage_answer(struct storage *s, struct port *port, struct file_req *taken
         s->state = STORAGE_CLOSED;
 }
 
+/* While nothing was promised, claims were made of what is in memory: all of that is to be in the
+ * file before it says that something is promised, so the record goes with the last of it. */
+static void set_policy(struct storage *s)
+{
+    struct journal_stats stats;
+    journal_stats(s->journal, &stats);
+    if (s->unfounded || (stats.policy == SYNC_NONE && stats.behind > CAUGHT_UP_BYTES))
+        return;
+    journal_set_policy(s->journal, s->opts.policy);
+}
+
 void storage_step(struct storage *s, struct port *port, struct moment now)
 {
     if (s->state != STORAGE_RUNS && s->state != STORAGE_CLOSES)
         return;
+    set_policy(s);
     journal_step(s->journal, port, now);
     tell_limit(s);
     trim_look(s, port, now);
     if (s->state == STORAGE_RUNS && s->snapshot == NULL && now.mono_us >= s->snapshot_at &&
-        log_since(s) >= s->opts.snapshot_bytes)
+        (s->unfounded || log_since(s) >= s->opts.snapshot_bytes))
         storage_snapshot(s, port, now);
 }
 
@@ -295,8 +324,13 @@ void storage_close(struct storage *s, struct port *port, struct moment now)
         s->state = s->state == STORAGE_CLOSES ? STORAGE_CLOSES : STORAGE_CLOSED;
         return;
     }
+    if (s->unfounded && s->snapshot == NULL && !storage_snapshot(s, port, now)) {
+        s->state = STORAGE_CLOSED;
+        return;
+    }
     s->state = STORAGE_CLOSES;
-    journal_close(s->journal, port, now);
+    if (!s->unfounded)
+        journal_close(s->journal, port, now);
 }
 
 bool storage_kept(const struct storage *s) { return s->opened.found && s->opened.kept; }
@@ -316,17 +350,24 @@ const char *storage_error(const struct storage *s)
 {
     if (s->state == STORAGE_BROKEN)
         return opening_error(s->opening);
+    if (s->unfounded_why[0] != 0)
+        return s->unfounded_why;
     return s->journal != NULL ? journal_error(s->journal) : "";
 }
 
-void storage_set_policy(struct storage *s, enum sync_policy policy)
+void storage_set_policy(struct storage *s, enum sync_policy policy) { s->opts.policy = policy; }
+
+void storage_set_snapshot_bytes(struct storage *s, uint64_t bytes)
 {
-    s->opts.policy = policy;
-    if (s->journal != NULL)
-        journal_set_policy(s->journal, policy);
+    s->opts.snapshot_bytes = bytes ? bytes : SNAPSHOT_BYTES;
 }
 
-uint64_t storage_durable(const struct storage *s) { return journal_durable(s->journal); }
+bool storage_founded(const struct storage *s) { return s->state != STORAGE_OPENS && !s->unfounded; }
+
+uint64_t storage_durable(const struct storage *s)
+{
+    return s->journal != NULL ? journal_durable(s->journal) : 0;
+}
 
 const struct context *storage_context(const struct storage *s, uint32_t partition)
 {

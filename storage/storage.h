@@ -19,8 +19,10 @@ struct storage_opts {
     uint64_t segment_bytes;  /* 0: 64 MiB */
     uint64_t snapshot_bytes; /* of log since the last snapshot that make the next; 0: 256 MiB */
     size_t slice_bytes;      /* of a snapshot; 0: 256 KiB */
-    void *owner;             /* of its requests: their file_req.owner; NULL: the storage */
-    uint64_t log_retention;  /* bytes of segments kept for whoever lacks them; 0: 1 GiB */
+    bool
+        filled; /* the shard holds what the folder, which is empty, does not: see storage_founded */
+    void *owner;            /* of its requests: their file_req.owner; NULL: the storage */
+    uint64_t log_retention; /* bytes of segments kept for whoever lacks them; 0: 1 GiB */
 };
 
 struct storage;
@@ -51,10 +53,15 @@ void storage_close(struct storage *s, struct port *port, struct moment now);
 bool storage_kept(const struct storage *s);
 bool storage_busy(const struct storage *s); /* requests are under way */
 
+/* Is what the files promise true? Not before the first snapshot of a shard that was filled already:
+ * until then nothing but that snapshot is written, and nothing is promised. */
+bool storage_founded(const struct storage *s);
 enum storage_state storage_state(const struct storage *s);
 const char *
 storage_error(const struct storage *s); /* also while it runs: the disk fails; "" well */
+/* What is promised counts once it is in the file, behind all that was claimed before. */
 void storage_set_policy(struct storage *s, enum sync_policy policy);
+void storage_set_snapshot_bytes(struct storage *s, uint64_t bytes); /* 0: 256 MiB */
 /* Position in the shard's log up to which all is durable (SYNC_NONE: written). */
 uint64_t storage_durable(const struct storage *s);
 /* As journal_context. */

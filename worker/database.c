@@ -188,11 +188,12 @@ static const struct context *member_lasting(void *arg, uint32_t partition)
     return storage_context(m->storage, partition);
 }
 
+/* `kept`: nothing is missing that this region has ever claimed to have. */
 static void member_link(struct database *d, struct member *m, const struct syncer_config *config,
-                        struct moment now)
+                        bool kept, struct moment now)
 {
     struct syncer_config *own = mem_dup(config, sizeof *config);
-    own->kept = m->storage != NULL && storage_kept(m->storage);
+    own->kept = kept;
     shard_set_geo(m->shard, true);
     m->syncer = syncer_new(m->shard, m->first, m->count, own,
                            d->config.seed * 2654435761u + m->id + (uint64_t)now.wall_ms);
@@ -202,6 +203,22 @@ static void member_link(struct database *d, struct member *m, const struct synce
         syncer_set_lasting(m->syncer, member_lasting, m);
     archive_link(m);
     mem_free(own);
+}
+
+static bool disk_kept(const struct member *m)
+{
+    return m->storage != NULL && storage_kept(m->storage);
+}
+
+void database_relink(struct database *d, struct port *port, struct member *m, struct moment now)
+{
+    if (m->syncer == NULL)
+        return;
+    bool caught_up = syncer_caught_up(m->syncer);
+    struct syncer_config *config = syncer_config_new(d->worker, &d->config);
+    syncer_free(m->syncer, port);
+    member_link(d, m, config, caught_up, now);
+    mem_free(config);
 }
 
 static void members_create(struct database *d, struct moment now)
@@ -244,7 +261,7 @@ static void members_create(struct database *d, struct moment now)
             .arg = m,
         });
         if (config != NULL && m->open)
-            member_link(d, m, config, now);
+            member_link(d, m, config, disk_kept(m), now);
     }
     mem_free(config);
 }
@@ -256,7 +273,7 @@ void database_opened(struct database *d, struct port *port, struct member *m, st
     d->closed_members--;
     if (database_is_geo(&d->config)) {
         struct syncer_config *config = syncer_config_new(d->worker, &d->config);
-        member_link(d, m, config, now);
+        member_link(d, m, config, disk_kept(m), now);
         mem_free(config);
     }
     if (d->closed_members > 0)
@@ -350,11 +367,11 @@ static void member_configure(struct database *d, struct port *port, struct membe
         shard_set_stale(m->shard, false);
         shard_set_geo(m->shard, false);
     } else if (m->syncer == NULL) {
-        member_link(d, m, config, now);
+        member_link(d, m, config, disk_kept(m), now);
     } else if (joins) {
         /* Alone it had caught up with everybody; now there are peers that know more. */
         syncer_free(m->syncer, port);
-        member_link(d, m, config, now);
+        member_link(d, m, config, disk_kept(m), now);
     } else {
         syncer_configure(m->syncer, port, config, now);
     }
@@ -389,6 +406,12 @@ bool database_configure(struct database *d, struct port *port, const struct plan
                  "change: create another and move the data");
         return false;
     }
+    if (database_on_disk(db) != database_on_disk(old) && d->closed_members > 0) {
+        snprintf(error, size,
+                 "persistence cannot be switched while the database is loaded from disk: try again "
+                 "when it has been; one that cannot be loaded may be deleted");
+        return false;
+    }
     struct front_settings s = d->front->settings; /* keeps what CONFIG SET has changed */
     if (db->clients_max != old->clients_max)
         s.clients_max = db->clients_max;
@@ -401,7 +424,7 @@ bool database_configure(struct database *d, struct port *port, const struct plan
         s.eviction = eviction;
     snprintf(s.password, sizeof s.password, "%s", db->password);
     front_configure(d->front, &s);
-    bool renamed = actor_of(db) != actor_of(old);
+    bool renamed = actor_of(db) != actor_of(old), was_on_disk = database_on_disk(old);
     d->config = *db;
     for (uint32_t i = 0; i < d->members_count; i++) {
         shard_set_xadd_ids(d->members[i].shard, (enum xadd_ids)db->xadd_ids);
@@ -410,6 +433,7 @@ bool database_configure(struct database *d, struct port *port, const struct plan
             shard_set_actor(d->members[i].shard, actor_of(db));
     }
     members_configure(d, port, now);
+    disk_configure(d, port, was_on_disk, now);
     return true;
 }
 

@@ -62,7 +62,8 @@ static enum sync_policy policy_of(const struct plane_db *db)
 
 /* ------------------------------------------------------------ opening */
 
-static void make_storage(struct database *d, struct member *m)
+/* `filled`: what the shard holds is not in its folder. */
+static void make_storage(struct database *d, struct member *m, bool filled)
 {
     struct worker *w = d->worker;
     char folder[DISK_PATH_MAX];
@@ -79,6 +80,7 @@ static void make_storage(struct database *d, struct member *m)
                                                     .segment_bytes = w->opts.segment_bytes,
                                                     .snapshot_bytes = d->config.snapshot_bytes,
                                                     .log_retention = archive_retention(&d->config),
+                                                    .filled = filled,
                                                     .owner = m->disk});
 }
 
@@ -98,8 +100,56 @@ void disk_open(struct database *d, struct port *port, struct moment now)
     d->closed_members = d->members_count;
     durable_set(d->front, port, d->config.persistence == PERSIST_ALWAYS, false, now);
     for (uint32_t i = 0; i < d->members_count; i++) {
-        make_storage(d, &d->members[i]);
+        make_storage(d, &d->members[i], false);
         disk_begin(d->worker, port, d->members[i].disk);
+    }
+}
+
+/* ------------------------------------------------------------ changing */
+
+/* From now on there are files: of what is in memory, too. What an earlier time left goes first. */
+static void begin_files(struct database *d, struct port *port)
+{
+    for (uint32_t i = 0; i < d->members_count; i++) {
+        struct member *m = &d->members[i];
+        struct disk *old = disk_new(d->worker, m);
+        old->member = NULL;
+        old->erase = old->files_only = true;
+        erase_begin(d->worker, port, old);
+        make_storage(d, m, true);
+        disk_begin(d->worker, port, m->disk);
+    }
+}
+
+/* From now on there are none: whoever wants it so does not want to see them again. */
+static void end_files(struct database *d, struct port *port, struct moment now)
+{
+    for (uint32_t i = 0; i < d->members_count; i++) {
+        struct member *m = &d->members[i];
+        disk_leave(m, port, true);
+        shard_set_durable(m->shard, false);
+        shard_set_refusal(m->shard, NULL);
+        m->refusal[0] = 0;
+        m->slow = false;
+        database_relink(d, port, m, now);
+    }
+    buf_deinit(&d->syncs);
+    durable_set(d->front, port, false, false, now);
+    durable_fails(d->front, port, false);
+}
+
+void disk_configure(struct database *d, struct port *port, bool was_on_disk, struct moment now)
+{
+    bool on_disk = database_on_disk(&d->config);
+    if (on_disk && !was_on_disk)
+        begin_files(d, port);
+    else if (was_on_disk && !on_disk)
+        end_files(d, port, now);
+    for (uint32_t i = 0; on_disk && was_on_disk && i < d->members_count; i++) {
+        struct storage *s = d->members[i].storage;
+        storage_set_policy(s, policy_of(&d->config));
+        storage_set_retention(s, archive_retention(&d->config));
+        storage_set_snapshot_bytes(s, d->config.snapshot_bytes);
     }
 }
 
@@ -165,16 +215,19 @@ static void storage_answered(struct member *m, struct port *port, struct file_re
 {
     struct database *d = m->database;
     struct storage *s = m->storage;
-    bool ran = m->open;
-    uint64_t durable = ran ? storage_durable(s) : 0;
+    bool opened = storage_state(s) == STORAGE_OPENS;
+    uint64_t durable = storage_durable(s);
     storage_answer(s, port, taken, now);
-    if (ran && storage_durable(s) != durable) {
+    if (storage_durable(s) != durable && !opened) {
         tell_durable(m, now);
         look_durable(d, port, now);
     }
-    if (!ran && storage_state(s) == STORAGE_RUNS)
+    opened = opened && storage_state(s) == STORAGE_RUNS;
+    if (opened && m->open) /* files for what was in memory only */
+        database_relink(d, port, m, now);
+    else if (opened)
         database_opened(d, port, m, now);
-    else if (!ran && storage_state(s) == STORAGE_BROKEN)
+    else if (!m->open && storage_state(s) == STORAGE_BROKEN)
         dataset_failed(d->front, port, storage_error(s));
 }
 
@@ -282,16 +335,17 @@ static void look_after(struct member *m, struct port *port, struct moment now)
 
 static void look_after_all(struct database *d, struct port *port, struct moment now)
 {
-    bool slow = false, failing = false;
+    bool slow = false, failing = false, always = d->config.persistence == PERSIST_ALWAYS;
     for (uint32_t i = 0; i < d->members_count; i++) {
         struct member *m = &d->members[i];
         if (m->storage == NULL || !m->open)
             continue;
         look_after(m, port, now);
+        always &= storage_founded(m->storage);
         slow |= m->slow;
         failing |= storage_error(m->storage)[0] != 0; /* one that only stalls may go on */
     }
-    durable_set(d->front, port, d->config.persistence == PERSIST_ALWAYS, slow, now);
+    durable_set(d->front, port, always, slow, now);
     durable_fails(d->front, port, failing);
 }
 

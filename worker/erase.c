@@ -50,6 +50,10 @@ static void erase_next(struct worker *w, struct port *port, struct disk *k)
 {
     char folder[DISK_PATH_MAX], path[DISK_PATH_MAX + 256];
     disk_folder(w, k, folder);
+    if (buf_len(&k->names) == 0 && k->files_only) {
+        finish(w, port, k);
+        return;
+    }
     if (buf_len(&k->names) == 0) {
         disk_ask(port, k, FILE_REMOVE, folder, ERASE_FOLDER);
         return;
@@ -63,7 +67,7 @@ static void erase_next(struct worker *w, struct port *port, struct disk *k)
 
 void erase_answer(struct worker *w, struct port *port, struct file_req *taken)
 {
-    struct disk *k = taken->owner;
+    struct disk *k = taken->owner; /* may be gone after erase_next */
     char parent[DISK_PATH_MAX];
     if (taken->err != ERR_OK && taken->err != ERR_NOT_FOUND && taken->tag != ERASE_PARENT)
         port_log(port, 'W', "removing the deleted database %u: %s: %s", k->uid, taken->path,

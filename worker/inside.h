@@ -185,6 +185,8 @@ void database_end(struct database *d, struct port *port, struct moment now);
 bool database_is_geo(const struct plane_db *db);
 /* A member's shard has been brought back: it is served from now on. */
 void database_opened(struct database *d, struct port *port, struct member *m, struct moment now);
+/* The member's links begin anew, since what its files promise has changed; nothing was lost. */
+void database_relink(struct database *d, struct port *port, struct member *m, struct moment now);
 /* Has a script stopped in the middle on one of its shards? */
 bool database_busy(const struct database *d);
 #define BUSY_ERROR                                                                                 \
@@ -195,6 +197,8 @@ bool database_busy(const struct database *d);
 
 /* Begins to bring back the database's members from disk. */
 void disk_open(struct database *d, struct port *port, struct moment now);
+/* The configuration has changed: what the files promise, or whether there are any. */
+void disk_configure(struct database *d, struct port *port, bool was_on_disk, struct moment now);
 /* EV_FILE. Taken. */
 void disk_answer(struct worker *w, struct port *port, struct file_req *taken, struct moment now);
 /* At the end of a turn: closes frames, and writes what is due. */
@@ -216,6 +220,7 @@ struct disk {
     unsigned missing; /* of a member that has gone: answers to come */
     bool parent;      /* the request for the database's folder is under way */
     bool waits;       /* for the end of erase.c in its folder */
+    bool files_only;  /* erase.c leaves the folder */
     bool erase;       /* when the member has gone */
     struct buf names; /* erase.c: what FILE_LIST gave, the rest of it */
 };

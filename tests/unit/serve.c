@@ -128,6 +128,8 @@ void serve_start(struct serve *s)
     mem_free(db);
 }
 
+void serve_keep(struct serve *s, enum persistence p) { s->opts.persistence = p; }
+
 static void on_log(void *arg, const char *host, char level, const char *line)
 {
     struct serve *s = arg;

@@ -25,7 +25,8 @@ void serve_kill(struct serve *s, bool power);
 /* ... and is started again on the same disk, with the same database; its next life. Serves are
  * started by serve_new. */
 void serve_start(struct serve *s);
-void serve_start_empty(struct serve *s); /* without the database */
+void serve_keep(struct serve *s, enum persistence p); /* what serve_db says from now on */
+void serve_start_empty(struct serve *s);              /* without the database */
 /* What the workers have logged so far; valid until more is. */
 const char *serve_log(const struct serve *s);
 void serve_stop(struct serve *s); /* orderly, by CONTROL_STOP, and waits for it */

@@ -440,3 +440,117 @@ Test(disk, a_slow_one_slows_writers_down)
     buf_deinit(&big);
     serve_free(s);
 }
+
+/* ------------------------------------------------------------ changing what is kept */
+
+static void set_persistence(struct serve *s, enum persistence p, uint64_t version)
+{
+    struct plane_db *db = mem_zalloc(sizeof *db);
+    serve_db(s, db);
+    db->persistence = (uint32_t)p;
+    db->version = version;
+    cr_assert(serve_set(s, db), "%s", serve_error(s));
+    mem_free(db);
+    serve_keep(s, p);
+}
+
+Test(disk, what_was_in_memory_only_can_be_put_on_disk)
+{
+    for (unsigned always = 0; always < 2; always++) {
+        struct serve *s = begin(PERSIST_OFF, 3, 4);
+        struct client *c = client_new(s);
+        write_keys(s, 0, 300);
+        set_persistence(s, always ? PERSIST_ALWAYS : PERSIST_SECOND, 2);
+        for (int i = 300; i < 400; i++) { /* while the first snapshot is taken */
+            char text[40];
+            snprintf(text, sizeof text, "set key:%d %d\r\n", i, i);
+            client_send(c, bytes_str(text));
+            serve_run(s, 1);
+        }
+        client_take(c);
+        serve_run(s, 3000);
+        expect(c, "set last 1\r\nincr n\r\n", "+OK\r\n:1\r\n");
+        serve_run(s, always ? 0 : 1500);
+        serve_kill(s, true);
+        serve_start(s);
+        serve_run(s, 500);
+        c = client_new(s);
+        expect(c, "dbsize\r\nget key:5\r\nget key:399\r\nget last\r\n",
+               ":402\r\n$1\r\n5\r\n$3\r\n399\r\n$1\r\n1\r\n");
+        expect(c, "incr n\r\n", ":2\r\n");
+        serve_kill(s, false);
+        serve_start(s);
+        serve_run(s, 500);
+        cr_expect_eq(strncmp(client_ask(client_new(s), "dbsize\r\n"), ":402", 4), 0);
+        serve_free(s);
+    }
+}
+
+Test(disk, a_death_before_the_first_snapshot_leaves_an_empty_database)
+{
+    for (unsigned ms = 1; ms < 40; ms += 3) {
+        struct serve *s = begin(PERSIST_OFF, 2, 3);
+        struct client *c = client_new(s);
+        write_keys(s, 0, 100);
+        world_disk(serve_world(s), serve_host(s), (struct world_disk){.sync_us = 5000});
+        set_persistence(s, PERSIST_SECOND, 2);
+        client_send(c, bytes_str("set late 1\r\n"));
+        serve_run(s, ms);
+        serve_kill(s, true);
+        serve_start(s);
+        serve_run(s, 1000);
+        const char *got = client_ask(client_new(s), "dbsize\r\nset a 1\r\n");
+        cr_expect(got[0] == ':' && strstr(got, "+OK") != NULL, "after %u ms: %s", ms, got);
+        serve_free(s);
+    }
+}
+
+Test(disk, what_is_no_longer_kept_does_not_come_back)
+{
+    struct serve *s = begin(PERSIST_ALWAYS, 3, 4);
+    struct client *c = client_new(s);
+    write_keys(s, 0, 300);
+    cr_expect(has_log(s, 0) && has_log(s, 3));
+    world_disk(serve_world(s), serve_host(s), (struct world_disk){.sync_us = 500000});
+    client_send(c, bytes_str("set held 1\r\n"));
+    serve_run(s, 50);
+    set_persistence(s, PERSIST_OFF, 2);
+    cr_expect_str_eq(client_take(c), "+OK\r\n");
+    expect(c, "dbsize\r\nset x 1\r\n", ":301\r\n+OK\r\n");
+    serve_run(s, 2000);
+    cr_expect_not(has_log(s, 0) || has_log(s, 1) || has_log(s, 2) || has_log(s, 3));
+    set_persistence(s, PERSIST_ALWAYS, 3);
+    world_disk(serve_world(s), serve_host(s), (struct world_disk){0});
+    serve_run(s, 3000);
+    expect(c, "del x\r\n", ":1\r\n");
+    serve_kill(s, true);
+    serve_start(s);
+    serve_run(s, 500);
+    expect(client_new(s), "dbsize\r\n", ":301\r\n");
+    serve_free(s);
+}
+
+Test(disk, the_policy_changes_at_once)
+{
+    struct serve *s = begin(PERSIST_SECOND, 2, 2);
+    serve_run(s, 500);
+    struct client *c = client_new(s);
+    world_disk(serve_world(s), serve_host(s), (struct world_disk){.sync_us = 200000});
+    cr_expect_str_eq(ask_for(c, "set k 1\r\n", 50), "+OK\r\n");
+    set_persistence(s, PERSIST_ALWAYS, 2);
+    serve_run(s, 2000);
+    cr_expect_str_eq(ask_for(c, "set k 2\r\n", 100), "");
+    set_persistence(s, PERSIST_SECOND, 3);
+    cr_expect_str_eq(client_now(c), "+OK\r\n");
+    serve_run(s, 2000);
+    set_persistence(s, PERSIST_SNAPSHOT, 4);
+    serve_run(s, 2000);
+    set_persistence(s, PERSIST_ALWAYS, 5);
+    serve_run(s, 2000);
+    cr_expect_str_eq(ask_for(c, "set k 3\r\n", 1000), "+OK\r\n");
+    serve_kill(s, true);
+    serve_start(s);
+    serve_run(s, 3000);
+    expect(client_new(s), "get k\r\n", "$1\r\n3\r\n");
+    serve_free(s);
+}

@@ -5,7 +5,6 @@
 
 #include <criterion/criterion.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Regions whose databases are on disk, life after life: deployments in the virtual world. */
@@ -172,16 +171,11 @@ static void many_lives(unsigned regions, enum persistence p, unsigned wait_ms, b
                 ask(l, 2, "incr n\r\n", 5);
         }
         run(l, wait_ms / 2);
-        if (getenv("LIVES") != NULL)
-            buf_putf(&l->log, "=== life %u refused %u\n", life, refused);
         die(l, 1, power && life % 2);
         deploy_start(l->deploy, 1);
         run(l, wait_ms);
     }
-    bool ok = agree(l, 60000);
-    if (getenv("LIVES") != NULL)
-        fwrite(l->log.p + l->log.head, 1, buf_len(&l->log), stderr);
-    cr_expect(ok, "%u regions do not agree: %.*s", regions,
+    cr_expect(agree(l, 60000), "%u regions do not agree: %.*s", regions,
               (int)(buf_len(&l->log) < 3000 ? buf_len(&l->log) : 3000),
               (const char *)l->log.p + l->log.tail -
                   (buf_len(&l->log) < 3000 ? buf_len(&l->log) : 3000));
