@@ -31,6 +31,9 @@ static inline uint32_t stamp_seq(stamp_t s) { return (uint32_t)(s >> 10) & 8191u
 
 static inline int64_t stamp_wall_ms(stamp_t s) { return (int64_t)stamp_ms(s) + STAMP_EPOCH_MS; }
 
+/* Covers all that its actor may have issued before. */
+static inline stamp_t stamp_before(stamp_t s) { return s - (STAMP_ACTOR_MAX + 1); }
+
 /*
  * Actors are numbered region + 64 * incarnation mod 16: a region that loses its memory goes on as
  * its next incarnation. Regions are 1..63 (0 is never used), so 16 incarnations of one region can

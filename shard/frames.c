@@ -306,9 +306,11 @@ static enum take take(struct shard *s, const struct frame *f, struct moment now)
     for (size_t i = 0; i < n; i++) {
         if (i % FETCH_KEYS == 0 && n > 1)
             fetch_next(s, p, i, n);
+        /* All that its writer had written before, also what was left out of the frame: it may be
+         * here, by a state. */
+        seen.prev = stamp_before(s->ops[i].stamp);
         if (!context_covers(&p->vv, s->ops[i].stamp)) /* a frame cut differently by another log */
             take_op(s, p, &s->ops[i], s->hashes[i], &seen);
-        seen.prev = s->ops[i].stamp;
     }
     shelf_unhold(&s->kept);
     if (stamp_actor(f->last) == s->clock.actor)

@@ -314,6 +314,43 @@ static uint32_t ops_left(const char *const *lines)
 
 #define LEFT(...) ops_left((const char *const[]){__VA_ARGS__, NULL})
 
+/* Whoever takes a run may have its beginning already: by a state that another region sent. */
+static void beginning_is_here(uint64_t seed)
+{
+    struct rng rng;
+    rng_init(&rng, seed);
+    struct shard *writer = shard_make(1, 1u << 30), *taker = shard_make(2, 1u << 30);
+    struct runs runs = {
+        .third = shard_make(3, 1u << 30),
+        .at = {elision_new((struct hash_key){3, 4}), elision_new((struct hash_key){3, 5})}};
+    uint64_t pos = 0;
+    unsigned n = 2 + (unsigned)rng_below(&rng, 60), state_at = (unsigned)rng_below(&rng, n);
+    for (unsigned i = 0; i < n; i++) {
+        write_something(writer, &rng, at(i));
+        shard_close_frames(writer, at(i));
+        pass_runs(&runs, writer, &pos, taker, i + 1 == n, at(i));
+        for (uint32_t p = 0; i == state_at && p < PARTITIONS; p++) {
+            struct buf state = {0};
+            state_of(writer, p, at(i), &state);
+            cr_assert(shard_join(taker, p, buf_bytes(&state), shard_context(writer, p), at(i)));
+            buf_deinit(&state);
+        }
+    }
+    expect_same(writer, taker, false, at(n), seed);
+    shard_free(writer);
+    shard_free(taker);
+    shard_free(runs.third);
+    for (uint32_t i = 0; i < PARTITIONS; i++)
+        elision_free(runs.at[i]);
+    buf_deinit(&runs.room);
+}
+
+Test(elision, a_run_may_be_taken_where_its_beginning_is_known)
+{
+    for (uint64_t seed = 1; seed <= 300; seed++)
+        beginning_is_here(seed);
+}
+
 Test(elision, only_what_is_seen_in_the_end_is_left)
 {
     cr_expect_eq(LEFT("SET {a} 1", "SET {a} 2", "SET {a} 3"), 1u);
