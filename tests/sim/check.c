@@ -85,7 +85,7 @@ static int64_t counter_held(const struct run *r, unsigned g, unsigned which)
 void check_dying(struct run *r, unsigned dying)
 {
     for (unsigned k = 0; k <= r->plan.regions; k++)
-        r->dying[k] = counter_at(r, dying, k);
+        r->dying[k] = counter_held(r, dying, k);
 }
 
 /* What only the dead region had may be lost with it (or may still arrive). */
@@ -189,6 +189,32 @@ static void check_contexts(struct run *r, unsigned g)
     }
 }
 
+struct differing {
+    const struct shard *other;
+    uint32_t partition;
+    char names[160]; /* of keys, as many as fit */
+};
+
+static void differing_visit(const struct cell *key, void *arg)
+{
+    struct differing *d = arg;
+    struct bytes name = cell_name(key);
+    size_t n = strlen(d->names);
+    if (!hash128_eq(value_digest(key), shard_key_digest(d->other, d->partition, name)) &&
+        n + name.n + 2 < sizeof d->names)
+        snprintf(d->names + n, sizeof d->names - n, " %.*s", (int)name.n, (const char *)name.p);
+}
+
+/* Keys that two shards show differently. */
+static void find_differing(const struct shard *x, const struct shard *y, struct differing *d)
+{
+    d->names[0] = 0;
+    d->other = y;
+    shard_each(x, d->partition, differing_visit, d);
+    d->other = x;
+    shard_each(y, d->partition, differing_visit, d);
+}
+
 static void check_digests(struct run *r)
 {
     uint32_t partitions = deploy_partitions_all(r->deploy);
@@ -197,13 +223,16 @@ static void check_digests(struct run *r)
             for (unsigned b = a + 1; b <= r->plan.regions; b++) {
                 struct shard *x = living(r, a) ? deploy_shard(r->deploy, a, p) : NULL;
                 struct shard *y = living(r, b) ? deploy_shard(r->deploy, b, p) : NULL;
-                if (x != NULL && y != NULL &&
-                    context_eq(shard_context(x, p), shard_context(y, p)) &&
-                    !hash128_eq(shard_digest(x, p), shard_digest(y, p)))
-                    fail(r,
-                         "divergence: regions %u and %u have equal contexts and different content "
-                         "in partition %u",
-                         a, b, p);
+                if (x == NULL || y == NULL ||
+                    !context_eq(shard_context(x, p), shard_context(y, p)) ||
+                    hash128_eq(shard_digest(x, p), shard_digest(y, p)))
+                    continue;
+                struct differing d = {.partition = p};
+                find_differing(x, y, &d);
+                fail(r,
+                     "divergence: regions %u and %u have equal contexts and different content "
+                     "in partition %u, keys%s",
+                     a, b, p, d.names);
             }
 }
 
