@@ -277,6 +277,7 @@ static void plane_db_stats_of(struct plane_db_stats *to, const struct database *
         to->hits += s.hits;
         to->misses += s.misses;
         to->expired += s.expired;
+        to->evicted += s.evicted;
         add_memory(&to->memory, &d->members[i], now);
         to->conflicts +=
             s.conflicts.register_lost + s.conflicts.type_hidden + s.conflicts.deadline_lost;

@@ -2,6 +2,7 @@
 #include "tests/unit/clusters.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 static struct clusters c;
 
@@ -185,6 +186,27 @@ Test(bdb, tells_where_memory_goes_and_what_prometheus_wants)
     for (unsigned i = 0; i < sizeof lines / sizeof lines[0]; i++)
         cr_expect(strstr(text, lines[i]), "%s not in %s", lines[i], text);
     buf_deinit(&out);
+}
+
+Test(bdb, counts_what_was_evicted)
+{
+    json_t *db;
+    clusters_call(&c, 0, "POST", "/v1/bdbs",
+                  "{'name': 'db1', 'memory_size': 4000000, 'eviction_policy': 'allkeys-lru'}",
+                  NULL);
+    char command[4200] = "SET ";
+    for (int i = 0; i < 1500; i++) {
+        int n = snprintf(command + 4, 20, "key%d ", i);
+        memset(command + 4 + n, 'x', 4000);
+        command[4 + n + 4000] = 0;
+        cr_assert_str_eq(clusters_redis(&c, 0, 12000, command), "+OK\r\n");
+    }
+    cr_assert_eq(clusters_call(&c, 0, "GET", "/v1/bdbs/1", NULL, &db), 200);
+    json_int_t evicted = json_integer_value(json_object_get(db, "evicted_objects"));
+    json_int_t keys = json_integer_value(json_object_get(db, "no_of_keys"));
+    cr_expect(evicted > 0 && evicted + keys == 1500, "%d of %d", (int)evicted, (int)keys);
+    cr_expect_leq(json_integer_value(json_object_get(db, "used_memory")), 4400000);
+    json_decref(db);
 }
 
 Test(bdb, takes_no_snapshot_of_what_is_not_on_disk)
