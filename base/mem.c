@@ -150,6 +150,85 @@ void *mem_dup(const void *p, size_t n)
     return memcpy(mem_alloc(n), p, n);
 }
 
+/* ------------------------------------------------------------ defragmentation */
+
+#ifdef MERIDIAN_JEMALLOC
+
+bool mem_heap(struct mem_heap *out)
+{
+    uint64_t epoch = 1;
+    size_t n = sizeof epoch, size = sizeof out->allocated;
+    return mallctl("epoch", &epoch, &n, &epoch, n) == 0 && /* the figures of now */
+           mallctl("stats.allocated", &out->allocated, &size, NULL, 0) == 0 &&
+           mallctl("stats.active", &out->active, &size, NULL, 0) == 0 &&
+           mallctl("stats.resident", &out->resident, &size, NULL, 0) == 0;
+}
+
+bool mem_probe_init(struct mem_probe *p)
+{
+    p->n = sizeof p->path / sizeof p->path[0];
+    return mallctlnametomib("experimental.utilization.query", p->path, &p->n) == 0;
+}
+
+bool mem_is_sparse(const struct mem_probe *p, void *block)
+{
+    struct {
+        void *current; /* the slab that new blocks are taken from first */
+        size_t free, regions, bytes, bin_free, bin_regions;
+    } u;
+    size_t n = sizeof u;
+    if (mallctlbymib(p->path, p->n, &u, &n, &block, sizeof block) != 0 || u.free == 0 ||
+        u.regions <= 1)
+        return false;
+    uintptr_t at = (uintptr_t)block, current = (uintptr_t)u.current;
+    if (at >= current && at - current < u.bytes)
+        return false;
+    /* No fuller than the class is on average, and an eighth: where all are alike some have to
+     * move. */
+    return (u.regions - u.free) * u.bin_regions * 8 <= (u.bin_regions - u.bin_free) * u.regions * 9;
+}
+
+void *mem_move(void *block)
+{
+    /* Past the thread's cache, which would hand out what was just freed. */
+    size_t n = sallocx(block, 0);
+    void *to = checked(mallocx(n, MALLOCX_TCACHE_NONE), n);
+    memcpy(to, block, n);
+    sdallocx(block, n, MALLOCX_TCACHE_NONE);
+    return to;
+}
+
+#else
+
+bool mem_heap(struct mem_heap *out)
+{
+    (void)out;
+    return false;
+}
+
+bool mem_probe_init(struct mem_probe *p)
+{
+    (void)p;
+    return false;
+}
+
+bool mem_is_sparse(const struct mem_probe *p, void *block)
+{
+    (void)p;
+    (void)block;
+    return false;
+}
+
+void *mem_move(void *block)
+{
+    size_t n = mem_block_size(block);
+    void *to = mem_dup(block, n);
+    mem_free(block);
+    return to;
+}
+
+#endif
+
 #define GUARD (64u << 10)
 
 void *mem_stack(size_t n)

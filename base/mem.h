@@ -2,6 +2,7 @@
 #ifndef MERIDIAN_BASE_MEM_H
 #define MERIDIAN_BASE_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -46,6 +47,29 @@ mem_class_size(size_t n); /* what mem_alloc(n) would hold; where that cannot be 
 size_t mem_used(void);    /* bytes held by all live blocks of the process */
 char *mem_strdup(const char *s);
 void *mem_dup(const void *p, size_t n); /* NULL for n == 0 */
+
+/*
+ * Defragmentation: what little is left of a page keeps all of it. A block in a slab (a run of pages
+ * of equal blocks) that is emptier than others of its class is copied to where there is room
+ * elsewhere, until the slab can be given back. Stock jemalloc tells by
+ * experimental.utilization.query how full a block's slab is (5.3, src/inspect.c).
+ */
+struct mem_heap {
+    size_t allocated; /* by the program, of all threads */
+    size_t active;    /* pages that hold any of it */
+    size_t resident;  /* likewise with the allocator's own, and what it has not given back yet */
+};
+bool mem_heap(struct mem_heap *out); /* false: this allocator does not tell */
+struct mem_probe {
+    size_t path[3], n;
+};
+bool mem_probe_init(struct mem_probe *p); /* false: this allocator does not tell */
+/* Would it help if this block were elsewhere? */
+bool mem_is_sparse(const struct mem_probe *p, void *block);
+/* Copies the block to another place and frees it; returns where it is now. What it holds for its
+ * account stays the same. */
+void *mem_move(void *block);
+
 /* A stack for base/fiber: whole pages, taken as they are touched and not counted; the one below
  * faults. n: a multiple of 64 KiB. */
 void *mem_stack(size_t n);

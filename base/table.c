@@ -360,6 +360,13 @@ void *table_get_hash(const struct table *t, uint64_t hash)
     return NULL;
 }
 
+/* The first hash of the next bucket; 0 behind the last. */
+static uint64_t next_bucket(uint64_t entry, uint64_t hash)
+{
+    unsigned known = table_entry_depth(entry) + table_entry_bits(entry);
+    return known ? (table_top(hash, known) + 1) << (64 - known) : 0;
+}
+
 uint64_t table_scan(const struct table *t, uint64_t cursor, size_t want,
                     void (*visit)(void *item, void *arg), void *arg)
 {
@@ -373,9 +380,29 @@ uint64_t table_scan(const struct table *t, uint64_t cursor, size_t want,
             for (unsigned i = 0; i < TABLE_SLOTS && b->slot[i] != 0; i++, visited++)
                 visit(table_pointer(b->slot[i]), arg);
         }
-        unsigned known = table_entry_depth(entry) + table_entry_bits(entry);
-        hash =
-            known ? (table_top(hash, known) + 1) << (64 - known) : 0; /* 0 behind the last bucket */
+        hash = next_bucket(entry, hash);
+    } while (hash != 0 && visited < want);
+    return hash >> CURSOR_SHIFT;
+}
+
+uint64_t table_move(struct table *t, uint64_t cursor, size_t want,
+                    void *(*move)(void *item, void *arg), void *arg)
+{
+    uint64_t hash = cursor << CURSOR_SHIFT;
+    size_t visited = 0;
+    if (t->count == 0)
+        return 0;
+    do {
+        uint64_t entry = t->dir[table_top(hash, t->depth)];
+        struct table_bucket *first = table_bucket(entry, hash);
+        prefetch_items(first);
+        for (struct table_bucket *b = first; b != NULL; b = b->link) {
+            for (unsigned i = 0; i < TABLE_SLOTS && b->slot[i] != 0; i++, visited++) {
+                void *item = move(table_pointer(b->slot[i]), arg);
+                b->slot[i] = b->slot[i] >> 48 << 48 | (uint64_t)(uintptr_t)item;
+            }
+        }
+        hash = next_bucket(entry, hash);
     } while (hash != 0 && visited < want);
     return hash >> CURSOR_SHIFT;
 }

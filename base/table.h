@@ -74,6 +74,9 @@ void *table_get_hash(const struct table *t, uint64_t hash);
  * added, removed, split or merged between calls. The callback must not change the table. */
 uint64_t table_scan(const struct table *t, uint64_t cursor, size_t want,
                     void (*visit)(void *item, void *arg), void *arg);
+/* Likewise, and each item is then where `move` says: the same item, of the same name. */
+uint64_t table_move(struct table *t, uint64_t cursor, size_t want,
+                    void *(*move)(void *item, void *arg), void *arg);
 /* An item chosen by `random` (64 random bits), close to uniformly; NULL when empty. */
 void *table_random(const struct table *t, uint64_t random);
 size_t table_memory(const struct table *t); /* bytes held by the table itself */

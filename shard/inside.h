@@ -119,6 +119,24 @@ struct evictor {
     struct rng rng;
 };
 
+/* ------------------------------------------------------------ defragmentation (defrag.c) */
+
+struct defrag {
+    unsigned slices; /* a tenth of a second may have; 0: off */
+    bool all;        /* moves every block: tests */
+    bool next;       /* the partition's table is through */
+    unsigned left;   /* slices */
+    uint64_t refilled_us;
+    uint32_t part;     /* where the walk is: own index ... */
+    uint64_t cursor;   /* ... in its table */
+    struct buf larges; /* hashes of keys with large collections that wait */
+    enum type type;    /* of the first of them: where it is */
+    uint64_t element;
+    struct defrag_stats stats;
+};
+void defrag_deinit(struct defrag *d);
+bool defrag_tick(struct shard *s); /* true: more may be done now */
+
 struct watches;
 struct blocked;
 
@@ -184,6 +202,7 @@ struct shard {
     size_t patch_min;
     struct garbage *garbage;
     size_t garbage_keys; /* waiting to be freed */
+    struct defrag defrag;
     struct rng rng;
     struct position_runs *runs;
     struct buf name; /* scratch: a key's name that outlives its cell */

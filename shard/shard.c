@@ -109,6 +109,7 @@ void shard_free(struct shard *s)
         shelf_clear(&p->shelf);
     }
     garbage_free(s);
+    defrag_deinit(&s->defrag);
     watches_free(s->watches);
     blocked_free(s->blocked);
     expiry_deinit(&s->expiry);
@@ -424,6 +425,7 @@ bool shard_tick(struct shard *s, struct moment now)
     more |= evict_tick(s, now.wall_ms);
     more |= compact_tick(s, COMPACT_BUDGET);
     more |= garbage_tick(s, GARBAGE_BUDGET);
+    more |= defrag_tick(s);
     finish(s, now);
     mem_account_leave(outer);
     return more;
@@ -432,6 +434,7 @@ bool shard_tick(struct shard *s, struct moment now)
 void shard_stats(const struct shard *s, struct shard_stats *out)
 {
     *out = s->stats;
+    out->defrag = s->defrag.stats;
     out->keys = 0;
     out->expires = s->expiry.live;
     out->unsettled = shard_unsettled(s);

@@ -291,8 +291,20 @@ enum { CONFLICT_KEY, CONFLICT_FIELD, CONFLICT_WON, CONFLICT_LOST };
 void shard_conflicts(const struct shard *s, uint64_t since, struct bytes prefix, size_t max,
                      bool newest, struct buf *out);
 
+/* Defragmentation: how many slices of about a thousand blocks each tenth of a second may have; 0:
+ * none. `all`: every block is moved, whether it helps or not (tests). */
+void shard_set_defrag(struct shard *s, unsigned slices, bool all);
+struct defrag_stats {
+    uint64_t hits, misses;         /* blocks moved, and left where they were */
+    uint64_t key_hits, key_misses; /* keys of which anything was moved */
+    uint64_t rounds;               /* through the whole shard */
+};
+
 struct shard_stats {
     uint64_t keys, expires, commands, writes, expired, evicted, hits, misses;
+
+    struct defrag_stats defrag;
+    uint64_t keys, expires, commands, writes, expired, hits, misses;
     uint64_t frames_own, frames_foreign, ops_own, ops_foreign, joins;
     uint64_t unsettled, compacted;
     struct conflicts conflicts;
