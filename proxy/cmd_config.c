@@ -175,6 +175,13 @@ static bool read_value(enum setting_id id, struct bytes value, struct front_sett
     if (!setting_parse(id, value, v, error, size))
         return false;
     uint64_t n = (uint64_t)v->number;
+    struct mem_probe probe;
+    if (id == CONFIG_ACTIVEDEFRAG && n != 0 && !mem_probe_init(&probe)) {
+        snprintf(
+            error, size,
+            "Active defragmentation cannot be enabled: it needs jemalloc 5.3, with statistics");
+        return false;
+    }
     if (id == CONFIG_CLIENT_QUERY_BUFFER_LIMIT)
         s->query_max = n;
     else if (id == CONFIG_MAXCLIENTS)

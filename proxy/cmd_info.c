@@ -137,10 +137,10 @@ static void put_memory(struct buf *out, const struct front *f, const struct info
              "mem_fragmentation_ratio:%.2f\r\n"
              "mem_fragmentation_bytes:%lld\r\nmem_replication_backlog:%llu\r\n"
              "mem_clients_slaves:0\r\nmem_clients_normal:%llu\r\nmem_aof_buffer:0\r\n"
-             "mem_allocator:jemalloc\r\nactive_defrag_running:0\r\n"
+             "mem_allocator:jemalloc\r\nactive_defrag_running:%u\r\n"
              "lazyfree_pending_objects:0\r\nlazyfreed_objects:0\r\n",
              process > 0 ? (double)resident / (double)process : 0, (long long)(resident - process),
-             (ull)n->memory.log, (ull)(n->input_bytes + n->output_bytes));
+             (ull)n->memory.log, (ull)(n->input_bytes + n->output_bytes), f->defrag_percent);
 }
 
 /* Redis' RDB file is the snapshots here, its AOF what they and the log make together. */
@@ -204,11 +204,14 @@ static void put_stats(struct buf *out, const struct front *f, const struct info 
              "pubsub_patterns:%u\r\npubsubshard_channels:%u\r\nlatest_fork_usec:0\r\n"
              "total_forks:0\r\nmigrate_cached_sockets:0\r\ntracking_total_keys:%llu\r\n"
              "tracking_total_items:%llu\r\ntracking_total_prefixes:%u\r\n"
-             "unexpected_error_replies:0\r\ntotal_error_replies:%llu\r\ntotal_writes:%llu\r\n",
+             "unexpected_error_replies:0\r\ntotal_error_replies:%llu\r\ntotal_writes:%llu\r\n"
+             "active_defrag_hits:%llu\r\nactive_defrag_misses:%llu\r\n"
+             "active_defrag_key_hits:%llu\r\nactive_defrag_key_misses:%llu\r\n",
              (ull)n->shard.hits, (ull)n->shard.misses, f->topics.n[TOPIC_CHANNEL],
              f->topics.n[TOPIC_PATTERN], f->topics.n[TOPIC_SHARD], (ull)n->tracking_keys,
              (ull)n->tracking_items, f->topics.n[TOPIC_PREFIX], (ull)n->errors,
-             (ull)n->shard.writes);
+             (ull)n->shard.writes, (ull)n->shard.defrag.hits, (ull)n->shard.defrag.misses,
+             (ull)n->shard.defrag.key_hits, (ull)n->shard.defrag.key_misses);
 }
 
 static void put_cpu(struct buf *out, const struct info *n)

@@ -27,6 +27,11 @@ void figures_shard_add(struct shard_stats *sum, const struct shard_stats *one)
     sum->kept += one->kept;
     sum->kept_bytes += one->kept_bytes;
     sum->baseless += one->baseless;
+    sum->defrag.hits += one->defrag.hits;
+    sum->defrag.misses += one->defrag.misses;
+    sum->defrag.key_hits += one->defrag.key_hits;
+    sum->defrag.key_misses += one->defrag.key_misses;
+    sum->defrag.rounds += one->defrag.rounds;
 }
 
 void figures_link_add(struct figures_link *sum, const struct figures_link *one)

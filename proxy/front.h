@@ -120,7 +120,8 @@ struct lookup {
 struct front {
     uint32_t db_uid, partitions;
     struct front_settings settings;
-    struct settings kept; /* CONFIG: the values of all settings that `settings` does not have */
+    uint32_t defrag_percent; /* of this worker's time that defragmentation may take now */
+    struct settings kept;    /* CONFIG: the values of all settings that `settings` does not have */
     struct resp_limits limits;
     struct courier *courier;
     struct front_host host;

@@ -19,14 +19,14 @@
     X(ACL_PUBSUB_DEFAULT, "acl-pubsub-default", NULL, VALUE_WORD, SETTING_ACTS, 0, 0, "resetchannels", "allchannels,resetchannels", NULL) \
     X(ACLFILE, "aclfile", NULL, VALUE_TEXT, SETTING_FINAL, 0, 0, "", NULL, NULL) \
     X(ACLLOG_MAX_LEN, "acllog-max-len", NULL, VALUE_INT, SETTING_ACTS, 0, INT64_MAX, "128", NULL, NULL) \
-    X(ACTIVE_DEFRAG_CYCLE_MAX, "active-defrag-cycle-max", NULL, VALUE_INT, SETTING_KEPT, 1, 99, "25", NULL, NULL) \
-    X(ACTIVE_DEFRAG_CYCLE_MIN, "active-defrag-cycle-min", NULL, VALUE_INT, SETTING_KEPT, 1, 99, "1", NULL, NULL) \
-    X(ACTIVE_DEFRAG_IGNORE_BYTES, "active-defrag-ignore-bytes", NULL, VALUE_MEMORY, SETTING_KEPT, 1, INT64_MAX, "104857600", NULL, NULL) \
+    X(ACTIVE_DEFRAG_CYCLE_MAX, "active-defrag-cycle-max", NULL, VALUE_INT, SETTING_ACTS, 1, 99, "25", NULL, NULL) \
+    X(ACTIVE_DEFRAG_CYCLE_MIN, "active-defrag-cycle-min", NULL, VALUE_INT, SETTING_ACTS, 1, 99, "1", NULL, NULL) \
+    X(ACTIVE_DEFRAG_IGNORE_BYTES, "active-defrag-ignore-bytes", NULL, VALUE_MEMORY, SETTING_ACTS, 1, INT64_MAX, "104857600", NULL, NULL) \
     X(ACTIVE_DEFRAG_MAX_SCAN_FIELDS, "active-defrag-max-scan-fields", NULL, VALUE_INT, SETTING_KEPT, 1, INT64_MAX, "1000", NULL, NULL) \
-    X(ACTIVE_DEFRAG_THRESHOLD_LOWER, "active-defrag-threshold-lower", NULL, VALUE_INT, SETTING_KEPT, 0, 1000, "10", NULL, NULL) \
-    X(ACTIVE_DEFRAG_THRESHOLD_UPPER, "active-defrag-threshold-upper", NULL, VALUE_INT, SETTING_KEPT, 0, 1000, "100", NULL, NULL) \
+    X(ACTIVE_DEFRAG_THRESHOLD_LOWER, "active-defrag-threshold-lower", NULL, VALUE_INT, SETTING_ACTS, 0, 1000, "10", NULL, NULL) \
+    X(ACTIVE_DEFRAG_THRESHOLD_UPPER, "active-defrag-threshold-upper", NULL, VALUE_INT, SETTING_ACTS, 0, 1000, "100", NULL, NULL) \
     X(ACTIVE_EXPIRE_EFFORT, "active-expire-effort", NULL, VALUE_INT, SETTING_KEPT, 1, 10, "1", NULL, NULL) \
-    X(ACTIVEDEFRAG, "activedefrag", NULL, VALUE_BOOL, SETTING_KEPT, 0, 1, "no", NULL, NULL) \
+    X(ACTIVEDEFRAG, "activedefrag", NULL, VALUE_BOOL, SETTING_ACTS, 0, 1, "no", NULL, NULL) \
     X(ACTIVEREHASHING, "activerehashing", NULL, VALUE_BOOL, SETTING_KEPT, 0, 1, "yes", NULL, NULL) \
     X(ALWAYS_SHOW_LOGO, "always-show-logo", NULL, VALUE_BOOL, SETTING_FINAL, 0, 1, "no", NULL, NULL) \
     X(AOF_DISABLE_AUTO_GC, "aof-disable-auto-gc", NULL, VALUE_BOOL, SETTING_KEPT, 0, 1, "no", NULL, NULL) \

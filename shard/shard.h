@@ -302,9 +302,7 @@ struct defrag_stats {
 
 struct shard_stats {
     uint64_t keys, expires, commands, writes, expired, evicted, hits, misses;
-
     struct defrag_stats defrag;
-    uint64_t keys, expires, commands, writes, expired, hits, misses;
     uint64_t frames_own, frames_foreign, ops_own, ops_foreign, joins;
     uint64_t unsettled, compacted;
     struct conflicts conflicts;

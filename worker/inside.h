@@ -17,6 +17,7 @@
  *   control.c   the manager's channel (worker 0)
  *   link.c      peers' connections, from first byte to their syncer
  *   stats.c     figures for INFO and for the manager
+ *   defrag.c    how much time defragmentation may take
  */
 
 /* A member's snapshots, as of the last look (keep.c). Times are by the wall clock. */
@@ -292,6 +293,7 @@ struct worker {
     struct incoming *incoming;
     struct disk *disks;              /* all that requests may have for owner */
     uint64_t tick_us;                /* when the next tick is due */
+    uint64_t defrag_us;              /* when defrag_look is */
     bool again;                      /* a shard has more upkeep waiting */
     bool stopping;                   /* the manager or a signal said so ... */
     bool stopped;                    /* ... and it is under way ... */
@@ -304,6 +306,9 @@ struct worker {
     uint64_t asker_id;     /* of the request */
     struct change change;
 };
+
+/* Once a second: how much time shards may take for defragmentation (defrag.c). */
+void defrag_look(struct worker *w, struct moment now);
 
 void worker_stop(struct worker *w, struct port *port, struct moment now);
 /* Stopping: ends when all is on disk. */

@@ -166,6 +166,7 @@ static void tick(struct worker *w, struct port *port, struct moment now)
     if (!due)
         return;
     link_tick(w, port, now);
+    defrag_look(w, now);
     w->tick_us = now.mono_us + TICK_US;
 }
 
