@@ -159,7 +159,7 @@ void follow_stop(struct follow *f, const char *fmt, ...)
     asker_close(&f->target.ask, f->port);
     f->target.round = ROUND_NONE;
     follow_enter(f, FOLLOW_STOPPED);
-    port_log(f->port, 'E', "replica of %s: stopped: %s", f->source_name, f->text);
+    port_log(f->port, 'W', "replica of %s: stopped: %s", f->source_name, f->text);
 }
 
 bool follow_is_over(const struct follow *f)

@@ -173,7 +173,8 @@ static void tell(struct follow_flags *f, struct moment now, bool anyway)
     f->told_us = now.mono_us;
     f->shown = s;
     line_of(f, &s, line, sizeof line);
-    report_line(&f->report, line);
+    if (s.state != FOLLOW_STOPPED) /* summary() tells */
+        report_line(&f->report, line);
 }
 
 /* ------------------------------------------------------------ the machine */
