@@ -25,6 +25,8 @@ static const struct {
     {"db", "delete", ctl_db_delete, "drops a database"},
     {"db", "flush", ctl_db_flush, "removes all its keys"},
     {"db", "snapshot", ctl_db_snapshot, "begins snapshots of it on disk"},
+    {"db", "import", ctl_db_import, "writes RDB files into it"},
+    {"db", "export", ctl_db_export, "writes its keys into an RDB file"},
     {"crdb", "create", ctl_crdb_create, "makes a geo-distributed database over several clusters"},
     {"crdb", "list", ctl_crdb_list, "geo-distributed databases and their regions"},
     {"crdb", "show", ctl_crdb_show, "one of them"},
@@ -47,7 +49,7 @@ static void usage(FILE *out, const char *group)
     fputs("usage: meridian ctl GROUP VERB [flags]\n\nThe REST API at the command line.\n\n", out);
     for (size_t i = 0; i < VERBS; i++)
         if (group == NULL || strcmp(group, verbs[i].group) == 0)
-            fprintf(out, "  %-7s %-7s %s\n", verbs[i].group, verbs[i].verb, verbs[i].about);
+            fprintf(out, "  %-7s %-8s %s\n", verbs[i].group, verbs[i].verb, verbs[i].about);
     fputs("\nmeridian ctl GROUP VERB --help tells its flags.\n", out);
 }
 

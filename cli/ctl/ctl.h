@@ -92,7 +92,7 @@ bool keep_body(const struct keep_flags *f, json_t *o);
 typedef int verb_fn(int argc, char **argv);
 verb_fn ctl_cluster_create, ctl_cluster_show, ctl_cluster_set, ctl_cluster_alerts;
 verb_fn ctl_db_create, ctl_db_list, ctl_db_show, ctl_db_update, ctl_db_delete, ctl_db_flush,
-    ctl_db_snapshot;
+    ctl_db_snapshot, ctl_db_import, ctl_db_export;
 verb_fn ctl_crdb_create, ctl_crdb_list, ctl_crdb_show, ctl_crdb_add, ctl_crdb_remove,
     ctl_crdb_delete, ctl_crdb_flush, ctl_crdb_purge, ctl_crdb_update, ctl_crdb_status,
     ctl_crdb_pause, ctl_crdb_resume;

@@ -47,6 +47,18 @@ class Conn:
             out += [self.server.read() for _ in part]
         return out
 
+    def raw(self, commands):
+        """The bytes of the replies."""
+        end = b"that is all"
+        self.server.send(commands + [["ECHO", end]])
+        end, out = b"$%d\r\n%s\r\n" % (len(end), end), []
+        while True:
+            out.append(self.server.file.read1(1 << 20))
+            if not out[-1]:
+                raise ConnectionError("connection closed")
+            if (out[-1] if len(out[-1]) > len(end) else b"".join(out[-100:])).endswith(end):
+                return b"".join(out)
+
     def one(self, *args):
         return self.many([list(args)])[0]
 
@@ -196,6 +208,19 @@ def read_all(conn, names, alive=False):
             for kind, expiry, (at, n) in zip(kinds, expiries, spans)]
 
 
+def equal_bytes(a, b, names):
+    """The quick way, where both sides reply the same bytes: strings and lists."""
+    ask = [[c, n] for n in names for c in ("TYPE", "PEXPIRETIME")]
+    kinds = a.raw(ask)
+    if kinds != b.raw(ask):
+        return False
+    kind = kinds[:kinds.index(b"\r")]
+    if kind not in (b"+string", b"+list") or kinds.count(kind + b"\r\n") != len(names):
+        return False
+    ask = [["GET", n] if kind == b"+string" else ["LRANGE", n, "0", "-1"] for n in names]
+    return a.raw(ask) == b.raw(ask)
+
+
 def parts_that_differ(x, y):
     if isinstance(x, (list, tuple)) and isinstance(y, (list, tuple)) and len(x) == len(y):
         return next(parts_that_differ(a, b) for a, b in zip(x, y) if a != b)
@@ -219,8 +244,10 @@ class Checks:
         names_a, names_b = a.keys(), b.keys()
         self.check(names_a == names_b, f"{what}: keys differ", sorted(names_a - names_b)[:5], sorted(names_b - names_a)[:5])
         names, differ = sorted(names_a & names_b), 0
-        for i in range(0, len(names), 2000):
-            part = names[i:i + 2000]
+        for i in range(0, len(names), BATCH):
+            part = names[i:i + BATCH]
+            if equal_bytes(a, b, part):
+                continue
             for name, x, y in zip(part, read_all(a, part, alive), read_all(b, part, alive)):
                 if x != y:
                     differ += 1
