@@ -168,6 +168,13 @@ def strike(rng, rs):
     return what, len(victims)
 
 
+def progress(writers, n, seconds):
+    """Waits for so many more writes."""
+    end, before = time.monotonic() + seconds, sum(w.total() for w in writers)
+    while sum(w.total() for w in writers) < before + n and time.monotonic() < end:
+        time.sleep(0.02)
+
+
 def test_kill_9():
     """Random processes of three regions are killed under load; with `appendfsync-always` no acknowledged write is lost."""
     rounds = int(os.environ.get("KILL_ROUNDS", "6"))
@@ -185,7 +192,8 @@ def test_kill_9():
             for n in range(rounds):
                 what = strike(rng, rs)
                 struck[what] = struck.get(what, 0) + 1
-                time.sleep(rng.uniform(0.1, 2.5))
+                progress(writers, 200, 8)  # else processes that have just been killed would be killed, and no write be at stake
+                time.sleep(rng.uniform(0, 1))
                 if rounds > 20 and n % 20 == 19:
                     print(f"     {n + 1} rounds, {sum(w.total() for w in writers)} writes acknowledged", flush=True)
             for r in rs:
