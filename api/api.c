@@ -92,12 +92,29 @@ static void conn_step(struct conn_owner *self, struct port *port, const struct e
         conn_close(h, true);
 }
 
+/* Makes room for one more: the oldest connection goes of those on which nothing is being answered.
+ * Strangers that open connections and say little thus cannot lock an operator out. */
+static bool make_room(struct api *a)
+{
+    struct http_conn *oldest = NULL;
+    for (struct http_conn *h = a->conns; h != NULL; h = h->next) { /* newest first */
+        bool answering = h->inside;
+        for (const struct exchange *x = h->codec->open; x != NULL; x = x->next)
+            answering |= x->handed;
+        if (!answering)
+            oldest = h;
+    }
+    if (oldest != NULL)
+        conn_close(oldest, false);
+    return oldest != NULL;
+}
+
 static void api_open(void *self, const struct event *ev)
 {
     struct api *a = self;
     struct port *port = manager_port(a->m);
     char alpn[16] = "";
-    if (a->count >= API_CONNS_MAX) {
+    if (a->count >= API_CONNS_MAX && !make_room(a)) {
         port->ops->close(port, ev->conn, false);
         return;
     }
