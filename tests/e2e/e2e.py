@@ -541,10 +541,12 @@ def test_ctl():
 
 def main():
     sys.modules["e2e"] = sys.modules["__main__"]  # what the other files of tests share is here
+    import catching
     import durability
     import keeping
     import recovery
-    tests = {n[5:]: f for part in (globals(), vars(durability), vars(keeping), vars(recovery)) for n, f in part.items() if n.startswith("test_") and callable(f)}
+    parts = (globals(), vars(catching), vars(durability), vars(keeping), vars(recovery))
+    tests = {n[5:]: f for part in parts for n, f in part.items() if n.startswith("test_") and callable(f)}
     wanted = sys.argv[1:] or list(tests)
     passed = failed = 0
     for name in wanted:

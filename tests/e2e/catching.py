@@ -1,0 +1,118 @@
+"""Regions that were away catch up: by what they missed, read from the other's log on disk, or by states when they have
+lost all. Run by e2e.py. E2E_CATCHUP_KEYS and E2E_CATCHUP_WRITES make it long: 1000000 and 10000000, say."""
+import math
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import threading
+import time
+
+import cluster
+from cluster import Client, command
+from e2e import Regions, eventually, geo
+
+KEYS = int(os.environ.get("E2E_CATCHUP_KEYS", "40000"))
+WRITES = int(os.environ.get("E2E_CATCHUP_WRITES", "400000"))
+VALUE, NAME = 100, 16  # bytes; redis-benchmark's keys are key:000000000000
+
+
+def write(port, n, keys):
+    subprocess.run(["redis-benchmark", "-p", str(port), "-t", "set", "-n", str(n), "-r", str(keys), "-d", str(VALUE), "-P", "64",
+                    "-c", "8", "-q"], check=True, stdout=subprocess.DEVNULL)
+
+
+def link(region, other):
+    """How `region` sees the other one: INFO crdt's line of it."""
+    line = next(v for k, v in cluster.crdt(region.db).items() if k.startswith("crdt_replica_") and f"name={other.node.name}," in v)
+    return {k: int(v) if v.isdigit() else v for k, _, v in (f.partition("=") for f in line.split(","))}
+
+
+class Latency(threading.Thread):
+    """A client that writes now and then, and how long that takes."""
+
+    def __init__(self, port):
+        super().__init__(daemon=True)
+        self.port, self.took, self.ended = port, [], threading.Event()
+
+    def run(self):
+        with Client(self.port) as c:
+            while not self.ended.is_set():
+                began = time.perf_counter()
+                assert c.command("SET", f"ping-{self.port}", "x") == b"OK"
+                self.took.append(time.perf_counter() - began)
+                time.sleep(0.001)
+
+    def shown(self):
+        took, self.took = sorted(self.took), []
+        return f"p50 {took[len(took) // 2] * 1e3:.1f}, p99 {took[int(len(took) * .99)] * 1e3:.1f} ms" if took else "nothing"
+
+
+def hold(region, other, guid, paused):
+    ids = {i["cluster"]["name"]: i["id"] for i in region.node.rest("GET", f"/v1/crdbs/{guid}")["instances"]}
+    region.node.rest("PUT", f"/v1/crdbs/{guid}/links", {"instance_id": ids[other.node.name], "paused": paused})
+
+
+def test_a_region_that_was_away_gets_what_it_missed():
+    with Regions(2) as (a, b):
+        guid = geo([a, b], data_persistence="aof", crdt_repl_backlog_size=4 << 20, log_retention=16 << 30)
+        write(a.db, KEYS, KEYS)
+        cluster.wait_equal([a.db, b.db])
+        hold(b, a, guid, True)
+        before = link(b, a)
+        write(a.db, WRITES, KEYS)
+        pings = [Latency(r.db) for r in (a, b)]
+        for p in pings:
+            p.start()
+        time.sleep(1)
+        quiet = [p.shown() for p in pings]
+        began = time.monotonic()
+        hold(b, a, guid, False)
+        eventually("nothing is left", lambda: link(a, b)["lag_ops"] < 1000 and link(a, b)["ops_from_disk"] >= WRITES * 0.9,
+                   60 + WRITES / 20000)
+        took = time.monotonic() - began
+        busy = [p.shown() for p in pings]
+        for p in pings:
+            p.ended.set()
+            p.join()
+        cluster.wait_equal([a.db, b.db])
+        after, fed = link(b, a), link(a, b)
+        changed = KEYS * (1 - math.exp(-WRITES / KEYS)) * (NAME + VALUE)
+        got = after["bytes_in"] - before["bytes_in"]
+        print(f"     {WRITES} writes of {changed / 1e6:.1f} MB: {got / 1e6:.1f} MB in {took:.1f} s, {got / changed:.2f} times what "
+              f"changed; {fed['ops_left_out']} operations left out", flush=True)
+        for name, q, during in zip("ab", quiet, busy):
+            print(f"     clients of {name}: {q} before, {during} meanwhile", flush=True)
+        assert after["transfers_in"] == before["transfers_in"] and fed["partitions_from_disk"] == 0, (before, after, fed)
+        assert got < 1.3 * changed, (got, changed)
+
+
+def test_a_region_that_lost_its_disk_gets_states():
+    with Regions(2) as (a, b):
+        geo([a, b], data_persistence="aof", crdt_repl_backlog_size=1 << 20)
+        write(a.db, 2 * KEYS, KEYS)
+        cluster.wait_equal([a.db, b.db])
+        command(a.db, "SET", f"ping-{a.db}", "x")
+        keys = command(a.db, "DBSIZE")
+        plane = [p for p in b.node.pids() if p != b.node.process.pid]
+        folders = [f for f in pathlib.Path(b.node.dir).rglob("db*/shard*") if f.is_dir()]
+        assert folders
+        os.kill(plane[0], signal.SIGSTOP)  # so that it writes nothing more
+        for f in folders:
+            shutil.rmtree(f)
+        pings = Latency(a.db)
+        pings.start()
+        time.sleep(0.5)
+        quiet, began = pings.shown(), time.monotonic()
+        os.kill(plane[0], signal.SIGKILL)
+        eventually("all is there", lambda: command(b.db, "DBSIZE") == keys, 60 + KEYS / 5000)
+        took, busy = time.monotonic() - began, pings.shown()
+        pings.ended.set()
+        pings.join()
+        eventually("it takes writes", lambda: command(b.db, "SET", "again", "1") == b"OK")
+        cluster.wait_equal([a.db, b.db])
+        got = link(b, a)
+        print(f"     {keys} keys, {got['bytes_in'] / 1e6:.1f} MB in {took:.1f} s with the start; clients of a: {quiet} before, "
+              f"{busy} meanwhile", flush=True)
+        assert got["transfers_in"] > 0, got
