@@ -527,8 +527,10 @@ static void look_behind(struct opening *o, struct port *port)
     path_of(o, f, path, sizeof path);
     o->result.cut = f->size - o->bad;
     o->stage = STAGE_CUT;
-    if (o->bad == 0) { /* nothing of it is left: the number is used again */
-        o->result.next = f->number;
+    if (o->bad == 0) {
+        /* Nothing of it is left: the number is used again, unless the snapshot goes on in it, at an
+         * offset that would mean nothing in another file. */
+        o->result.next = f->number > o->result.snapshot ? f->number : f->number + 1;
         ask(o, port, FILE_REMOVE, path, 0, 0);
     } else {
         o->result.last_end = o->bad;

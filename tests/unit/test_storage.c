@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "base/mem.h"
-#include "sim/world.h"
+#include "sim/vault.h"
 #include "storage/storage.h"
 
 #include <criterion/criterion.h>
@@ -406,6 +406,49 @@ Test(storage, an_orderly_end_keeps_everything)
         }
         test_free(t);
     }
+}
+
+/* A snapshot goes on in a segment that was never synced, and nothing is left of that one: what is
+ * written next stands in a file of another number. */
+Test(storage, a_snapshot_survives_the_segment_that_it_goes_on_in)
+{
+    struct world *w = world_new(&(struct world_opts){.seed = 1});
+    struct vault_opts o = {
+        .folder = FOLDER, .db_uid = 7, .partitions = PARTITIONS, .policy = SYNC_NONE};
+    char name[FILE_NAME_MAX], path[64], zeros[4096] = {0};
+    struct storage_stats stats;
+    struct buf out = {0};
+    struct bytes content;
+    uint32_t host = world_host(w, "host");
+    o.actor = actor_make(1, 0);
+    struct vault *v = vault_start(w, host, &o);
+    cr_assert(vault_open(v));
+    vault_command(v, "SET first 1", &out);
+    vault_run(v, 100000);
+    cr_assert(vault_snapshot(v));
+    vault_run(v, 100000);
+    storage_stats(vault_storage(v), &stats);
+    cr_assert_eq(stats.snapshots, 1);
+    file_name(name, FILE_KIND_SEGMENT, stats.journal.segment);
+    snprintf(path, sizeof path, FOLDER "/%s", name);
+    world_kill(w, host, false);
+    cr_assert(world_file(w, host, path, &content) && content.n < sizeof zeros);
+    world_file_put(w, host, path, bytes_of(zeros, content.n));
+    for (uint32_t life = 1; life <= 3; life++) {
+        o.actor = actor_make(1, life);
+        v = vault_start(w, host, &o);
+        cr_assert(vault_open(v), "life %u: %s", life, storage_error(vault_storage(v)));
+        buf_clear(&out);
+        vault_command(v, life == 1 ? "GET first" : "MGET first second", &out);
+        buf_put_u8(&out, 0);
+        cr_expect_str_eq((const char *)out.p, life == 1 ? "1" : "[1 2]", "life %u: %s", life,
+                         (const char *)out.p);
+        vault_command(v, "SET second 2", &out);
+        vault_run(v, 100000);
+        world_kill(w, host, false);
+    }
+    buf_deinit(&out);
+    world_free(w);
 }
 
 /* A bit that flips is found; what is opened all the same shows what it must. */
