@@ -192,6 +192,8 @@ static void append(struct journal *j, struct port *port, struct moment now)
     r->sync = j->policy == SYNC_ALWAYS || j->closing || j->policy != j->told ||
               (!j->begun && j->policy != SYNC_NONE);
     j->asked_pos = j->written_pos;
+    /* That it is the end says that all before it is durable: nothing may be on its way. */
+    bool last = j->closing && j->durable_end == j->end && j->written_pos == log_end(log);
     if (j->end == 0) {
         put_begin(j, &r->data);
     } else if (j->policy != j->told) {
@@ -201,7 +203,7 @@ static void append(struct journal *j, struct port *port, struct moment now)
     put_synced(j, &r->data);
     while (buf_len(&r->data) < APPEND_BYTES && log_read_entry(log, &j->asked_pos, &e))
         put_entry(j, &r->data, &e);
-    if (j->closing && j->asked_pos == log_end(log)) {
+    if (last) {
         size_t at = record_begin(&r->data, RECORD_CLOSED);
         record_end(&r->data, at, j->number, j->end + at);
         j->closed = true; /* once the answer is good */
@@ -223,8 +225,8 @@ static void turn_over(struct journal *j)
 
 static bool wants_sync(const struct journal *j, struct moment now)
 {
-    return j->durable_end < j->end &&
-           (j->sync_at <= now.mono_us || j->end >= j->segment_bytes || j->policy == SYNC_ALWAYS);
+    return j->durable_end < j->end && (j->sync_at <= now.mono_us || j->end >= j->segment_bytes ||
+                                       j->policy == SYNC_ALWAYS || j->closing);
 }
 
 /* Is there something to append, and has it waited for more long enough? */

@@ -408,6 +408,31 @@ Test(storage, an_orderly_end_keeps_everything)
     }
 }
 
+/* The record that says that it was an orderly end may reach the disk before what stands before it.
+ */
+Test(storage, survives_power_loss_while_it_ends)
+{
+    struct context promised[PARTITIONS] = {{0}};
+    for (uint64_t seed = 1; seed <= 150; seed++) {
+        struct test *t = test_new(seed, seed % 2 ? SYNC_SECOND : SYNC_NONE, (struct world_disk){0});
+        start(t, 2);
+        run_for(t, 30000 + rng_below(&t->rng, 30000));
+        t->now.closing = true;
+        promise(t, false, promised);
+        storage_close(t->now.storage, t->port,
+                      (struct moment){.wall_ms = 1, .mono_us = world_now_us(t->world)});
+        run_for(t, rng_below(&t->rng, 8000));
+        world_power_loss(t->world, t->host);
+        start(t, 0);
+        check(t, promised);
+        for (uint32_t i = 0; i < PARTITIONS; i++) {
+            context_deinit(&promised[i]);
+            promised[i] = (struct context){0};
+        }
+        test_free(t);
+    }
+}
+
 /* A snapshot goes on in a segment that was never synced, and nothing is left of that one: what is
  * written next stands in a file of another number. */
 Test(storage, a_snapshot_survives_the_segment_that_it_goes_on_in)
