@@ -35,13 +35,18 @@ static const char *source_status(const struct link_summary *l, uint32_t toleranc
 
 json_t *link_json(const struct link_summary *l, const char *cluster)
 {
-    return json_pack("{s:i, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}",
-                     "instance_id", (int)l->region, "cluster", cluster, "state", l->state,
-                     "feeding", (int)l->feeding, "bytes_in", (json_int_t)l->bytes_in, "bytes_out",
-                     (json_int_t)l->bytes_out, "ops_in", (json_int_t)l->ops_in, "ops_out",
-                     (json_int_t)l->ops_out, "lag_ops", (json_int_t)l->lag_ops, "lag_ms",
-                     (json_int_t)l->lag_ms, "behind_ms", (json_int_t)l->behind_ms, "reconnects",
-                     (json_int_t)l->reconnects, "last_error", l->error);
+    json_t *feeds = json_pack("{s:I, s:I, s:I}", "partitions_from_log", (json_int_t)l->parts_disk,
+                              "log_bytes_left", (json_int_t)l->disk_left, "partitions_by_state",
+                              (json_int_t)l->parts_state);
+    return json_pack(
+        "{s:i, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:s}",
+        "instance_id", (int)l->region, "cluster", cluster, "state", l->state, "feeding",
+        (int)l->feeding, "bytes_in", (json_int_t)l->bytes_in, "bytes_out", (json_int_t)l->bytes_out,
+        "ops_in", (json_int_t)l->ops_in, "ops_out", (json_int_t)l->ops_out, "lag_ops",
+        (json_int_t)l->lag_ops, "lag_ms", (json_int_t)l->lag_ms, "behind_ms",
+        (json_int_t)l->behind_ms, "reconnects", (json_int_t)l->reconnects, "transfers_in",
+        (json_int_t)l->transfers_in, "transfers_out", (json_int_t)l->transfers_out, "catching_up",
+        feeds, "last_error", l->error);
 }
 
 static json_t *sources_json(const struct call *c, const struct bdb *b, const struct crdb *r)

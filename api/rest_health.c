@@ -108,8 +108,8 @@ static const char *detailed_status(const struct plane_shard *s)
 /* A shard's files. */
 static json_t *shard_keep_json(const struct plane_keep *k)
 {
-    static const char *const states[KEEP_STATES] = {"disabled", "loading", "ok", "failing",
-                                                    "broken"};
+    static const char *const states[KEEP_STATES] = {"disabled", "loading", "initializing",
+                                                    "ok",       "failing", "broken"};
     char snapshot[32] = "", error[256];
     snprintf(error, sizeof error, "%s", k->error);
     text_plain(error);

@@ -129,7 +129,15 @@ static void put_memory(const struct call *c)
 }
 
 /* What of a link each family shows. */
-enum of_link { LINK_STATUS, LINK_LAG, LINK_INGRESS, LINK_EGRESS, LINK_LAG_OPS };
+enum of_link {
+    LINK_STATUS,
+    LINK_LAG,
+    LINK_INGRESS,
+    LINK_EGRESS,
+    LINK_LAG_OPS,
+    LINK_DISK_LEFT,
+    LINK_PARTS_STATE
+};
 
 static double link_value(const struct link_summary *l, bool known, enum of_link what)
 {
@@ -143,6 +151,10 @@ static double link_value(const struct link_summary *l, bool known, enum of_link 
         return (double)l->bytes_in;
     case LINK_EGRESS:
         return (double)l->bytes_out;
+    case LINK_DISK_LEFT:
+        return (double)l->disk_left;
+    case LINK_PARTS_STATE:
+        return (double)l->parts_state;
     case LINK_LAG_OPS:
         break;
     }
@@ -189,6 +201,11 @@ static void show(void *arg, const struct refusal *why, uint32_t uid)
     put_links(c, "bdb_crdt_syncer_egress_bytes", "counter", "to that region", LINK_EGRESS);
     put_links(c, "meridian_link_lag_ops", "gauge", "operations of ours it has not acknowledged",
               LINK_LAG_OPS);
+    put_links(c, "meridian_link_log_bytes_left", "gauge",
+              "of log on disk still to be read for it, which was away", LINK_DISK_LEFT);
+    put_links(c, "meridian_link_partitions_by_state", "gauge",
+              "partitions whose state it is sent, since the log does not reach back",
+              LINK_PARTS_STATE);
     c->x->content_type = "text/plain; version=0.0.4";
     call_json(c, 200, NULL);
 }

@@ -62,6 +62,7 @@ struct link_summary {
     char state[16];
     bool feeding;
     uint64_t bytes_in, bytes_out, ops_in, ops_out, lag_ops, reconnects;
+    uint64_t transfers_in, transfers_out, parts_disk, disk_left, parts_state; /* see plane_link */
     int64_t lag_ms, behind_ms;
     char error[160];
 };
@@ -70,7 +71,7 @@ bool bdb_link(const struct manager *m, const struct bdb *b, uint32_t region,
 /* Its files, over all shards. */
 struct keep_summary {
     uint32_t shards; /* on disk; 0: none, or no statistics */
-    uint32_t opens, runs, fails, broken;
+    uint32_t opens, begins, runs, fails, broken;
     uint32_t snapshots_run, snapshots_failed;
     uint32_t percent; /* brought back, where `opens` */
     uint32_t snapshot_percent;
@@ -80,7 +81,7 @@ struct keep_summary {
     char error[256];     /* of the first that has one */
 };
 void bdb_keep(const struct manager *m, const struct bdb *b, struct keep_summary *out);
-/* "disabled", "loading", "ok", "failing" or "broken": the worst of its shards. */
+/* "disabled", "loading", "initializing", "ok", "failing" or "broken": the worst of its shards. */
 const char *keep_status(const struct keep_summary *k);
 /* Every shard takes a snapshot, soon. 404, 409. */
 void bdb_snapshot(struct manager *m, uint32_t uid, struct done done);

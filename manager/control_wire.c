@@ -247,7 +247,7 @@ bool plane_db_decode(struct bytes in, struct plane_db *db)
 
 static void walk_link(struct walk *w, struct plane_link *l)
 {
-    walk_array(w, 15);
+    walk_array(w, 18);
     walk_u32(w, &l->region);
     walk_text(w, l->state, sizeof l->state);
     walk_bool(w, &l->feeding);
@@ -262,6 +262,9 @@ static void walk_link(struct walk *w, struct plane_link *l)
     walk_u64(w, &l->relays);
     walk_i64(w, &l->lag_ms);
     walk_i64(w, &l->behind_ms);
+    walk_u64(w, &l->parts_disk);
+    walk_u64(w, &l->disk_left);
+    walk_u64(w, &l->parts_state);
     walk_text(w, l->error, sizeof l->error);
 }
 

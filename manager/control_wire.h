@@ -102,13 +102,17 @@ struct plane_link {
     uint64_t bytes_in, bytes_out, ops_in, ops_out, lag_ops, reconnects, transfers_in, transfers_out,
         relays;
     int64_t lag_ms, behind_ms;
+    /* What that region lacks of us and where it comes from: partitions that are read from the log
+     * on disk, with the bytes left, and those whose state is sent. */
+    uint64_t parts_disk, disk_left, parts_state;
     char error[160];
 };
 
 /* A shard's files. */
 enum keep_state {
-    KEEP_OFF,   /* nothing is on disk */
-    KEEP_OPENS, /* the shard is being brought back */
+    KEEP_OFF,    /* nothing is on disk */
+    KEEP_OPENS,  /* the shard is being brought back */
+    KEEP_BEGINS, /* it runs, but its first snapshot is not done: nothing is promised yet */
     KEEP_RUNS,
     KEEP_FAILS,  /* it runs, but the disk takes nothing just now: `error` */
     KEEP_BROKEN, /* it could not be opened: `error` */

@@ -41,6 +41,11 @@ static void add_link(struct link_summary *sum, const struct plane_link *l)
     sum->ops_out += l->ops_out;
     sum->lag_ops += l->lag_ops;
     sum->reconnects += l->reconnects;
+    sum->transfers_in += l->transfers_in;
+    sum->transfers_out += l->transfers_out;
+    sum->parts_disk += l->parts_disk;
+    sum->disk_left += l->disk_left;
+    sum->parts_state += l->parts_state;
     sum->lag_ms = l->lag_ms > sum->lag_ms ? l->lag_ms : sum->lag_ms;
     sum->behind_ms = l->behind_ms > sum->behind_ms ? l->behind_ms : sum->behind_ms;
 }
@@ -70,6 +75,7 @@ static void add_keep(struct keep_summary *sum, const struct plane_keep *k)
         sum->shards == 0 || k->snapshot_ms < sum->snapshot_ms ? k->snapshot_ms : sum->snapshot_ms;
     sum->shards++;
     sum->opens += k->state == KEEP_OPENS;
+    sum->begins += k->state == KEEP_BEGINS;
     sum->runs += k->state == KEEP_RUNS;
     sum->fails += k->state == KEEP_FAILS;
     sum->broken += k->state == KEEP_BROKEN;
@@ -113,6 +119,7 @@ const char *keep_status(const struct keep_summary *k)
     return k->broken > 0   ? "broken"
            : k->opens > 0  ? "loading"
            : k->fails > 0  ? "failing"
+           : k->begins > 0 ? "initializing"
            : k->shards > 0 ? "ok"
                            : "disabled";
 }

@@ -203,7 +203,10 @@ static void plane_link_of(struct plane_link *to, const struct link_stats *from)
                               .transfers_out = from->transfers_out,
                               .relays = from->relays,
                               .lag_ms = from->lag_ms,
-                              .behind_ms = from->behind_ms};
+                              .behind_ms = from->behind_ms,
+                              .parts_disk = from->parts_disk,
+                              .disk_left = from->disk_left,
+                              .parts_state = from->parts_state};
     snprintf(to->state, sizeof to->state, "%s", link_state_name(from->state));
     snprintf(to->error, sizeof to->error, "%s", from->error);
 }

@@ -56,6 +56,15 @@ def test_what_is_kept_is_shown_and_comes_back():
         assert "CRITICAL" not in ctl(region, "cluster", "alerts")
         assert node.rest("PUT", f"/v1/bdbs/{uid}", {"aof_policy": "appendfsync-every-sec"})["aof_policy"] == "appendfsync-every-sec"
         assert config(db, "appendfsync") == "everysec"
+        node.rest("PUT", f"/v1/bdbs/{uid}", {"data_persistence": "disabled"})
+        assert (config(db, "appendonly"), config(db, "save")) == ("no", "")
+        eventually("its files are gone", lambda: not folder.exists())
+        assert command(db, "GET", "k") == b"v" and "not on disk" in str(command(db, "BGSAVE"))
+        node.rest("PUT", f"/v1/bdbs/{uid}", {"data_persistence": "aof", "aof_policy": "appendfsync-always"})
+        eventually("it is on disk", lambda: node.rest("GET", f"/v1/bdbs/{uid}")["persistence"]["status"] == "ok")
+        assert command(db, "SET", "later", "2") == b"OK"
+        kill_plane(region)
+        eventually("all is back", lambda: (command(db, "GET", "k"), command(db, "GET", "later")) == (b"v", b"2"))
         node.rest("DELETE", f"/v1/bdbs/{uid}")
         eventually("its files are gone", lambda: not folder.exists())
     finally:
