@@ -136,7 +136,8 @@ static void put_memory(struct buf *out, const struct front *f, const struct info
     buf_putf(out,
              "mem_fragmentation_ratio:%.2f\r\n"
              "mem_fragmentation_bytes:%lld\r\nmem_replication_backlog:%llu\r\n"
-             "mem_clients_slaves:0\r\nmem_clients_normal:%llu\r\nmem_aof_buffer:0\r\n"
+             "mem_clients_slaves:0\r\nmem_not_counted_for_evict:0\r\n"
+             "mem_clients_normal:%llu\r\nmem_aof_buffer:0\r\n"
              "mem_allocator:jemalloc\r\nactive_defrag_running:%u\r\n"
              "lazyfree_pending_objects:0\r\nlazyfreed_objects:0\r\n",
              process > 0 ? (double)resident / (double)process : 0, (long long)(resident - process),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "shard/inside.h"
 
-#define SAMPLE 32u         /* keys of a partition looked at for the estimate of metadata */
+#define SAMPLE 16u         /* keys of a partition looked at for the estimate of metadata ... */
+#define SAMPLE_PARTS 8u    /* ... of so many partitions */
 #define DOT_BYTES 8u       /* of an element or a string */
 #define SHORT_DOT_BYTES 3u /* of an element of a packed collection */
 
@@ -24,7 +25,7 @@ uint64_t shard_held(const struct shard *s)
 }
 
 struct sample {
-    size_t n, bytes, metadata;
+    size_t n, metadata;
 };
 
 static void look(void *item, void *arg)
@@ -35,7 +36,6 @@ static void look(void *item, void *arg)
     if (sample->n >= SAMPLE)
         return;
     sample->n++;
-    sample->bytes += value_memory(key);
     sample->metadata += DOT_BYTES;
     if (type == TYPE_HASH || type == TYPE_SET || type == TYPE_ZSET || type == TYPE_LIST) {
         size_t n = coll_len(key, type);
@@ -45,13 +45,24 @@ static void look(void *item, void *arg)
 
 static void add_part(const struct part *p, struct memory_use *out)
 {
-    struct sample sample = {0};
     out->unsettled += p->unsettled.bytes;
     out->log += p->open.ops.cap + p->open.deps_cap * sizeof *p->open.deps;
     out->contexts += (p->vv.cap + p->stable.cap) * sizeof(stamp_t);
-    (void)table_scan(&p->keys, 0, SAMPLE, look, &sample);
-    if (sample.n > 0)
-        out->metadata += sample.metadata * p->keys.count / sample.n;
+}
+
+static uint64_t estimate(const struct shard *s)
+{
+    uint64_t keys = 0, seen = 0, metadata = 0;
+    uint32_t step = s->shown / SAMPLE_PARTS + 1;
+    for (uint32_t i = 0; i < s->shown; i++)
+        keys += s->parts[i].keys.count;
+    for (uint32_t i = 0; i < s->shown; i += step) {
+        struct sample sample = {0};
+        (void)table_scan(&s->parts[i].keys, 0, SAMPLE, look, &sample);
+        seen += sample.n;
+        metadata += sample.metadata;
+    }
+    return seen > 0 ? keys * metadata / seen : 0;
 }
 
 static void add_entry(const struct cell *key, void *arg) { *(uint64_t *)arg += value_memory(key); }
@@ -71,7 +82,7 @@ void shard_memory(const struct shard *s, struct memory_use *out)
     uint64_t others =
         out->unsettled + out->deadlines + out->log + out->kept + out->catalog + out->contexts;
     out->values = out->held > others ? out->held - others : 0;
-    out->metadata += out->unsettled + out->contexts;
+    out->metadata = estimate(s) + out->unsettled + out->contexts;
     if (s->geo)
         out->metadata += out->log + out->kept;
 }

@@ -200,8 +200,8 @@ static __attribute__((noinline)) bool refuse(struct shard *s, const struct call 
         if (c->in_exec) /* a transaction has been checked as it began */
             flags &= ~(uint32_t)CMD_DENYOOM;
         shard_note_time(s, c->now);
-        if (flags & CMD_SCRIPT)
-            (void)shard_is_full(s); /* makes room, for what the script will write */
+        if (!(flags & CMD_DENYOOM))
+            (void)shard_is_full(s); /* makes room, for what comes or has come */
         why = shard_refusal(s, flags);
         s->stats.commands += why != NULL;
     }

@@ -23,7 +23,9 @@ struct deploy_opts {
     uint64_t members; /* bit r: region r belongs to the database from the start; 0: all */
     uint64_t
         paused; /* links held from the start: bits of every region's `paused`; own bit ignored */
-    uint64_t backlog_bytes; /* 0: the default */
+    uint64_t backlog_bytes;                      /* 0: the default */
+    uint64_t memory_max[DEPLOY_REGIONS_MAX + 1]; /* 0: none */
+    uint32_t eviction, oom_percent;              /* as in struct plane_db */
     int64_t clock_drift_max_ms;
     size_t patch_min, kept_bytes_max;             /* of the shards; 0: the defaults */
     uint32_t xadd_ids;                            /* enum xadd_ids (shard/shard.h) */

@@ -20,7 +20,7 @@ import cluster  # noqa: E402
 UNITS = """type/string type/incr type/list type/list-2 type/list-3 type/hash type/set type/zset type/stream
     type/stream-cgroups expire scan keyspace sort bitops bitfield hyperloglog geo multi pubsub pubsubshard scripting functions
     protocol tracking introspection introspection-2 slowlog dump acl acl-v2 auth info info-command latency-monitor other querybuf
-    limits client-eviction lazyfree pause quit networking""".split()
+    limits client-eviction lazyfree pause quit networking maxmemory""".split()
 # Tests marked so need what an external server of another make cannot have: a replica of Redis' protocol, snapshot files.
 TAGS = ["-needs:repl", "-needs:save", "-large-memory"]
 UNIT_SECONDS = 600
@@ -62,6 +62,18 @@ def teach_blocks(source):
         sys.exit(f"redis-tcl: {path} has no procedure run_external_server_test: is it the suite of Redis 7.0?")
     new = path.with_suffix(f".{os.getpid()}")
     new.write_text(text.replace(BLOCKS_BEFORE, BLOCKS_BEFORE + BLOCKS_SKIP), encoding="utf-8")
+    new.replace(path)
+
+
+# The tests of the limit need nothing of their server but settings, which are set here as they are there.
+LIMIT_BEFORE = 'start_server {tags {"maxmemory external:skip"}} {\n    test "Without maxmemory small integers are shared"'
+
+
+def teach_limit(source):
+    path = source / "tests/unit/maxmemory.tcl"
+    text = path.read_text(encoding="utf-8")
+    new = path.with_suffix(f".{os.getpid()}")
+    new.write_text(text.replace(LIMIT_BEFORE, LIMIT_BEFORE.replace(" external:skip", "")), encoding="utf-8")
     new.replace(path)
 
 
@@ -147,6 +159,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends the node, too
     args.logs.mkdir(parents=True, exist_ok=True)
     teach_blocks(args.source)
+    teach_limit(args.source)
     skip = [] if args.skip_nothing else skip_list()
     host, port = ("127.0.0.1", args.port)
     if args.server:

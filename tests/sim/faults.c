@@ -109,6 +109,7 @@ void crash_region(struct run *r, unsigned g, bool power, bool silent)
     check_dying(r, g);
     workload_forget(r, g);
     messages_forget(r, g);
+    fill_forget(r, g);
     if (power)
         deploy_power_loss(r->deploy, g);
     else
@@ -156,6 +157,7 @@ static void fault_members(struct run *r)
     check_dying(r, g);
     workload_forget(r, g);
     messages_forget(r, g);
+    fill_forget(r, g);
     r->removed |= bit;
     disks_forget(r, g);
     deploy_members(r->deploy, now & ~bit);

@@ -38,6 +38,7 @@ static void build(struct run *r, bool verbose)
             o.shards[i] = o.partitions;
     }
     disks_opts(r, &o);
+    fill_opts(r, &o);
     o.members = ((UINT64_C(1) << o.regions) - 1) << 1;
     if (r->plan.membership)
         o.members &= ~(UINT64_C(1) << o.regions); /* one may join later */
@@ -63,6 +64,7 @@ static void tear_down(struct run *r)
     for (unsigned g = 1; g <= r->plan.regions; g++) {
         workload_forget(r, g);
         messages_forget(r, g);
+        fill_forget(r, g);
         clear_before(r, g);
         mem_free(r->before[g]);
     }
@@ -156,6 +158,7 @@ static void play(struct run *r)
         faults_tick(r);
         workload_tick(r);
         messages_tick(r);
+        fill_tick(r);
         advance(r, &next_look);
     }
     faults_end(r);
@@ -168,6 +171,7 @@ static void play(struct run *r)
         disks_tick(r);
         workload_tick(r);
         messages_tick(r);
+        fill_tick(r);
         advance(r, &next_look);
         quiet = workload_idle(r) && all_quiet(r);
     }
@@ -195,6 +199,7 @@ static void describe(const struct run *r, struct buf *out)
         buf_putf(out, "  region %u: %s, %u shards\n", g,
                  deploy_running(r->deploy, g) ? "up" : "down", deploy_shards(r->deploy, g, s, 64));
     }
+    fill_describe(r, out);
 }
 
 bool run_seed(uint64_t seed, bool verbose, const char *save, struct buf *report)

@@ -92,6 +92,14 @@ struct counter {
     int64_t flying;    /* sent, and not known to be acknowledged */
 };
 
+/* Fills a region's memory (fill.c). */
+struct filler {
+    struct run *run;
+    struct vconn *conn;
+    unsigned waiting; /* replies */
+    uint64_t next_us;
+};
+
 struct plan { /* drawn per run */
     unsigned regions, clients, keys;
     uint32_t kinds; /* which commands */
@@ -163,6 +171,9 @@ struct run {
     int64_t dying[DEPLOY_REGIONS_MAX + 1]; /* counters as a region that dies shows them */
     uint64_t commands, acked;
     char failure[512]; /* "" so far so good */
+    bool limited;      /* memory has a limit, and is filled */
+    struct rng filling;
+    struct filler fillers[DEPLOY_REGIONS_MAX + 1];
 };
 
 /* `save`: a folder for what is on the disks after a finding; NULL none. */
@@ -183,6 +194,11 @@ void messages_start(struct run *r);
 void messages_tick(struct run *r);
 void messages_forget(struct run *r, unsigned region); /* its connections died */
 void messages_check(struct run *r);                   /* when all is quiet */
+/* fill.c */
+void fill_opts(struct run *r, struct deploy_opts *o);
+void fill_tick(struct run *r);
+void fill_describe(const struct run *r, struct buf *out);
+void fill_forget(struct run *r, unsigned region); /* its connections died */
 /* disk_faults.c */
 void disks_draw(struct run *r);
 void disks_opts(struct run *r, struct deploy_opts *o);
