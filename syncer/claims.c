@@ -119,7 +119,7 @@ void claims_members(struct syncer *s)
 bool syncer_settled(const struct syncer *s)
 {
     for (uint32_t i = 0; i < s->count; i++)
-        if (!stability_settled(s->parts[i].stability, shard_context(s->shard, s->first + i)))
+        if (!stability_settled(s->parts[i].stability, survives(s, s->first + i)))
             return false;
     return true;
 }

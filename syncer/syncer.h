@@ -190,7 +190,8 @@ uint64_t syncer_learnt(const struct syncer *s);
 /* Adds, by region, the partitions whose compaction waits longest for that region. */
 void syncer_lagging(const struct syncer *s, uint32_t partitions[REGION_MAX + 1]);
 /* Are all earlier lives of this region over for good: nobody can have anything of them that is not
- * here? Then, and only then, their actors' numbers may be used again by a life that writes at once.
+ * here, durably? Then, and only then, their actors' numbers may be used again by a life that writes
+ * at once.
  */
 bool syncer_settled(const struct syncer *s);
 bool syncer_caught_up(const struct syncer *s); /* may this region take writes? */

@@ -207,7 +207,7 @@ static void member_link(struct database *d, struct member *m, const struct synce
 
 static bool disk_kept(const struct member *m)
 {
-    return m->storage != NULL && storage_kept(m->storage);
+    return m->storage != NULL && storage_kept(m->storage) && settle_is_free(m);
 }
 
 void database_relink(struct database *d, struct port *port, struct member *m, struct moment now)
@@ -271,6 +271,11 @@ void database_opened(struct database *d, struct port *port, struct member *m, st
     m->open = true;
     m->keeping.look_us = 0; /* changes count from here on */
     d->closed_members--;
+    if (database_is_geo(&d->config) && storage_kept(m->storage) && !settle_is_free(m))
+        port_log(port, 'W',
+                 "database %u shard %u: this life's number was that of one %u lives ago, of which "
+                 "peers may have more than is here: writes wait until it has caught up",
+                 d->config.uid, m->id, INCARNATIONS);
     if (database_is_geo(&d->config)) {
         struct syncer_config *config = syncer_config_new(d->worker, &d->config);
         member_link(d, m, config, disk_kept(m), now);

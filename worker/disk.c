@@ -244,9 +244,14 @@ void disk_answer(struct worker *w, struct port *port, struct file_req *taken, st
             erase_begin(w, port, k);
     } else if (taken->tag == DISK_PARENT) {
         /* What kept it from being made keeps storage from making its own in it, which says so. */
+        file_req_free(taken);
+        settle_read(w, port, k);
+    } else if (taken->tag == SETTLE_READ || taken->tag == SETTLE_WRITE) {
+        settle_answer(k->member, taken);
+        if (k->parent)
+            storage_start(k->member->storage, port, now);
         k->parent = false;
         file_req_free(taken);
-        storage_start(k->member->storage, port, now);
     } else {
         storage_answered(k->member, port, taken, now);
     }
@@ -261,7 +266,7 @@ void disk_leave(struct member *m, struct port *port, bool erase)
         return;
     k->member = NULL;
     k->waits = false;
-    k->missing = storage_requests(m->storage) + k->parent;
+    k->missing = storage_requests(m->storage) + k->parent + k->writes;
     k->erase = erase;
     storage_free(m->storage);
     m->storage = NULL;
@@ -359,6 +364,7 @@ void disk_turn(struct database *d, struct port *port, struct moment now)
         shard_close_frames(m->shard, now);
         storage_step(m->storage, port, now);
     }
+    settle_turn(d, port, now);
     if (d->front->durable.on)
         mark_turn(d, port, now);
 }

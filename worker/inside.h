@@ -11,6 +11,7 @@
  *   database.c  the databases of this worker: shards, syncers, listener
  *   disk.c      its shards' files
  *   erase.c     the files of shards of deleted databases
+ *   settle.c    which of its earlier lives are over for good
  *   keep.c      snapshots of them on request and on schedule, and what INFO shows of them
  *   archive.c   between them and the links: what peers read from the log on disk
  *   change.c    changes of configuration, on all workers or on none
@@ -43,6 +44,8 @@ struct member {
     struct memory_use use; /* by kinds, as of the last look ... */
     uint64_t use_us;       /* ... and when the next is due */
     char refusal[640];     /* why client writes are refused: the disk; "" they are not */
+    uint64_t settled;      /* lives before this incarnation are over for good (settle.c) */
+    bool told;             /* so are all before this one, and the folder says so */
     bool slow;             /* the disk does not keep up */
     bool open;             /* else the shard belongs to the storage alone, which brings it back */
 };
@@ -59,7 +62,8 @@ struct database {
     bool joining; /* reborn and still without peers: prepared to join others, which it will have to
                      catch up with */
     bool more;    /* a shard has upkeep left */
-    struct buf syncs; /* policy always: turns that are not durable yet, oldest first (disk.c) */
+    struct buf syncs;   /* policy always: turns that are not durable yet, oldest first (disk.c) */
+    uint64_t settle_us; /* when settle.c looks again */
     uint32_t closed_members; /* of this worker: not brought back yet */
     uint32_t ticket;         /* of the change that waits for the listener; 0 none */
 };
@@ -219,14 +223,24 @@ struct disk {
     struct member *member; /* NULL: it has gone */
     uint32_t uid, shard;
     unsigned missing; /* of a member that has gone: answers to come */
-    bool parent;      /* the request for the database's folder is under way */
-    bool waits;       /* for the end of erase.c in its folder */
+    bool parent; /* the requests before storage's, for the database's folder and settle.c's file,
+                    are under way */
+    bool writes; /* settle.c's file is being written */
+    bool waits;  /* for the end of erase.c in its folder */
     bool files_only;  /* erase.c leaves the folder */
     bool erase;       /* when the member has gone */
     struct buf names; /* erase.c: what FILE_LIST gave, the rest of it */
 };
 /* file_req.tag, beside storage's. */
-enum { DISK_PARENT = 100, ERASE_LIST, ERASE_FILE, ERASE_FOLDER, ERASE_PARENT };
+enum {
+    DISK_PARENT = 100,
+    SETTLE_READ,
+    SETTLE_WRITE,
+    ERASE_LIST,
+    ERASE_FILE,
+    ERASE_FOLDER,
+    ERASE_PARENT
+};
 #define DISK_PATH_MAX 768u
 struct disk *disk_new(struct worker *w, struct member *m);
 void disk_free(struct worker *w, struct disk *k);
@@ -234,6 +248,14 @@ void disk_folder(const struct worker *w, const struct disk *k, char out[DISK_PAT
 void disk_ask(struct port *port, struct disk *k, enum file_op op, const char *path, uint32_t tag);
 /* Makes the database's folder, then opens; once nothing is being removed there. */
 void disk_begin(struct worker *w, struct port *port, struct disk *k);
+
+/* What the folder says of earlier lives, before it is opened. */
+void settle_read(struct worker *w, struct port *port, struct disk *k);
+void settle_answer(struct member *m, const struct file_req *r);
+/* May this life use its actor's number without asking anybody? */
+bool settle_is_free(const struct member *m);
+/* Notes that all earlier lives are over, once that is so. */
+void settle_turn(struct database *d, struct port *port, struct moment now);
 
 /* The member has gone and so have its requests: removes the folder or just frees. */
 void erase_begin(struct worker *w, struct port *port, struct disk *k);

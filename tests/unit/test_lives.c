@@ -198,3 +198,26 @@ Test(lives, many_of_one_region_with_every_write_synced)
 Test(lives, many_of_one_region_at_short_intervals) { many_lives(3, PERSIST_ALWAYS, 150, false); }
 
 Test(lives, many_of_one_region_with_a_sync_a_second) { many_lives(2, PERSIST_SECOND, 1000, true); }
+
+Test(lives, a_number_that_may_not_be_free_waits_for_the_peers)
+{
+    struct lives *l = lives_new(2, PERSIST_ALWAYS);
+    cr_expect_str_eq(ask(l, 1, "set a 1\r\n", 50), "+OK\r\n");
+    die(l, 1, false);
+    die(l, 2, false); /* nobody can tell region 1 what became of its first life */
+    for (unsigned life = 1; life < 20; life++) {
+        deploy_start(l->deploy, 1);
+        run(l, 1500);
+        const char *got = ask(l, 1, "incr n\r\n", 50);
+        if (life < 16)
+            cr_expect_eq(got[0], ':', "life %u: %s", life, got);
+        else
+            cr_expect_eq(strncmp(got, "-STALE", 6), 0, "life %u: %s", life, got);
+        if (life < 19)
+            die(l, 1, false);
+    }
+    deploy_start(l->deploy, 2);
+    cr_expect(agree(l, 20000));
+    cr_expect_str_eq(ask(l, 1, "incr n\r\nget a\r\n", 50), ":16\r\n$1\r\n1\r\n");
+    lives_free(l);
+}
