@@ -10,6 +10,7 @@
 #define PROBE_US 1000000u
 
 static void step(struct conn_owner *self, struct port *port, const struct event *ev);
+static void probe(struct follow *f);
 static void probe_open(void *arg);
 static void probe_reply(void *arg, unsigned i, const struct resp_reply *r);
 static void probe_lost(void *arg, const char *text, bool refused);
@@ -171,10 +172,13 @@ static void refused(struct follow *f, struct bytes text)
 
 static void look_at_info(struct follow *f, struct bytes info)
 {
-    char mode[32] = "standalone", loading[8] = "0";
+    char mode[32] = "standalone", loading[8] = "0", run[MARK_ID_MAX + 1] = "";
+    (void)asker_info(info, "run_id", run, sizeof run);
     (void)asker_info(info, "redis_mode", mode, sizeof mode);
     (void)asker_info(info, "loading", loading, sizeof loading);
-    if (strcmp(mode, "sentinel") == 0)
+    if (run[0] != 0 && strcmp(run, f->target.run) == 0)
+        follow_stop(f, "%s is the target itself", f->source_name);
+    else if (strcmp(mode, "sentinel") == 0)
         follow_stop(f,
                     "%s is a Sentinel, not a database: ask it for the address (SENTINEL "
                     "get-master-addr-by-name) and follow that",
@@ -496,6 +500,7 @@ static void probe_open(void *arg)
 {
     struct follow *f = arg;
     f->source.probe_us = f->now.mono_us;
+    probe(f);
 }
 
 static void probe_reply(void *arg, unsigned i, const struct resp_reply *r)

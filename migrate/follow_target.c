@@ -453,6 +453,22 @@ static void loaded(struct follow *f)
     follow_source_answer(f);
 }
 
+/* The mark says that everything is to be copied anew. */
+static void stop_failed(struct follow *f)
+{
+    if (strstr(f->error, "CROSSSLOT") != NULL)
+        follow_stop(
+            f,
+            "%s (the target has %u shards, the command's keys lie on several: follow into a "
+            "database of one shard, or use hash tags)",
+            f->error, f->target.shards);
+    else
+        follow_stop(f,
+                    "the target took a transaction but for %s: was it changed by others? The next "
+                    "start copies everything anew",
+                    f->error);
+}
+
 static void round_done(struct follow *f, enum follow_round round, const struct mark *before)
 {
     struct follow_target *t = &f->target;
@@ -466,10 +482,7 @@ static void round_done(struct follow *f, enum follow_round round, const struct m
     else if (round == ROUND_END)
         follow_enter(f, FOLLOW_ENDED);
     else if (round == ROUND_FAILED)
-        follow_stop(f,
-                    "the target took a transaction but for %s: was it changed by others? The next "
-                    "start copies everything anew",
-                    f->error);
+        stop_failed(f);
     else if (bad && t->passes)
         follow_retry(f, "the target refuses: %s", text);
     else if (bad)

@@ -254,6 +254,20 @@ Test(follow, with_several_shards_a_kill_means_a_new_copy)
     }
 }
 
+Test(follow, what_several_shards_cannot_do_is_said)
+{
+    struct stage t;
+    stage_init(&t, &(struct serve_opts){.workers = 1, .shards = 4});
+    stage_begin(&t);
+    run_until(&t, FOLLOW_FOLLOWING);
+    fake_source_write(&t.source, "SELECT 0");
+    fake_source_write(&t.source, "SADD a 1");
+    fake_source_write(&t.source, "SMOVE a b 1");
+    run_until(&t, FOLLOW_STOPPED);
+    cr_assert_not_null(strstr(status(&t).text, "the target has 4 shards"), "%s", status(&t).text);
+    stage_deinit(&t);
+}
+
 Test(follow, a_lost_backlog_brings_a_new_snapshot_and_what_was_deleted_goes)
 {
     struct stage t;
