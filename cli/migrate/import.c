@@ -109,9 +109,9 @@ static void tell_status(const struct import_flags *f, const struct migrate_impor
 {
     const struct migrate_sink_stats *s = migrate_sink_stats(migrate_import_sink(i));
     const struct migrate_load_stats *l = migrate_import_stats(i);
-    json_t *types = json_object();
     if (f->report.status_file == NULL)
         return;
+    json_t *types = json_object();
     for (unsigned k = 0; k <= LOAD_FUNCTION; k++)
         if (s->done[k] > 0)
             json_object_set_new(types, migrate_kind_name(k), json_integer((json_int_t)s->done[k]));
