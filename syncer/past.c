@@ -15,7 +15,7 @@
  * that is hidden later, some parts wait for another reading. Whatever was not sent is read again:
  * nothing is *known* of the puller's before.
  */
-#define PAST_BYTES ((size_t)64 << 10) /* read or sent in one go: a fraction of a millisecond */
+#define PAST_BYTES ((size_t)32 << 10) /* read or sent in one go: a fraction of a millisecond */
 
 static bool reaches(void *reader, uint32_t partition, const struct context *begin)
 {
