@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors.
 """A live redis-server is followed (meridian import --replica-of) while clients write to it; nothing may be missing.
 
-    tests/compat/follow.py [--rest] [--regions N] [--port N] [--seconds N] [--kills N] [--keys N] [--shards N] [--seed N]
+    tests/compat/follow.py [--rest] [--crash] [--regions N] [--port N] [--seconds N] [--kills N] [--keys N] [--shards N] [--seed N]
 
 Starts redis-server and a node of its own. Fills the source with values of all types, begins to follow it, writes
 on with redis-benchmark and with a mix of counters, transactions, expiries, streams, scripts and functions; meanwhile
 cuts the link at the source, kills the follower with SIGKILL and begins again. Then the writers stop, WAIT at the source
 tells that everything has been applied, and all keys are compared. --rest: followed by the node's manager (replica_sources), which
-is killed in the follower's place; --regions: the target is geo-distributed over so many nodes, and each must have all of it. The
+is killed in the follower's place; --crash: the target's data plane is, which keeps its data on disk; --regions: the target is geo-distributed over so many nodes, and each must have all of it. The
 ports used are N to N + 9.
 Ends with "N passed, N failed"; exit status 1 if any failed.
 """
@@ -265,7 +265,7 @@ class Run:
             self.nodes[i].bootstrap()
             self.ports.append(port)
         if self.o.regions == 1:
-            self.nodes[0].create_db("follow", at, shards=self.o.shards)
+            self.nodes[0].create_db("follow", at, shards=self.o.shards, data_persistence="aof")
         else:
             create_crdb("follow", list(zip(self.nodes, self.ports)))
         wait_port(self.source)
@@ -293,7 +293,10 @@ class Run:
         end = time.monotonic() + self.o.seconds
         for i in range(self.o.kills):
             time.sleep(self.o.seconds / (self.o.kills + 1))
-            if i % 2 == 0:
+            if self.o.crash and i % 2 == 0:
+                plane = pathlib.Path(self.nodes[0].dir, "plane.pid").read_text(encoding="ascii")
+                os.kill(int(plane), signal.SIGKILL)
+            elif i % 2 == 0:
                 self.follower.kill()
                 time.sleep(self.rng.choice([0, 0.3]))
                 self.follower.start()
@@ -368,6 +371,7 @@ def main():
     p.add_argument("--keys", type=int, default=400)
     p.add_argument("--shards", type=int, default=1)
     p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--crash", action="store_true", help="kill the target's data plane instead of the follower")
     p.add_argument("--rest", action="store_true")
     p.add_argument("--regions", type=int, default=1)
     run = Run(p.parse_args())
