@@ -95,7 +95,8 @@ static int parse(struct node_flags *f, int argc, char **argv)
     const struct arg table[] = {
         {"config", "FILE", "settings: lines \"name value\", names as here; flags win", ARG_TEXT,
          &f->config, 0, 0},
-        {"data", "DIR", "where state is kept (default: ./meridian-data)", ARG_TEXT, &f->data, 0, 0},
+        {"data", "DIR", "its state and the databases' files (default: ./meridian-data)", ARG_TEXT,
+         &f->data, 0, 0},
         {"bind", "ADDR", "address to listen on (default: 0.0.0.0)", ARG_TEXT, &f->bind, 0, 45},
         {"advertise", "HOST", "how clients and other clusters reach this node", ARG_TEXT,
          &f->advertise, 0, 253},
