@@ -395,7 +395,7 @@ const struct context *journal_context(const struct journal *j, uint32_t partitio
 void journal_place(const struct journal *j, uint64_t *number, uint64_t *offset)
 {
     *number = j->number;
-    *offset = j->policy == SYNC_NONE ? j->end : j->durable_end;
+    *offset = j->durable_end; /* what stands behind may be written anew, at other offsets */
 }
 
 const char *journal_error(const struct journal *j) { return j->error; }

@@ -51,8 +51,8 @@ uint64_t journal_durable(const struct journal *j);
 /* What of a partition is durable: claims of having seen may say no more. NULL: nothing is promised
  * (SYNC_NONE, and that is on the disk, so that the next life knows). */
 const struct context *journal_context(const struct journal *j, uint32_t partition);
-/* Where in the files everything up to journal_durable ends: a snapshot that is begun now goes on
- * there. */
+/* Where in the files what is durable ends: a snapshot that is begun now goes on there. Also with
+ * SYNC_NONE: what is not durable may be written anew, in other records. */
 void journal_place(const struct journal *j, uint64_t *number, uint64_t *offset);
 /* "" when all is well; else what is wrong and since when nothing gets to the disk. */
 const char *journal_error(const struct journal *j);
