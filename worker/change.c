@@ -117,7 +117,7 @@ static void carry_out(struct worker *w, struct port *port, struct change_msg *m,
             snprintf(m->error, sizeof m->error,
                      "not all shards are open: look at the database's persistence figures");
     } else if (m->kind == CHANGE_DB_FLUSH) {
-        database_flush(d, now);
+        database_flush(d, now, m->error, sizeof m->error);
     } else {
         database_pause(d, port, m->region, m->paused, now);
     }

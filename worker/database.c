@@ -450,7 +450,7 @@ void database_pause(struct database *d, struct port *port, uint32_t region, bool
     members_configure(d, port, now);
 }
 
-void database_flush(struct database *d, struct moment now)
+void database_flush(struct database *d, struct moment now, char *error, size_t size)
 {
     struct bytes argv[1] = {bytes_str("flushall")};
     struct buf sink = {0};
@@ -462,7 +462,11 @@ void database_flush(struct database *d, struct moment now)
                          .argv = argv,
                          .reply = &r,
                          .now = now};
+        buf_clear(&sink);
         shard_execute(d->members[i].shard, &c);
+        struct bytes got = buf_bytes(&sink);
+        if (got.n > 3 && got.p[0] == '-') /* stale, leaving, or its disk fails */
+            snprintf(error, size, "%.*s", (int)(got.n - 3), (const char *)got.p + 1);
     }
     buf_deinit(&sink);
 }

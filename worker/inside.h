@@ -181,7 +181,8 @@ bool database_configure(struct database *d, struct port *port, const struct plan
                         struct moment now, char *error, size_t size);
 void database_pause(struct database *d, struct port *port, uint32_t region, bool paused,
                     struct moment now);
-void database_flush(struct database *d, struct moment now);
+/* Where a shard refuses it `error` says why. */
+void database_flush(struct database *d, struct moment now, char *error, size_t size);
 /* Closes clients and links and frees everything; its files too if it was deleted. */
 void database_drop(struct database *d, struct port *port, bool deleted);
 /* Closes clients and links, and writes what is left to disk: no command runs any more. Clients that

@@ -371,6 +371,11 @@ Test(disk, a_full_one_refuses_writes_until_there_is_room)
         const char *got = client_ask(c, "multi\r\nset a 5\r\nget a\r\nexec\r\n");
         cr_expect_not_null(strstr(got, "*2\r\n-MISCONF "), "%s", got);
         expect(c, "dbsize\r\nping\r\n", ":5\r\n+PONG\r\n");
+        struct buf uid = {0};
+        control_uid_encode(&uid, 7);
+        cr_expect_not(serve_control(s, CONTROL_DB_FLUSH, buf_bytes(&uid)));
+        cr_expect_eq(strncmp(serve_error(s), "MISCONF ", 8), 0, "%s", serve_error(s));
+        buf_deinit(&uid);
         serve_run(s, 1000);
         cr_expect_eq(client_closed(held), all[i] == PERSIST_ALWAYS, "policy %u", i);
         fill_disk(s, false);
