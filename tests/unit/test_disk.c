@@ -559,3 +559,56 @@ Test(disk, the_policy_changes_at_once)
     expect(client_new(s), "get k\r\n", "$1\r\n3\r\n");
     serve_free(s);
 }
+
+Test(disk, a_damaged_one_is_said_and_left_as_it_is)
+{
+    struct serve *s = begin(PERSIST_SECOND, 2, 2);
+    serve_run(s, 500);
+    write_keys(s, 0, 300);
+    serve_stop(s);
+    serve_start(s);
+    serve_run(s, 500);
+    write_keys(s, 300, 400);
+    serve_kill(s, false);
+    cr_assert(world_disk_rot(serve_world(s), serve_host(s), "shard1/log-0000000000000001", 400));
+    struct bytes before, after;
+    cr_assert(
+        world_file(serve_world(s), serve_host(s), "data/db7/shard1/log-0000000000000001", &before));
+    size_t n = before.n;
+    serve_start(s);
+    serve_run(s, 1000);
+    for (unsigned i = 0; i < 4; i++) { /* at either worker */
+        const char *got = client_ask(client_new(s), "get key:1\r\n");
+        cr_expect(strncmp(got, "-LOADING the database cannot be opened: ", 40) == 0 &&
+                      strstr(got, "shard1/log-0000000000000001 is damaged at offset") != NULL,
+                  "%s", got);
+    }
+    cr_assert(
+        world_file(serve_world(s), serve_host(s), "data/db7/shard1/log-0000000000000001", &after));
+    cr_expect_eq(after.n, n);
+    serve_stop(s);
+    serve_free(s);
+}
+
+Test(disk, a_client_that_goes_while_it_waits_does_no_harm)
+{
+    struct serve *s = begin(PERSIST_ALWAYS, 2, 2);
+    serve_run(s, 500);
+    world_disk(serve_world(s), serve_host(s), (struct world_disk){.sync_us = 300000});
+    for (unsigned i = 0; i < 6; i++) {
+        struct client *c = client_new(s);
+        char text[40];
+        snprintf(text, sizeof text, "set key%u v\r\nget key%u\r\n", i, i);
+        client_send(c, bytes_str(text));
+        serve_run(s, 5);
+        client_close(c);
+    }
+    struct client *c = client_new(s), *killer = client_new(s);
+    client_send(c, bytes_str("set last v\r\n"));
+    serve_run(s, 5);
+    cr_expect_str_eq(ask_for(killer, "client kill type normal\r\n", 20), ":1\r\n");
+    serve_run(s, 3000);
+    world_disk(serve_world(s), serve_host(s), (struct world_disk){0});
+    expect(client_new(s), "dbsize\r\n", ":7\r\n");
+    serve_free(s);
+}
