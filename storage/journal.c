@@ -11,6 +11,7 @@
 #define SYNC_US UINT64_C(1000000)
 #define WRITE_US UINT64_C(5000)  /* unless a reply waits for it, an append waits so long ... */
 #define WRITE_BYTES (128u << 10) /* ... or until there is so much: a request costs a few writes */
+#define UNSYNCED_BYTES (UINT64_C(8) << 20) /* also without a promise: so much is held in memory */
 #define RETRY_US UINT64_C(500000)
 
 /* A dot that becomes durable with the log's position `pos`. */
@@ -225,8 +226,9 @@ static void turn_over(struct journal *j)
 
 static bool wants_sync(const struct journal *j, struct moment now)
 {
-    return j->durable_end < j->end && (j->sync_at <= now.mono_us || j->end >= j->segment_bytes ||
-                                       j->policy == SYNC_ALWAYS || j->closing);
+    return j->durable_end < j->end &&
+           (j->sync_at <= now.mono_us || j->end >= j->segment_bytes || j->closing ||
+            j->policy == SYNC_ALWAYS || j->end - j->durable_end >= UNSYNCED_BYTES);
 }
 
 /* Is there something to append, and has it waited for more long enough? */
@@ -374,7 +376,7 @@ void journal_answer(struct journal *j, struct port *port, struct file_req *taken
             recovered(j, port);
     }
     j->doing = DOING_NOTHING;
-    log_hold(shard_log(j->shard), journal_durable(j));
+    log_hold(shard_log(j->shard), j->durable_pos); /* it is written again from there */
     journal_step(j, port, now);
 }
 

@@ -408,6 +408,33 @@ Test(storage, an_orderly_end_keeps_everything)
     }
 }
 
+/* What a failed sync makes doubtful is written again, also where nothing was promised: the log's
+ * memory has kept it. */
+Test(storage, without_a_promise_a_failed_sync_leaves_nothing_out)
+{
+    struct context promised[PARTITIONS] = {{0}};
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct test *t = test_new(seed, SYNC_NONE, (struct world_disk){.fail_sync_per_64k = 50000});
+        start(t, 0);
+        world_disk(t->world, t->host, (struct world_disk){0});
+        check(t, promised);
+        world_disk(t->world, t->host, (struct world_disk){.fail_sync_per_64k = 50000});
+        t->now.writes = 20;
+        run_for(t, 3000000);
+        note_stats(t);
+        cr_assert_gt(t->failures, 0);
+        t->now.writes = 0;
+        world_disk(t->world, t->host, (struct world_disk){0});
+        run_for(t, 3000000);
+        cr_assert_str_empty(storage_error(t->now.storage));
+        cr_assert_eq(storage_durable(t->now.storage), log_end(shard_log(t->now.shard)));
+        world_kill(t->world, t->host, false);
+        start(t, 0);
+        check(t, promised);
+        test_free(t);
+    }
+}
+
 /* The record that says that it was an orderly end may reach the disk before what stands before it.
  */
 Test(storage, survives_power_loss_while_it_ends)
