@@ -24,7 +24,7 @@ void disks_draw(struct run *r)
     p->power = p->used && rng_below(g, 2);
     p->blackout = p->used && rng_below(g, 3) == 0;
     p->stops = p->used && rng_below(g, 3) == 0;
-    p->policies = p->used && rng_below(g, 3) == 9;
+    p->policies = p->used && rng_below(g, 3) == 0;
     p->fails = p->used && rng_below(g, 3) == 0;
     p->full = p->used && rng_below(g, 4) == 0;
     p->rot = p->used && rng_below(g, 4) == 0;
