@@ -6,6 +6,7 @@
 #define MEMORY_MAX ((uint64_t)1 << 46)
 #define RULE_SECONDS_MAX (366u * 86400u)
 #define CLIENTS_MAX 10000u
+#define LOG_SIZE_MIN (1u << 20) /* less would be a snapshot for every few writes */
 #define OOM_THRESHOLD 5u
 #define OOM_THRESHOLD_MAX 20u
 
@@ -152,6 +153,10 @@ bool db_config_read(const json_t *object, struct db_config *out, const char *wha
         return refuse(why, 400, "invalid_schema",
                       "%s%stls_mode: \"enabled\" or \"disabled\" is expected", what,
                       *what ? "." : "");
+    if (out->max_aof_file_size != 0 && out->max_aof_file_size < LOG_SIZE_MIN)
+        return refuse(why, 400, "invalid_schema",
+                      "%s%smax_aof_file_size: \"auto\" or at least %u bytes are expected", what,
+                      *what ? "." : "", LOG_SIZE_MIN);
     if (db_config_xadd_ids(out) < 0)
         return refuse(why, 400, "invalid_schema",
                       "%s%sxadd_id_uniqueness: \"strict\", \"semi-strict\", \"liberal\" or \"\" "

@@ -101,8 +101,8 @@ void keep_turn(struct front *f, struct port *port)
     while (list != NULL) {
         struct keep_wait *w = list;
         list = w->next;
-        tell(f, port, w->session,
-             &(struct saved){.serial = w->serial, .failed = k.snapshot_failures > w->failures});
+        bool failed = !f->settings.on_disk || k.snapshot_failures > w->failures;
+        tell(f, port, w->session, &(struct saved){.serial = w->serial, .failed = failed});
         mem_free(w);
     }
 }
@@ -154,13 +154,17 @@ static struct keep_answer sum_of(const struct answer *a)
     return sum;
 }
 
-static void reply_failed(struct reply *r, const struct figures_keep *k)
+static void reply_failed(const struct front *f, struct reply *r, const struct figures_keep *k)
 {
-    reply_errorf(r, "ERR no snapshot can be taken now: %s",
-                 k->error[0] ? k->error : "the database is being brought back from disk");
+    if (!f->settings.on_disk) /* not any more */
+        reply_error(r, OFF_TEXT);
+    else
+        reply_errorf(r, "ERR no snapshot can be taken now: %s",
+                     k->error[0] ? k->error : "the database is being brought back from disk");
 }
 
-static void finish_begun(struct answer *a, struct reply *r, const char *begun, const char *busy)
+static void finish_begun(const struct front *f, struct answer *a, struct reply *r,
+                         const char *begun, const char *busy)
 {
     struct keep_answer sum = sum_of(a);
     if (sum.begun > 0)
@@ -168,19 +172,17 @@ static void finish_begun(struct answer *a, struct reply *r, const char *begun, c
     else if (sum.busy)
         reply_error(r, busy);
     else
-        reply_failed(r, &sum.keep);
+        reply_failed(f, r, &sum.keep);
 }
 
 static void finish_bgsave(struct front *f, struct answer *a, struct reply *r)
 {
-    (void)f;
-    finish_begun(a, r, "Background saving started", BUSY_TEXT);
+    finish_begun(f, a, r, "Background saving started", BUSY_TEXT);
 }
 
 static void finish_rewrite(struct front *f, struct answer *a, struct reply *r)
 {
-    (void)f;
-    finish_begun(a, r, "Background append only file rewriting started",
+    finish_begun(f, a, r, "Background append only file rewriting started",
                  "ERR Background append only file rewriting already in progress");
 }
 
@@ -235,7 +237,7 @@ static void end(struct front *f, struct port *port, uint64_t session, void *stat
     if (r != NULL && s->busy)
         reply_error(r, BUSY_TEXT);
     else if (r != NULL && (s->failed || s->missing > 0))
-        reply_failed(r, &k);
+        reply_failed(f, r, &k);
     else if (r != NULL)
         reply_ok(r);
     mem_free(s);

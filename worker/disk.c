@@ -67,6 +67,7 @@ static void make_storage(struct database *d, struct member *m, bool filled)
 {
     struct worker *w = d->worker;
     char folder[DISK_PATH_MAX];
+    m->keeping = (struct keeping){0}; /* counts what this one does */
     m->disk = disk_new(w, m);
     disk_folder(w, m->disk, folder);
     m->storage = storage_new(&(struct storage_opts){.shard = m->shard,

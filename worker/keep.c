@@ -51,6 +51,10 @@ static void note(struct member *m, const struct storage_stats *now_is, struct po
         k->changes_saved = changes_of(m);
         tell_opened(m, now_is, port, now);
     }
+    if ((done || failed) && !k->runs) { /* begun and ended between two looks */
+        k->begun_ms = now.wall_ms;
+        k->changes_begun = changes_of(m);
+    }
     if (done || failed) {
         k->asked = k->wanted;
         k->failed = failed;
@@ -143,7 +147,7 @@ static void member_figures(const struct member *m, struct figures_keep *out)
     storage_stats(m->storage, &s);
     *out = (struct figures_keep){
         .shards = 1,
-        .opens = state == STORAGE_OPENS,
+        .opens = !m->open && state == STORAGE_OPENS,
         .broken = state == STORAGE_BROKEN,
         .failing = state != STORAGE_BROKEN && error[0] != 0,
         .taking = s.snapshot_runs,
@@ -162,7 +166,7 @@ static void member_figures(const struct member *m, struct figures_keep *out)
         .took_ms = k->snapshots + k->failures > 0 ? k->took_ms : -1,
         .begun_ms = s.snapshot_runs ? k->begun_ms : 0,
     };
-    if (state == STORAGE_OPENS) {
+    if (out->opens) {
         out->read = s.opening.read;
         out->total = s.opening.total;
         out->opens_ms = k->opens_ms;

@@ -143,3 +143,36 @@ Test(save, config_shows_how_the_database_is_kept)
         serve_free(s);
     }
 }
+
+/* What was counted before belongs to files that are gone. */
+Test(save, begins_anew_with_a_database_that_is_put_on_disk_again)
+{
+    struct serve *s = open_serve(2, 2, PERSIST_SECOND);
+    struct plane_db *db = mem_zalloc(sizeof *db);
+    struct client *c = client_new(s);
+    serve_db(s, db);
+    client_ask(c, "SET a 1\r\n");
+    client_ask(c, "BGSAVE\r\n");
+    serve_run(s, 500);
+    cr_expect_eq(figure(c, "rdb_saves"), 2);
+    client_send(c, bytes_str("SAVE\r\n"));
+    db->persistence = PERSIST_OFF;
+    cr_assert(serve_set(s, db), "%s", serve_error(s));
+    serve_run(s, 500);
+    const char *end = client_take(c); /* done before, or it cannot be any more */
+    cr_expect(strcmp(end, "+OK\r\n") == 0 || strstr(end, "not on disk"), "%s", end);
+    cr_expect(strstr(client_ask(c, "BGSAVE\r\n"), "not on disk"));
+    cr_expect_eq(figure(c, "rdb_bgsave_in_progress"), 0);
+    db->persistence = PERSIST_ALWAYS;
+    cr_assert(serve_set(s, db), "%s", serve_error(s));
+    serve_run(s, 1000);
+    cr_expect_eq(figure(c, "loading"), 0);
+    cr_expect_eq(figure(c, "rdb_saves"), 2); /* the first of each shard */
+    cr_expect_eq(figure(c, "rdb_changes_since_last_save"), 0);
+    cr_expect_str_eq(client_ask(c, "SET b 2\r\n"), "+OK\r\n");
+    cr_expect_str_eq(client_ask(c, "BGSAVE\r\n"), "+Background saving started\r\n");
+    serve_run(s, 500);
+    cr_expect_eq(figure(c, "rdb_saves"), 4);
+    mem_free(db);
+    serve_free(s);
+}

@@ -191,6 +191,7 @@ Test(db_config, wrong_values_of_durability_are_refused_by_name)
         {"{\"replication_oom_threshold_percent\": 21}", "from 0 to 20"},
         {"{\"log_retention\": -1}", "log_retention"},
         {"{\"max_aof_file_size\": \"much\"}", "max_aof_file_size"},
+        {"{\"max_aof_file_size\": 1000}", "max_aof_file_size: \"auto\" or at least 1048576"},
     };
     for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct db_config c = {0};
