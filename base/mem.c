@@ -141,6 +141,16 @@ size_t mem_used(void)
     return sum < 0 ? 0 : (size_t)sum;
 }
 
+void mem_purge(void)
+{
+#ifdef MERIDIAN_JEMALLOC
+    char name[64];
+    (void)mallctl("thread.tcache.flush", NULL, NULL, NULL, 0);
+    snprintf(name, sizeof name, "arena.%u.purge", (unsigned)MALLCTL_ARENAS_ALL);
+    (void)mallctl(name, NULL, NULL, NULL, 0); /* what cannot be given back stays */
+#endif
+}
+
 char *mem_strdup(const char *s) { return mem_dup(s, strlen(s) + 1); }
 
 void *mem_dup(const void *p, size_t n)

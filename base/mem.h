@@ -45,6 +45,7 @@ size_t mem_block_size(const void *p); /* bytes the allocator holds for this bloc
 size_t
 mem_class_size(size_t n); /* what mem_alloc(n) would hold; where that cannot be computed, n */
 size_t mem_used(void);    /* bytes held by all live blocks of the process */
+void mem_purge(void);     /* gives what the allocator keeps for later back to the system */
 char *mem_strdup(const char *s);
 void *mem_dup(const void *p, size_t n); /* NULL for n == 0 */
 

@@ -91,24 +91,85 @@ static void finish_malloc_stats(struct front *f, struct answer *a, struct reply 
     reply_verbatim(r, bytes_of(text, (size_t)n));
 }
 
-#define SHARE_LARGE 2u /* of all memory: more than one part in so many */
+#define SHARE_LARGE 2u  /* of all memory: more than one part in so many */
+#define SHARE_WAITS 10u /* of what waits for other regions */
+
+static unsigned share(uint64_t part, uint64_t of)
+{
+    return of > 0 ? (unsigned)((double)part * 100 / (double)of + 0.5) : 0;
+}
+
+/* The limit, and what to do about it. */
+static void judge_limit(const struct front *f, const struct use *u, struct buf *out)
+{
+    uint64_t limit = f->settings.memory_max, used = memory_counted(f);
+    bool forgets = memory_forgets(f);
+    if (limit == 0) {
+        buf_put_str(out, "* There is no limit: the database may take all memory of the node. Give "
+                         "it one (memory_size, or CONFIG SET maxmemory).\n");
+    } else if (used > limit / 100 * 90 && !forgets) {
+        buf_putf(out,
+                 "* %u %% of the limit are in use and nothing is evicted (maxmemory-policy "
+                 "noeviction): soon clients' writes get -OOM; what other regions write is still "
+                 "taken. Delete keys, choose a policy, or raise memory_size.\n",
+                 share(used, limit));
+    } else if (used > limit) {
+        buf_putf(out,
+                 "* %u %% of the limit are in use, although keys are evicted: the policy finds too "
+                 "few that it may evict (volatile-* evicts only keys with a deadline), or what was "
+                 "removed waits for other regions. INFO crdt tells which are away.\n",
+                 share(used, limit));
+    } else if (u->sum.shard.evicted > 0) {
+        buf_putf(out,
+                 "* %llu keys have been evicted since the start; %u %% of the limit are in "
+                 "use.\n",
+                 (unsigned long long)u->sum.shard.evicted, share(used, limit));
+    }
+}
+
+static void judge_kinds(const struct use *u, struct buf *out)
+{
+    const struct memory_use *m = &u->sum.memory;
+    if (u->clients > u->total / SHARE_LARGE)
+        buf_putf(out,
+                 "* Clients' buffers take %u %%: CLIENT LIST shows whose (tot-mem). "
+                 "client-output-buffer-limit bounds them.\n",
+                 share(u->clients, u->total));
+    if (m->log > u->total / SHARE_LARGE && u->sum.shard.keys > 1000)
+        buf_putf(out,
+                 "* The log for other regions takes %u %%: it grows up to its bound "
+                 "(crdt_repl_backlog_size; by itself a tenth of the limit), then no more.\n",
+                 share(m->log, u->total));
+    if (m->unsettled + m->kept > u->total / SHARE_WAITS)
+        buf_putf(out,
+                 "* What waits for other regions to have seen it takes %u %%: a region that "
+                 "is away keeps it waiting (INFO crdt). It goes once that is back, or has "
+                 "been removed.\n",
+                 share(m->unsettled + m->kept, u->total));
+    if (u->scripts > u->total / SHARE_LARGE)
+        buf_putf(out, "* Scripts take %u %%: SCRIPT FLUSH frees those that nobody runs.\n",
+                 share(u->scripts, u->total));
+}
 
 static void finish_doctor(struct front *f, struct answer *a, struct reply *r)
 {
     struct use u;
+    struct buf text = {0};
     use_of(a, &u);
-    uint64_t limit = f->settings.memory_max;
-    const char *text = "Nothing about the use of memory looks unusual.\n";
-    if (limit > 0 && u.total > limit / 10 * 9)
-        text = "More than 90 % of maxmemory are in use: beyond it writes are refused with -OOM. "
-               "Delete keys, or give the database more memory.\n";
-    else if (u.clients > u.total / SHARE_LARGE)
-        text = "Clients' buffers take more than half of the memory: CLIENT LIST shows whose. "
-               "client-output-buffer-limit bounds them.\n";
-    else if (u.sum.memory.log > u.total / SHARE_LARGE && u.sum.shard.keys > 1000)
-        text = "The backlog for other regions takes more than half of the memory. Its size is a "
-               "setting of the database (repl_backlog_size).\n";
-    reply_verbatim(r, bytes_str(text));
+    const struct memory_use *m = &u.sum.memory;
+    buf_putf(&text,
+             "This database holds %llu bytes: keys and values %u %%, log for other regions %u %%, "
+             "waiting for them %u %%, clients %u %%, scripts %u %%.\n",
+             (unsigned long long)u.total, share(u.data, u.total), share(m->log, u.total),
+             share(m->unsettled + m->kept, u.total), share(u.clients, u.total),
+             share(u.scripts, u.total));
+    size_t before = buf_len(&text);
+    judge_limit(f, &u, &text);
+    judge_kinds(&u, &text);
+    if (buf_len(&text) == before)
+        buf_put_str(&text, "Nothing about the use of memory looks unusual.\n");
+    reply_verbatim(r, buf_bytes(&text));
+    buf_deinit(&text);
 }
 
 static void memory_stats(struct ask *a) { route_workers(a, JOB_FIGURES, 0, NULL, finish_stats, 0); }
@@ -123,7 +184,11 @@ static void memory_doctor(struct ask *a)
     route_workers(a, JOB_FIGURES, 0, NULL, finish_doctor, 0);
 }
 
-static void memory_purge(struct ask *a) { reply_ok(&a->reply); }
+static void memory_purge(struct ask *a)
+{
+    mem_purge();
+    reply_ok(&a->reply);
+}
 
 static void memory_help(struct ask *a)
 {
@@ -134,7 +199,7 @@ static void memory_help(struct ask *a)
         "MALLOC-STATS",
         "    Return what the allocator holds.",
         "PURGE",
-        "    Does nothing: unused memory goes back to the system by itself.",
+        "    Give what the allocator keeps for later back to the system.",
         "STATS",
         "    Return what memory is used for.",
         "USAGE <key> [SAMPLES <count>]",

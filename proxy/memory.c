@@ -131,6 +131,11 @@ void memory_configure(struct front *f)
     tell_shards(f);
 }
 
+bool memory_forgets(const struct front *f)
+{
+    return policy_of(f->settings.eviction) != FORGET_NOTHING;
+}
+
 bool memory_is_full(struct front *f)
 {
     uint64_t max = f->settings.memory_max;
@@ -142,8 +147,7 @@ bool memory_is_full(struct front *f)
             return true;
         any |= f->shards[i].local != NULL;
     }
-    bool forgets = policy_of(f->settings.eviction) != FORGET_NOTHING;
-    uint32_t percent = forgets                       ? EVICT_MARGIN_PERCENT
+    uint32_t percent = memory_forgets(f)             ? EVICT_MARGIN_PERCENT
                        : f->settings.oom_percent > 0 ? f->settings.oom_percent
                                                      : 100;
     return !any && memory_counted(f) / percent > max / 100;

@@ -31,6 +31,7 @@ void memory_configure(struct front *f);
 void memory_hear(struct front *f, struct bytes arg);
 /* Are commands that need memory refused? Makes room on the shards here, as their commands do. */
 bool memory_is_full(struct front *f);
+bool memory_forgets(const struct front *f); /* is there a policy of eviction? */
 /* What counts against the limit now. */
 uint64_t memory_counted(const struct front *f);
 

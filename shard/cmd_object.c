@@ -117,7 +117,7 @@ const struct command cmd_object_table[] = {
     {"memory|malloc-stats", 2, 0, 0, 0, 0, AT_SESSION, MERGE_NONE, NULL, NULL, "server", "4.0.0",
      "O(1)", "Returns what the allocator holds", ""},
     {"memory|purge", 2, 0, 0, 0, 0, AT_SESSION, MERGE_NONE, NULL, NULL, "server", "4.0.0", "O(1)",
-     "Does nothing: unused memory goes back to the system by itself", ""},
+     "Gives what the allocator keeps for later back to the system", ""},
     {"memory|stats", 2, 0, 0, 0, 0, AT_SESSION, MERGE_NONE, NULL, NULL, "server", "4.0.0", "O(1)",
      "Returns what memory is used for", ""},
     {"memory|usage", -3, CMD_READONLY, 2, 2, 1, AT_SHARD, MERGE_NONE, memory_usage, NULL, "server",

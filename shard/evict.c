@@ -13,13 +13,14 @@
 #define SAMPLES 5u
 #define LFU_LOG_FACTOR 10u
 #define LFU_DECAY_MINUTES 1u
-#define TRIES 16u        /* to find a key, where few are like that */
-#define BARE_BYTES 160u  /* what of a removed key waits, at most, for others to hear of it */
-#define FREE_STEP 512u   /* elements freed at a time */
-#define FREE_COST 64u    /* of that, in keys */
-#define TAKE_BUDGET 16u  /* keys evicted beyond two for each operation taken */
-#define OWN_SHARE_NUM 7u /* a shard that holds less than 7/8 of its share leaves it to the others  \
-                          */
+#define TRIES 16u       /* to find a key, where few are like that */
+#define BARE_BYTES 160u /* what of a removed key waits, at most, for others to hear of it */
+#define FREE_STEP 512u  /* elements freed at a time */
+#define FREE_COST 64u   /* of that, in keys */
+#define TAKE_BUDGET 16u /* keys evicted beyond two for each operation taken */
+#define OWN_SHARE_NUM                                                                              \
+    7u /* a shard that holds less than 7/8 of its share leaves it to the others                    \
+        */
 #define OWN_SHARE_DEN 8u
 
 /* ------------------------------------------------------------ how keys are used */

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors.
+"""Two regions with a limit of memory and three times as many writes on both, under each policy of eviction: nobody dies, nobody
+refuses what can be evicted for, and both hold the same. MEMORY_LIMIT_MB and MEMORY_POLICIES make it longer:
+MEMORY_LIMIT_MB=100 MEMORY_POLICIES=all E2E=memory_limits tests/e2e/run.sh
+"""
+import os
+import threading
+import time
+
+import cluster
+from cluster import Client, command, info
+from e2e import Regions, geo
+
+LIMIT = int(os.environ.get("MEMORY_LIMIT_MB", "6")) << 20
+ALL = ["allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", "noeviction"]
+CHOSEN = os.environ.get("MEMORY_POLICIES", "allkeys-lru volatile-ttl noeviction")
+POLICIES = ALL if CHOSEN == "all" else CHOSEN.split()
+VALUE = 600
+DEPTH = 200
+
+
+class Writer(threading.Thread):
+    """Writes LIMIT * 1.5 bytes: half of it strings, the rest fields of hashes; counts what is refused."""
+
+    def __init__(self, port, region):
+        super().__init__()
+        self.port, self.region = port, region
+        self.refused, self.other, self.written = 0, [], 0
+
+    def run(self):
+        with Client(self.port, timeout=120) as c:
+            n = LIMIT * 3 // 2 // VALUE
+            for first in range(0, n, DEPTH):
+                batch = []
+                for i in range(first, min(first + DEPTH, n)):
+                    value = (f"{self.region}:{i}:" * 100)[:VALUE]
+                    if i % 2:
+                        batch.append(("SET", f"{self.region}:{i}", value, "EX", 600 + i % 100))
+                    else:
+                        batch.append(("HSET", f"{self.region}:h:{i // 40}", f"f{i}", value))
+                        batch.append(("EXPIRE", f"{self.region}:h:{i // 40}", 1000))
+                c.sock.sendall(b"".join(c.encode(args) for args in batch))
+                for _ in batch:
+                    reply = c.read()
+                    self.written += 1
+                    if isinstance(reply, Exception):
+                        if str(reply).startswith("OOM"):
+                            self.refused += 1
+                        else:
+                            self.other.append(str(reply))
+
+
+def one_policy(policy, ports):
+    for p in ports:
+        command(p, "FLUSHALL")
+    cluster.wait_equal(ports)
+    for p in ports:
+        assert command(p, "CONFIG", "SET", "maxmemory", LIMIT, "maxmemory-policy", policy) == b"OK"
+        assert info(p, "memory")["maxmemory_policy"] == policy
+    before = [info(p, "stats")["evicted_keys"] for p in ports]
+    writers = [Writer(p, f"r{i}") for i, p in enumerate(ports)]
+    for w in writers:
+        w.start()
+    peak = 0
+    while any(w.is_alive() for w in writers):
+        peak = max([peak] + [info(p, "memory")["used_memory"] for p in ports])
+        time.sleep(0.2)
+    cluster.wait_equal(ports, 60)
+    evicted = [info(p, "stats")["evicted_keys"] - b for p, b in zip(ports, before)]
+    used = [info(p, "memory")["used_memory"] for p in ports]
+    refused = [w.refused for w in writers]
+    print(f"    {policy}: peak {peak / LIMIT:.2f}, then {[round(u / LIMIT, 2) for u in used]} of the limit; evicted {evicted}, "
+          f"refused {refused} of {[w.written for w in writers]}", flush=True)
+    assert not any(w.other for w in writers), [w.other[:3] for w in writers]
+    sizes = [command(p, "DBSIZE") for p in ports]
+    assert sizes[0] == sizes[1], sizes
+    doctor = command(ports[0], "MEMORY", "DOCTOR").decode()
+    assert ("nothing is evicted" if policy == "noeviction" else "have been evicted") in doctor, doctor
+    assert command(ports[0], "MEMORY", "PURGE") == b"OK"
+    if policy == "noeviction":
+        assert sum(evicted) == 0 and min(refused) > 0, (evicted, refused)
+        for p in ports:
+            assert str(command(p, "SET", "k", "v")).startswith("OOM")
+            assert isinstance(command(p, "DEL", "r0:h:0"), int), "what frees memory is never refused"
+    else:
+        assert sum(refused) == 0, refused
+        assert min(evicted) > 0, evicted
+        assert max(used) < LIMIT * 0.96, used
+        assert peak < LIMIT * 1.12, peak
+
+
+def test_memory_limits():
+    with Regions(2, workers=2) as (a, b):
+        ports = [a.db, b.db]
+        geo([a, b], shards_count=2, sharding=True)
+        for policy in POLICIES:
+            one_policy(policy, ports)
