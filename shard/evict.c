@@ -350,7 +350,8 @@ static bool free_some(struct shard *s)
 static bool evict_some(struct shard *s, size_t budget, int64_t wall_ms)
 {
     bool done = false;
-    if (s->stale || s->leaving || s->atomic || s->busy != NULL || s->kept.held > 0)
+    if (s->stale || s->leaving || s->refusal != NULL || s->atomic || s->busy != NULL ||
+        s->kept.held > 0)
         return false;
     while (budget > 0 && is_above(s)) {
         size_t cost = 1;
