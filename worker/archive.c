@@ -27,17 +27,23 @@ size_t archive_room(const struct plane_db *db)
 
 /* ------------------------------------------------------------ what feeds ask */
 
+/* NULL: the files have gone, or are only being made. A feed may still ask, while its link ends. */
+static struct archive *archive_of(const struct member *m)
+{
+    return m->storage != NULL ? storage_archive(m->storage) : NULL;
+}
+
 static bool is_ready(void *arg)
 {
-    const struct member *m = arg;
-    return archive_ready(storage_archive(m->storage));
+    const struct archive *a = archive_of(arg);
+    return a != NULL && archive_ready(a);
 }
 
 static uint64_t find(void *arg, uint32_t partition,
                      bool (*reaches)(void *, uint32_t, const struct context *), void *reader)
 {
-    const struct member *m = arg;
-    return archive_find(storage_archive(m->storage), partition, reaches, reader);
+    const struct archive *a = archive_of(arg);
+    return a != NULL ? archive_find(a, partition, reaches, reader) : 0;
 }
 
 static enum syncer_asked read_from(void *arg, struct port *port, uint64_t ticket,
@@ -45,22 +51,23 @@ static enum syncer_asked read_from(void *arg, struct port *port, uint64_t ticket
 {
     static const enum syncer_asked answers[] = {
         [ARCHIVE_ASKED] = SYNCER_ASKED, [ARCHIVE_END] = SYNCER_END, [ARCHIVE_GONE] = SYNCER_GONE};
-    const struct member *m = arg;
+    struct archive *a = archive_of(arg);
     struct archive_place place = {.segment = from.segment, .offset = from.offset};
-    return answers[archive_read(storage_archive(m->storage), port, ticket, place, bytes)];
+    return a != NULL ? answers[archive_read(a, port, ticket, place, bytes)] : SYNCER_GONE;
 }
 
 static uint64_t left(void *arg, struct syncer_place from)
 {
-    const struct member *m = arg;
-    return archive_left(storage_archive(m->storage),
-                        (struct archive_place){.segment = from.segment, .offset = from.offset});
+    const struct archive *a = archive_of(arg);
+    struct archive_place place = {.segment = from.segment, .offset = from.offset};
+    return a != NULL ? archive_left(a, place) : 0;
 }
 
 static void keep(void *arg, uint64_t ticket, uint64_t segment)
 {
-    const struct member *m = arg;
-    archive_keep(storage_archive(m->storage), ticket, segment);
+    struct archive *a = archive_of(arg);
+    if (a != NULL)
+        archive_keep(a, ticket, segment);
 }
 
 /* ------------------------------------------------------------ what files answer */
@@ -93,8 +100,8 @@ void archive_link(struct member *m)
         .arg = m, .ready = is_ready, .find = find, .read = read_from, .left = left, .keep = keep};
     struct archive_readers readers = {
         .arg = m, .frame = have_frame, .done = have_all, .lacks = somebody_lacks};
-    if (m->storage == NULL)
+    if (archive_of(m) == NULL)
         return;
     syncer_set_archive(m->syncer, &archive);
-    archive_set_readers(storage_archive(m->storage), &readers);
+    archive_set_readers(archive_of(m), &readers);
 }
