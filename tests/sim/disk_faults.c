@@ -258,7 +258,8 @@ static void sicken(struct run *r, unsigned g, bool full)
 
 static void stop_region(struct run *r, unsigned g)
 {
-    if (!living(r, g) || r->disks[g].stop_us != 0 || !may_die(r, UINT64_C(1) << g))
+    if (!living(r, g) || deploy_persistence(r->deploy, g) == PERSIST_OFF ||
+        r->disks[g].stop_us != 0 || !may_die(r, UINT64_C(1) << g))
         return;
     world_note(r->world, "fault: region %u is ended in order", g);
     r->disks[g].stop_us = world_now_us(r->world);
