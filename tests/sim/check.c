@@ -243,7 +243,9 @@ static void check_queues(struct run *r, unsigned g)
     for (unsigned i = 0; i < n; i++) {
         struct shard_stats st;
         shard_stats(s[i].shard, &st);
-        if (st.log_bytes > (4u << 20))
+        /* a disk that takes nothing leaves in memory what peers send */
+        bool held = s[i].storage != NULL && storage_error(s[i].storage)[0] != 0;
+        if (st.log_bytes > (held ? 64u << 20 : 4u << 20))
             fail(r, "region %u's log holds %zu bytes", g, st.log_bytes);
         struct link_stats links[REGION_MAX + 1];
         unsigned m = s[i].syncer
