@@ -200,13 +200,13 @@ static bool ended_elsewhere(const struct stability *s, const struct retired *x,
     return context_get(vv, x->actor) >= *cut;
 }
 
-bool stability_reuse(struct stability *s, uint32_t actor, const struct context *vv)
+bool stability_reuse(struct stability *s, uint32_t actor, const struct context *vv, bool known)
 {
     struct retired *x = retired_find(s, actor);
-    stamp_t cut;
+    stamp_t cut = 0;
     if (x == NULL)
         return true;
-    if (!ended_elsewhere(s, x, vv, &cut))
+    if (!ended_elsewhere(s, x, vv, &cut) && !known)
         return false;
     if (context_get(vv, actor) > cut)
         cut = context_get(vv, actor);

@@ -44,11 +44,14 @@ bool stability_retire(struct stability *s, uint32_t actor, const struct context 
  * what that region itself has reported does not matter here: what it alone has of the old life
  * comes from itself, as the beginning of the new one. False, and nothing changed, when another
  * member has not reported yet, or operations are missing here: the link must wait. Claims of the
- * old life stay: they were durable facts of that region. News of the old life that somebody slow
+ * old life stay: they were durable facts of that region. With `known` it is not judged here:
+ * the region has it on disk that nobody had anything of the old life that it lacked
+ * (stability_settled), so what is missing here comes before the new life's operations, which name
+ * it as their `prev`. News of the old life that somebody slow
  * still spreads (no report beyond those known here) are ignored from now on; stability_retire is
  * not.
  */
-bool stability_reuse(struct stability *s, uint32_t actor, const struct context *vv);
+bool stability_reuse(struct stability *s, uint32_t actor, const struct context *vv, bool known);
 /* May operations of `actor` up to `last` be taken, from its own connection (direct) or another
  * region's? */
 bool stability_may_take(const struct stability *s, uint32_t actor, stamp_t last, bool direct);

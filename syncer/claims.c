@@ -73,27 +73,29 @@ void claims_retire(struct syncer *s, struct port *port, uint32_t actor, struct m
 #endif
 }
 
-/* The number of an old life is handed out again. False: that life is not over here yet. */
-static bool reuse(struct syncer *s, uint32_t actor)
+/* The number of an old life is handed out again. False: that life is not over here yet, as far as
+ * can be judged. The region itself may know better (`known`): a peer that has restarted waits for
+ * reports of lives that can only come over the link which it would refuse. */
+static bool reuse(struct syncer *s, uint32_t actor, bool known)
 {
     bool over = true;
     for (uint32_t i = 0; i < s->count; i++)
-        over &=
-            stability_reuse(s->parts[i].stability, actor, shard_context(s->shard, s->first + i));
+        over &= stability_reuse(s->parts[i].stability, actor, shard_context(s->shard, s->first + i),
+                                known);
     if (over)
         s->retired[actor / 64] &= ~(UINT64_C(1) << actor % 64);
     return over;
 }
 
-bool claims_life(struct syncer *s, struct port *port, uint32_t region, uint32_t incarnation,
-                 struct moment now)
+bool claims_life(struct syncer *s, struct port *port, const struct wire_hello *h, struct moment now)
 {
+    uint32_t incarnation = h->incarnation, region = h->region;
     struct peer *peer = &s->peers[region];
     if (peer->lived && incarnation <= peer->incarnation)
         return true;
     uint32_t actor = actor_make(region, incarnation);
     uint32_t back = incarnation < INCARNATIONS_BACK ? incarnation : INCARNATIONS_BACK;
-    if (incarnation >= INCARNATIONS && claims_is_retired(s, actor) && !reuse(s, actor))
+    if (incarnation >= INCARNATIONS && claims_is_retired(s, actor) && !reuse(s, actor, h->free))
         return false;
     for (uint32_t i = incarnation - back; i < incarnation; i++)
         claims_retire(s, port, actor_make(region, i), now);

@@ -186,6 +186,7 @@ void syncer_accept(struct syncer *s, struct port *port, conn_id conn, struct byt
                                   .actor = s->config.actor,
                                   .incarnation = s->config.incarnation,
                                   .stale = !s->caught_up,
+                                  .free = s->config.kept,
                                   .first = f->first,
                                   .count = f->count};
     f->stale_sent = f->mine.stale;
@@ -224,7 +225,7 @@ static bool take_proof(struct feed *f, struct port *port, struct bytes body, str
     struct peer *peer = &s->peers[f->puller.region];
     f->marks[0].ops = peer->acked_ops;
     f->late_us = peer->behind_us;
-    if (!claims_life(s, port, f->puller.region, f->puller.incarnation, now)) {
+    if (!claims_life(s, port, &f->puller, now)) {
         refuse(port, f->conn, ERR_BUSY, "the number of an earlier incarnation is not free yet");
         f->conn = 0;
         return false;

@@ -60,7 +60,7 @@ static bool numbers_are_sane(const struct wire_hello *h)
 void wire_put_hello(struct buf *out, const struct wire_hello *h)
 {
     struct buf b = {0};
-    mp_put_array(&b, 11);
+    mp_put_array(&b, 12);
     mp_put_uint(&b, h->protocol);
     mp_put_bin(&b, bytes_str(h->guid));
     mp_put_uint(&b, h->version);
@@ -72,6 +72,7 @@ void wire_put_hello(struct buf *out, const struct wire_hello *h)
     mp_put_uint(&b, h->first);
     mp_put_uint(&b, h->count);
     mp_put_bin(&b, bytes_of(h->nonce, WIRE_NONCE));
+    mp_put_bool(&b, h->free);
     uint8_t length[4];
     put_u32(length, (uint32_t)buf_len(&b));
     buf_put(out, SYNCER_MAGIC, SYNCER_MAGIC_LEN);
@@ -111,15 +112,16 @@ enum handshake_result wire_get_hello(struct bytes in, struct wire_hello *h, size
     h->first = mp_u32(&m);
     h->count = mp_u32(&m);
     mp_fixed(&m, h->nonce, WIRE_NONCE);
-    for (uint32_t i = 11; i < elements && !m.bad; i++)
+    h->free = mp_bool(&m);
+    for (uint32_t i = 12; i < elements && !m.bad; i++)
         mp_skip(&m);
-    return elements >= 11 && mp_done(&m) && numbers_are_sane(h) ? HANDSHAKE_OK : HANDSHAKE_BAD;
+    return elements >= 12 && mp_done(&m) && numbers_are_sane(h) ? HANDSHAKE_OK : HANDSHAKE_BAD;
 }
 
 void wire_put_welcome(struct buf *out, const struct wire_hello *h)
 {
     struct buf b = {0};
-    mp_put_array(&b, 10);
+    mp_put_array(&b, 11);
     mp_put_uint(&b, h->protocol);
     mp_put_uint(&b, h->version);
     mp_put_uint(&b, h->region);
@@ -130,6 +132,7 @@ void wire_put_welcome(struct buf *out, const struct wire_hello *h)
     mp_put_uint(&b, h->count);
     mp_put_bin(&b, bytes_of(h->nonce, WIRE_NONCE));
     mp_put_bin(&b, bytes_of(h->proof, WIRE_PROOF_LEN));
+    mp_put_bool(&b, h->free);
     wire_put(out, WIRE_WELCOME, buf_bytes(&b));
     buf_deinit(&b);
 }
@@ -149,9 +152,10 @@ bool wire_get_welcome(struct bytes body, struct wire_hello *h)
     h->count = mp_u32(&m);
     mp_fixed(&m, h->nonce, WIRE_NONCE);
     mp_fixed(&m, h->proof, WIRE_PROOF_LEN);
-    for (uint32_t i = 10; i < elements && !m.bad; i++)
+    h->free = mp_bool(&m);
+    for (uint32_t i = 11; i < elements && !m.bad; i++)
         mp_skip(&m);
-    return elements >= 10 && mp_done(&m) && numbers_are_sane(h);
+    return elements >= 11 && mp_done(&m) && numbers_are_sane(h);
 }
 
 void wire_put_refuse(struct buf *out, enum err why, const char *text)

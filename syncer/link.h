@@ -377,7 +377,7 @@ void wait_deinit(struct syncer *s);
 
 /* A life of a region was heard of: earlier ones are retired. False: its number was another life's,
  * which is not over here; its links have to wait. */
-bool claims_life(struct syncer *s, struct port *port, uint32_t region, uint32_t incarnation,
+bool claims_life(struct syncer *s, struct port *port, const struct wire_hello *h,
                  struct moment now);
 void claims_retire(struct syncer *s, struct port *port, uint32_t actor, struct moment now);
 bool claims_is_retired(const struct syncer *s, uint32_t actor);

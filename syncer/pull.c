@@ -138,6 +138,7 @@ static void pull_greet(struct pull *p, struct port *port)
                                    .actor = s->config.actor,
                                    .incarnation = s->config.incarnation,
                                    .stale = !s->caught_up,
+                                   .free = s->config.kept,
                                    .partitions = s->config.partitions,
                                    .first = p->want_first,
                                    .count = s->first + s->count - p->want_first};
@@ -220,7 +221,7 @@ static void pull_welcome(struct pull *p, struct port *port, struct bytes body, s
         pull_fail(p, port, now, fault);
         return;
     }
-    if (!claims_life(s, port, w.region, w.incarnation, now)) {
+    if (!claims_life(s, port, &w, now)) {
         pull_fail(p, port, now,
                   "the number of an earlier incarnation is not free yet: it will be "
                   "when all regions are connected");

@@ -37,6 +37,12 @@ static void add_peer(struct syncer *s, uint32_t region)
     pull_new(peer, s->first);
 }
 
+static void own_life(struct syncer *s, struct port *port, struct moment now)
+{
+    struct wire_hello me = {.region = s->config.region, .incarnation = s->config.incarnation};
+    claims_life(s, port, &me, now);
+}
+
 struct syncer *syncer_new(struct shard *shard, uint32_t first_partition, uint32_t count,
                           const struct syncer_config *config, uint64_t seed)
 {
@@ -57,7 +63,7 @@ struct syncer *syncer_new(struct shard *shard, uint32_t first_partition, uint32_
             add_peer(s, r);
     }
     claims_members(s);
-    claims_life(s, NULL, config->region, config->incarnation, (struct moment){0});
+    own_life(s, NULL, (struct moment){0});
     if (!s->caught_up)
         shard_set_stale(shard, true);
     return s;
@@ -166,7 +172,7 @@ static void new_life(struct syncer *s, struct port *port, struct moment now)
         stability_begin(s->parts[i].stability, s->config.actor, &seen);
     }
     context_deinit(&seen);
-    claims_life(s, port, s->config.region, s->config.incarnation, now);
+    own_life(s, port, now);
 }
 
 void syncer_configure(struct syncer *s, struct port *port, const struct syncer_config *config,

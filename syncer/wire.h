@@ -22,14 +22,15 @@
  * OPENING
  *   puller: 9b "MERIDIAN", u32 length, msgpack array HELLO of that length (at most 64 KiB)
  *             [protocol, guid, version, region, actor, incarnation, stale, partitions, first,
- * count, nonce] protocol and guid keep their places in every later protocol; readers skip elements
- * that follow the ones they know. version: of the database's configuration. first, count: the
- *           partitions wanted, of which the one numbered `partitions` is the hidden one of the
- *           database's settings (shard/catalog.h). nonce: bin of 16 random bytes. stale: the sender
- * lost its memory and has not caught up. An incarnation of i retires the region's actors of the 15
- *           incarnations before it.
+ * count, nonce, free] protocol and guid keep their places in every later protocol; readers skip
+ * elements that follow the ones they know. version: of the database's configuration. first, count:
+ * the partitions wanted, of which the one numbered `partitions` is the hidden one of the database's
+ * settings (shard/catalog.h). nonce: bin of 16 random bytes. stale: the sender lost its memory and
+ * has not caught up. free: the actor's number was another life's, of which the sender knows that it
+ * is over. An incarnation of i retires the region's actors of the 15 incarnations before it.
  *   feeder: message WELCOME, or REFUSE and the end.
- *             [protocol, version, region, actor, incarnation, stale, first, count, nonce, proof]
+ *             [protocol, version, region, actor, incarnation, stale, first, count, nonce, proof,
+ * free]
  *           first is the wanted one; count may be smaller: the puller opens another connection for
  *           the rest.
  *   puller: message PROOF, then whatever it likes.
@@ -161,6 +162,7 @@ struct wire_hello {
     uint32_t protocol, region, actor, incarnation, partitions, first, count;
     uint64_t version;
     bool stale;
+    bool free; /* its actor's number: an earlier life that had it is over, as it has on disk */
     uint8_t nonce[WIRE_NONCE];
     uint8_t proof[WIRE_PROOF_LEN]; /* WELCOME only */
 };

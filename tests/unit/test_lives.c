@@ -2,6 +2,7 @@
 #include "sim/deploy.h"
 
 #include "base/mem.h"
+#include "base/rng.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -220,4 +221,30 @@ Test(lives, a_number_that_may_not_be_free_waits_for_the_peers)
     cr_expect(agree(l, 20000));
     cr_expect_str_eq(ask(l, 1, "incr n\r\nget a\r\n", 50), ":16\r\n$1\r\n1\r\n");
     lives_free(l);
+}
+
+/* Whoever restarts forgets what it knew of the others' old lives: a region that takes a number
+ * again must be let in although nobody remembers that the number's last life is over. */
+Test(lives, many_of_all_regions_at_random)
+{
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        struct lives *l = lives_new(3, PERSIST_ALWAYS);
+        struct rng rng;
+        rng_init(&rng, seed);
+        for (unsigned death = 0; death < 100; death++) {
+            unsigned r = 1 + (unsigned)rng_below(&rng, 3);
+            ask(l, r, "incr n\r\n", 10);
+            ask(l, 1 + r % 3, "incr n\r\n", 10);
+            run(l, (unsigned)rng_below(&rng, rng_below(&rng, 4) == 0 ? 3000 : 800));
+            die(l, r, rng_below(&rng, 2) == 0);
+            run(l, (unsigned)rng_below(&rng, 300));
+            deploy_start(l->deploy, r);
+        }
+        size_t tail = buf_len(&l->log) < 3000 ? buf_len(&l->log) : 3000;
+        cr_assert(agree(l, 60000), "seed %llu: %.*s", (unsigned long long)seed, (int)tail,
+                  (const char *)buf_bytes(&l->log).p + buf_len(&l->log) - tail);
+        cr_assert_str_eq(ask(l, 1, "set done 1\r\n", 500), "+OK\r\n");
+        cr_assert_str_eq(ask(l, 3, "get done\r\n", 500), "$1\r\n1\r\n");
+        lives_free(l);
+    }
 }

@@ -245,6 +245,24 @@ static unsigned story_claim(bool without)
     return broken;
 }
 
+Test(stability, a_number_is_free_when_its_region_knows)
+{
+    stamp_t last = stamp_make(8, 0, 3);
+    struct context vv = {0};
+    struct stability *s = stability_new(1);
+    set_regions(s);
+    stability_begin(s, 1, NULL);
+    stability_retire(s, 3, &vv);
+    stability_save(s, &vv);
+    stability_report(s, 3, 2, last);
+    cr_assert(!stability_reuse(s, 3, &vv, false), "the third region has not reported");
+    cr_assert(stability_reuse(s, 3, &vv, true));
+    cr_assert(stability_may_take(s, 3, last, false), "what is missing of the old life may come");
+    cr_assert(stability_may_take(s, 3, stamp_make(20, 0, 3), true));
+    context_deinit(&vv);
+    stability_free(s);
+}
+
 Test(stability, only_what_is_durable_is_claimed)
 {
     cr_assert_eq(story_claim(false), 0);
@@ -408,7 +426,7 @@ static void calm_down(struct world *w)
             cr_assert(context_covers(&r->relied, early[j]), "compaction gets through");
             cr_assert(stability_has(r->stability, j, early[i]) || j == i);
             for (unsigned k = 0; k < w->at[j].incarnation; k++)
-                cr_assert(stability_reuse(r->stability, actor_make(j, k), &r->vv),
+                cr_assert(stability_reuse(r->stability, actor_make(j, k), &r->vv, false),
                           "every old actor is over");
         }
     }
@@ -543,17 +561,17 @@ Test(stability, a_number_starts_a_new_life_only_when_the_old_one_is_over)
     struct stability *s = stability_new(1);
     set_regions(s);
     stability_begin(s, 1, NULL);
-    cr_assert(stability_reuse(s, 3, &vv), "never retired");
+    cr_assert(stability_reuse(s, 3, &vv, false), "never retired");
     stability_retire(s, 3, &vv);
     stability_save(s, &vv);
     stability_report(s, 3, 2, last);
-    cr_assert(!stability_reuse(s, 3, &vv), "not cut");
+    cr_assert(!stability_reuse(s, 3, &vv, false), "not cut");
     stability_report(s, 3, actor_make(3, 1), last);
-    cr_assert(!stability_reuse(s, 3, &vv), "not complete");
+    cr_assert(!stability_reuse(s, 3, &vv, false), "not complete");
     struct buf old_news = {0}, fresh_news = {0};
     stability_encode_news(&old_news, s);
     context_raise(&vv, last);
-    cr_assert(stability_reuse(s, 3, &vv));
+    cr_assert(stability_reuse(s, 3, &vv, false));
     stamp_t next = stamp_make(20, 0, 3);
     cr_assert(stability_may_take(s, 3, next, true));
     bool news;
