@@ -108,12 +108,17 @@ static void retired_drop(struct stability *s, struct retired *x)
     s->retired_n--;
 }
 
-static bool reported_by_all(const struct stability *s, const struct retired *x)
+static bool reported_by_all_but(const struct stability *s, const struct retired *x, uint32_t region)
 {
     for (uint32_t r = 1; r <= REGION_MAX; r++)
-        if (is_member(s, r) && report_of(s, x, r) == NULL)
+        if (r != region && is_member(s, r) && report_of(s, x, r) == NULL)
             return false;
     return true;
+}
+
+static bool reported_by_all(const struct stability *s, const struct retired *x)
+{
+    return reported_by_all_but(s, x, 0);
 }
 
 /*
@@ -184,15 +189,16 @@ static bool ended_elsewhere(const struct stability *s, const struct retired *x,
 {
     uint32_t own = actor_region(x->actor);
     *cut = 0;
-    for (uint32_t r = 1; r <= REGION_MAX; r++)
-        if (r != own && is_member(s, r) && report_of(s, x, r) == NULL)
-            return false;
+    if (!reported_by_all_but(s, x, own))
+        return false;
     for (unsigned i = 0; i < x->reports_n; i++) {
         const struct report *r = &x->reports[i];
         const struct retired *ended = retired_find(s, r->reporter);
         if (!is_member(s, actor_region(r->reporter)) || actor_region(r->reporter) == own)
             continue;
-        if (ended != NULL && !reported_by_all(s, ended))
+        /* Nor is its word needed on who else has ended: what it still takes of the old life it has.
+         */
+        if (ended != NULL && !reported_by_all_but(s, ended, own))
             return false;
         if (ended == NULL && r->record > *cut)
             *cut = r->record;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "tests/sim/run.h"
 
+#include "base/num.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -113,9 +115,8 @@ static void chain_read_reply(struct client *c, const struct resp_reply *r)
     struct chain_entry *e = &run->chain[run->chain_n];
     *e = (struct chain_entry){0};
     for (size_t i = 0; i < r->n; i++) {
-        unsigned k = 0;
-        if (r->items[i].text.n < 8 && sscanf((const char *)r->items[i].text.p, "%u", &k) == 1 &&
-            k < CHAIN_MAX)
+        int64_t k;
+        if (num_parse_i64(r->items[i].text, &k) && k >= 0 && k < CHAIN_MAX)
             e->deps[k / 8] |= (uint8_t)(1u << k % 8);
     }
     c->on_reply = chain_add_reply;
