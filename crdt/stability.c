@@ -185,10 +185,10 @@ bool stability_retire(struct stability *s, uint32_t actor, const struct context 
  * has of that comes from itself, as the beginning of the new life.
  */
 static bool ended_elsewhere(const struct stability *s, const struct retired *x,
-                            const struct context *vv, stamp_t *cut)
+                            const struct context *vv)
 {
     uint32_t own = actor_region(x->actor);
-    *cut = 0;
+    stamp_t cut = 0;
     if (!reported_by_all_but(s, x, own))
         return false;
     for (unsigned i = 0; i < x->reports_n; i++) {
@@ -200,24 +200,21 @@ static bool ended_elsewhere(const struct stability *s, const struct retired *x,
          */
         if (ended != NULL && !reported_by_all_but(s, ended, own))
             return false;
-        if (ended == NULL && r->record > *cut)
-            *cut = r->record;
+        if (ended == NULL && r->record > cut)
+            cut = r->record;
     }
-    return context_get(vv, x->actor) >= *cut;
+    return context_get(vv, x->actor) >= cut;
 }
 
 bool stability_reuse(struct stability *s, uint32_t actor, const struct context *vv, bool known)
 {
     struct retired *x = retired_find(s, actor);
-    stamp_t cut = 0;
     if (x == NULL)
         return true;
-    if (!ended_elsewhere(s, x, vv, &cut) && !known)
+    if (!known && !ended_elsewhere(s, x, vv))
         return false;
-    if (context_get(vv, actor) > cut)
-        cut = context_get(vv, actor);
-    for (unsigned i = 0; i < x->reports_n;
-         i++) /* all that is known of it is old news from now on */
+    stamp_t cut = context_get(vv, actor); /* all that is known of it is old news from now on */
+    for (unsigned i = 0; i < x->reports_n; i++)
         cut = x->reports[i].record > cut ? x->reports[i].record : cut;
     context_raise(&s->lives, cut ? cut : stamp_make(0, 1, actor)); /* no stamp is below that one */
     retired_drop(s, x);
