@@ -20,7 +20,6 @@ struct export_flags {
 static int parse(struct export_flags *f, int argc, char **argv)
 {
     struct arg table[TARGET_FLAGS + 3] = {{0}};
-    const char *rest[1];
     *f = (struct export_flags){.connections = 4};
     target_flags(&f->from, "from", table);
     const struct arg more[] = {
@@ -43,18 +42,9 @@ static int parse(struct export_flags *f, int argc, char **argv)
                  "it, 1 something is\n"
                  "not (it says what), 2 bad flags.",
         .at = table,
-        .n = sizeof table / sizeof table[0],
-        .rest = rest,
-        .rest_max = 1};
-    int status = args_main(&a, argc, argv);
-    if (status >= 0)
-        return status;
-    if (a.rest_n != 1) {
-        fputs("meridian export: into which file?\nTry: meridian export --help\n", stderr);
-        return 2;
-    }
-    f->file = rest[0];
-    return target_check(&f->from, "from", "export") ? -1 : 2;
+        .n = sizeof table / sizeof table[0]};
+    int status = target_file(&a, argc, argv, "into which file?", &f->file);
+    return status >= 0 ? status : target_check(&f->from, "from", "export") ? -1 : 2;
 }
 
 /* ------------------------------------------------------------ progress */

@@ -27,7 +27,6 @@ struct import_flags {
 static int parse(struct import_flags *f, int argc, char **argv)
 {
     struct arg table[TARGET_FLAGS + 8] = {{0}};
-    const char *rest[1];
     *f = (struct import_flags){.db = DB_NOT_SAID, .connections = 4, .value_mib = 512};
     target_flags(&f->to, "to", table);
     const struct arg more[] = {
@@ -61,18 +60,9 @@ static int parse(struct import_flags *f, int argc, char **argv)
                  "From a live server, without a file and without downtime: meridian import "
                  "--replica-of --help",
         .at = table,
-        .n = sizeof table / sizeof table[0],
-        .rest = rest,
-        .rest_max = 1};
-    int status = args_main(&a, argc, argv);
-    if (status >= 0)
-        return status;
-    if (a.rest_n != 1) {
-        fputs("meridian import: which file?\nTry: meridian import --help\n", stderr);
-        return 2;
-    }
-    f->file = rest[0];
-    return target_check(&f->to, "to", "import") ? -1 : 2;
+        .n = sizeof table / sizeof table[0]};
+    int status = target_file(&a, argc, argv, "which file?", &f->file);
+    return status >= 0 ? status : target_check(&f->to, "to", "import") ? -1 : 2;
 }
 
 /* ------------------------------------------------------------ progress */

@@ -65,6 +65,19 @@ static bool read_secret(struct target *t, struct buf *why)
     return true;
 }
 
+int target_file(struct args *a, int argc, char **argv, const char *question, const char **file)
+{
+    a->rest = file;
+    a->rest_max = 1;
+    int status = args_main(a, argc, argv);
+    if (status >= 0)
+        return status;
+    if (a->rest_n == 1)
+        return -1;
+    fprintf(stderr, "meridian %s: %s\nTry: meridian %s --help\n", a->command, question, a->command);
+    return 2;
+}
+
 bool target_check(struct target *t, const char *name, const char *command)
 {
     struct buf why = {0};

@@ -23,6 +23,9 @@ struct target {
 #define TARGET_FLAGS 9u
 /* Appends the flags' TARGET_FLAGS rows; `name` is that of the address ("to"). */
 void target_flags(struct target *t, const char *name, struct arg *rows);
+/* Reads the command line of a command that takes one file besides its flags. -1: *file is it; else
+ * the exit status: help was printed, or what is wrong, with `question` where there is no file. */
+int target_file(struct args *a, int argc, char **argv, const char *question, const char **file);
 /* Looks at them all and reads the files; false: prints why, after "meridian `command`: ". */
 bool target_check(struct target *t, const char *name, const char *command);
 /* The TLS settings in that port (0 none); false: prints why. */
