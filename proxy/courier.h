@@ -31,6 +31,7 @@ enum job_kind {
     JOB_RESETSTAT,
     JOB_COUNT,   /* argv[0]: the asking worker's uint32_t index and number of sessions; no reply */
     JOB_MEMORY,  /* argv[0]: what the asking worker holds (proxy/memory.c); no reply */
+    JOB_REFUSAL, /* argv: a shard's number, why it refuses writes (refusals.h); no reply */
     JOB_CATALOG, /* argv: `decide`'s, on the last shard */
     JOB_CATALOG_HEARD, /* argv: a kind, a name and (unless it was removed) its value; no reply */
     JOB_CATALOG_JOIN,  /* argv[0]: the asking worker's index; no reply */

@@ -37,6 +37,7 @@ struct front *front_new(const struct front_opts *o)
     blocked_init(&f->blocked, o->seed);
     struct hash_key key = {.k0 = rng_next(&f->rng), .k1 = rng_next(&f->rng)};
     memory_init(f);
+    refusals_init(f);
     tracking_init(f);
     topics_init(&f->topics, courier_workers(o->courier), courier_self(o->courier), key);
     settings_init(&f->kept);
@@ -128,6 +129,7 @@ void front_free(struct front *f, struct port *port)
     slowlog_clear(&f->slowlog);
     latency_deinit(&f->latency);
     tracking_deinit(f);
+    refusals_deinit(f);
     mem_free(f->at);
     mem_free(f->shards);
     memory_deinit(f);
@@ -208,6 +210,7 @@ void front_tick(struct front *f, struct port *port, struct moment now)
     acl_tell(f, port);
     push_tick(f, port, now);
     memory_tick(f, port);
+    refusals_tick(f, port);
     durable_tick(f, port, now);
     if (f->told != f->sessions)
         tell_count(f, port);
@@ -328,6 +331,9 @@ static void hear(struct front *f, struct port *port, const struct job *job, stru
         break;
     case JOB_MEMORY:
         memory_hear(f, job->argv[0]);
+        break;
+    case JOB_REFUSAL:
+        refusals_hear(f, job);
         break;
     case JOB_ACL_NOTED:
         acl_noted(f, job->argv[0]);

@@ -13,6 +13,7 @@
 #include "proxy/latency.h"
 #include "proxy/memory.h"
 #include "proxy/observe.h"
+#include "proxy/refusals.h"
 #include "proxy/scripting.h"
 #include "proxy/settings.h"
 #include "proxy/slowlog.h"
@@ -142,6 +143,7 @@ struct front {
     uint32_t *others; /* owned: sessions of each worker, as it last said */
     uint32_t told;    /* what the others were last told of ours */
     struct memory_sums memory;
+    struct refusals refusals;
     uint64_t ids;           /* client ids given so far on this worker */
     int64_t pause_until_ms; /* CLIENT PAUSE, wall clock; 0 none */
     bool pause_all;

@@ -8,6 +8,8 @@
 
 #include <assert.h>
 
+#define ABORTED "EXECABORT Transaction discarded because of: "
+
 /* ------------------------------------------------------------ the queue's bytes */
 
 static void put_entry(struct buf *b, const struct command *c, uint32_t argc,
@@ -45,11 +47,14 @@ static const struct command *next_entry(struct bytes *queue, struct resp_args *a
     return c;
 }
 
-static uint32_t count_entries(struct bytes queue, struct resp_args *args)
+/* How many there are; their commands' flags go to *flags. */
+static uint32_t count_entries(struct bytes queue, struct resp_args *args, uint32_t *flags)
 {
     uint32_t n = 0, argc;
-    for (; queue.n > 0; n++)
-        (void)next_entry(&queue, args, &argc);
+    for (; queue.n > 0; n++) {
+        const struct command *c = next_entry(&queue, args, &argc);
+        *flags |= c != NULL ? c->flags : 0;
+    }
     return n;
 }
 
@@ -70,10 +75,12 @@ void multi_discard(struct session *s)
     s->multi = NULL;
 }
 
-static void refuse(struct ask *a, const char *why)
+static void refuse(struct ask *a, struct bytes why)
 {
-    reply_error(&a->reply, why);
+    reply_errorf(&a->reply, "%.*s", (int)why.n, (const char *)why.p);
     multi_dirty(a->session);
+    a->use->rejected++;
+    measure_errors(a->front, &a->reply);
 }
 
 /* All keys of a transaction live on one shard. False: refused. */
@@ -91,8 +98,21 @@ static bool same_shard(struct ask *a)
         m->shard = (int32_t)shard;
         return true;
     }
-    refuse(a, CROSSSLOT);
+    refuse(a, bytes_str(CROSSSLOT));
     return false;
+}
+
+/* A write that would be refused now is not queued. Scripts are: they may only read. */
+static bool refuses_writes(struct ask *a)
+{
+    if (!(a->command->flags & CMD_WRITE))
+        return false;
+    bool own = a->command->where == AT_SESSION;
+    struct bytes why = refusals_find(a->front, own ? -1 : a->session->multi->shard);
+    if (why.n == 0)
+        return false;
+    refuse(a, why);
+    return true;
 }
 
 static size_t entry_bytes(const struct ask *a)
@@ -110,24 +130,23 @@ void multi_queue(struct ask *a)
         a->command->where == AT_SESSION ? session_command_find(a->command->name) : NULL;
     if ((a->command->flags & CMD_NO_MULTI) ||
         (c != NULL && (c->flags & SESSION_ALONE) && courier_workers(a->front->courier) > 1)) {
-        refuse(a, "ERR Command not allowed inside a transaction");
+        refuse(a, bytes_str("ERR Command not allowed inside a transaction"));
         return;
     }
-    bool grows = (a->command->flags & CMD_DENYOOM) != 0;
-    if (grows && memory_is_full(a->front)) {
-        refuse(a, OOM_TEXT);
+    if (memory_is_full(a->front)) { /* whatever it is: the queue itself needs memory */
+        refuse(a, bytes_str(OOM_TEXT));
         return;
     }
-    if (!same_shard(a))
+    if (!same_shard(a) || refuses_writes(a))
         return;
     if (m->count >= MULTI_COMMANDS_MAX || buf_len(&m->queue) + entry_bytes(a) > MULTI_BYTES_MAX) {
-        refuse(a, "ERR transaction too large: split it");
+        refuse(a, bytes_str("ERR transaction too large: split it"));
         return;
     }
     route_note_writes(a);
     put_entry(&m->queue, a->command, a->argc, a->argv);
     m->count++;
-    m->grows |= grows;
+    m->flags |= a->command->flags & (CMD_WRITE | CMD_DENYOOM);
     m->writes |= session_may_write(a->front, a->command, a->argv);
     reply_simple(&a->reply, "QUEUED");
 }
@@ -208,12 +227,19 @@ void multi_run(struct front *f, struct shard *shard, const struct multi_exec *ex
     struct resp_args args = {0};
     struct bytes queue = exec->queue;
     uint64_t session = exec->session;
+    uint32_t flags = 0, count = count_entries(queue, &args, &flags);
     /* Also forgets the watches: they last until EXEC. */
-    if (shard_unwatch(shard, session, now)) {
-        reply_nil_array(r);
+    bool touched = shard_unwatch(shard, session, now);
+    const char *why = shard_refusal(shard, flags);
+    if (why != NULL || touched) {
+        if (why != NULL)
+            reply_errorf(r, ABORTED "%s", why);
+        else
+            reply_nil_array(r);
+        mem_free(args.at);
         return;
     }
-    reply_array(r, count_entries(queue, &args));
+    reply_array(r, count);
     shard_atomic_begin(shard, now);
     uint64_t since_us = measure_now(f);
     while (queue.n > 0) {
@@ -278,17 +304,25 @@ static void answer_own(struct ask *a, const struct buf *queue, struct buf *out)
     mem_free(args.at);
 }
 
-/* Why it cannot run as a whole; NULL: it can. */
-static const char *why_aborted(const struct session *s)
+/* It cannot run as a whole: true, the error has been replied. In Redis' order. */
+static bool aborted(struct ask *a)
 {
+    const struct session *s = a->session;
     const struct multi *m = s->multi;
-    if (m->dirty)
-        return "EXECABORT Transaction discarded because of previous errors.";
-    if (m->shard >= 0 && s->watching >= 0 && m->shard != s->watching)
-        return CROSSSLOT;
-    if (m->grows && memory_is_full(s->front))
-        return "EXECABORT Transaction discarded because of: " OOM_TEXT;
-    return NULL;
+    struct bytes why = {0};
+    if (m->flags & CMD_WRITE)
+        why = refusals_find(s->front, m->shard);
+    if ((m->flags & CMD_DENYOOM) && memory_is_full(s->front))
+        reply_error(&a->reply, ABORTED OOM_TEXT);
+    else if (why.n > 0)
+        reply_errorf(&a->reply, ABORTED "%.*s", (int)why.n, (const char *)why.p);
+    else if (m->dirty)
+        reply_error(&a->reply, "EXECABORT Transaction discarded because of previous errors.");
+    else if (m->shard >= 0 && s->watching >= 0 && m->shard != s->watching)
+        reply_error(&a->reply, CROSSSLOT);
+    else
+        return false;
+    return true;
 }
 
 static void exec(struct ask *a)
@@ -299,11 +333,9 @@ static void exec(struct ask *a)
         reply_error(&a->reply, "ERR EXEC without MULTI");
         return;
     }
-    const char *why = why_aborted(s);
-    if (why != NULL) {
+    if (aborted(a)) {
         multi_discard(s);
         multi_unwatch(s, a->port, a->now);
-        reply_error(&a->reply, why);
         return;
     }
     uint32_t shard = 0;

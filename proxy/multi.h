@@ -19,10 +19,10 @@
 struct multi {
     struct buf queue;
     uint32_t count;
-    int32_t shard; /* where all keys live; -1 no key yet */
-    bool dirty;    /* a command was refused: EXEC answers EXECABORT */
-    bool writes;   /* some command may write: CLIENT PAUSE WRITE holds EXEC back */
-    bool grows;    /* some command is CMD_DENYOOM: EXEC is refused when memory is full */
+    int32_t shard;  /* where all keys live; -1 no key yet */
+    bool dirty;     /* a command was refused: EXEC answers EXECABORT */
+    bool writes;    /* some command may write: CLIENT PAUSE WRITE holds EXEC back */
+    uint32_t flags; /* CMD_WRITE, CMD_DENYOOM of all commands: what refuses them refuses EXEC */
 };
 
 /* Queues the command; its errors make the transaction dirty. */

@@ -464,8 +464,11 @@ static bool may_start(struct run *r, struct reply *out, uint32_t flags)
     r->readonly = r->call->command->flags & CMD_READONLY;
     if (flags & SCRIPT_PLAIN)
         return true;
+    const char *no_writes = reads || r->readonly ? NULL : shard_refusal(s, CMD_WRITE);
     if (r->readonly && !reads)
         why = "ERR Can not execute a script with write flag using *_ro command.";
+    else if (no_writes != NULL)
+        reply_errorf(out, "%s (a script that only reads may run: flags=no-writes)", no_writes);
     else if (!oom_ok && shard_is_full(s))
         why = "OOM allow-oom flag is not set on the script, can not run it when used memory > "
               "'maxmemory'";
@@ -473,7 +476,7 @@ static bool may_start(struct run *r, struct reply *out, uint32_t flags)
     r->allow_oom = flags & SCRIPT_ALLOW_OOM;
     if (why != NULL)
         reply_error(out, why);
-    return why == NULL;
+    return why == NULL && no_writes == NULL;
 }
 
 static void push_strings(lua_State *L, const struct bytes *s, size_t n)

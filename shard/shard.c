@@ -198,7 +198,7 @@ static __attribute__((noinline)) bool refuse(struct shard *s, const struct call 
     if (why == NULL) {
         uint32_t flags = c->command->flags;
         if (c->in_exec) /* a transaction has been checked as it began */
-            flags &= ~(uint32_t)CMD_DENYOOM;
+            flags &= ~(uint32_t)(CMD_DENYOOM | CMD_WRITE);
         shard_note_time(s, c->now);
         if (!(flags & CMD_DENYOOM))
             (void)shard_is_full(s); /* makes room, for what comes or has come */

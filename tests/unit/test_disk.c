@@ -368,8 +368,6 @@ Test(disk, a_full_one_refuses_writes_until_there_is_room)
                      "acl setuser ann on\r\n", "flushall\r\n", NULL};
              *w != NULL; w++)
             cr_expect(refused(client_ask(c, *w)), "policy %u, %s", i, *w);
-        const char *got = client_ask(c, "multi\r\nset a 5\r\nget a\r\nexec\r\n");
-        cr_expect_not_null(strstr(got, "*2\r\n-MISCONF "), "%s", got);
         expect(c, "dbsize\r\nping\r\n", ":5\r\n+PONG\r\n");
         struct buf uid = {0};
         control_uid_encode(&uid, 7);
@@ -390,6 +388,49 @@ Test(disk, a_full_one_refuses_writes_until_there_is_room)
             expect(client_new(s), "get a\r\nget e\r\n", "$1\r\n8\r\n$1\r\n6\r\n");
         serve_free(s);
     }
+}
+
+/* As Redis 7.0 does it: what is queued is refused at once, what was queued before is refused as a
+ * whole by EXEC, scripts are queued and fail where they write. */
+Test(disk, a_full_one_refuses_transactions)
+{
+    struct serve *s = begin(PERSIST_SECOND, 3, 5);
+    const char *dirty = "-EXECABORT Transaction discarded because of previous errors.\r\n";
+    serve_run(s, 500);
+    struct client *before = client_new(s), *during = client_new(s), *reads = client_new(s),
+                  *script = client_new(s);
+    expect(before, "set {k}a 1\r\nmulti\r\nset {k}a 2\r\n", "+OK\r\n+OK\r\n+QUEUED\r\n");
+    fill_disk(s, true);
+    for (int i = 0; i < 50; i++) { /* every shard's disk has been met */
+        char text[40];
+        snprintf(text, sizeof text, "set %d x\r\n", i);
+        (void)client_ask(during, text);
+    }
+    serve_run(s, 1000);
+    expect(during, "multi\r\n", "+OK\r\n");
+    cr_expect(refused(client_ask(during, "set {k}a 5\r\n")));
+    expect(during, "get {k}a\r\n", "+QUEUED\r\n");
+    expect(during, "exec\r\n", dirty);
+    const char *got = client_ask(before, "exec\r\n");
+    cr_expect_not_null(strstr(got, "-EXECABORT Transaction discarded because of: MISCONF "), "%s",
+                       got);
+    expect(reads, "multi\r\nget {k}a\r\nping\r\nexec\r\n",
+           "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n$1\r\n1\r\n+PONG\r\n");
+    expect(script, "multi\r\neval \"return redis.call('set', KEYS[1], 'x')\" 1 {k}a\r\n",
+           "+OK\r\n+QUEUED\r\n");
+    got = client_ask(script, "exec\r\n");
+    cr_expect_not_null(strstr(got, "*1\r\n-MISCONF "), "%s", got);
+    got = client_ask(script, "eval \"#!lua\\nreturn redis.call('get', KEYS[1])\" 1 {k}a\r\n");
+    cr_expect(refused(got) && strstr(got, "flags=no-writes") != NULL, "%s", got);
+    expect(script, "eval \"#!lua flags=no-writes\\nreturn redis.call('get', KEYS[1])\" 1 {k}a\r\n",
+           "$1\r\n1\r\n");
+    expect(before, "multi\r\n", "+OK\r\n");
+    cr_expect(refused(client_ask(before, "set {k}a 9\r\n")));
+    fill_disk(s, false);
+    serve_run(s, 2000);
+    expect(before, "exec\r\n", dirty); /* also when all is well again */
+    expect(before, "multi\r\nset {k}a 3\r\nexec\r\n", "+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
+    serve_free(s);
 }
 
 Test(disk, one_that_does_not_answer_refuses_writes)

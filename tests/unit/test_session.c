@@ -340,7 +340,9 @@ Test(session, full_memory_refuses_what_is_queued)
     expect(c, "multi\r\nset k v\r\n", "+OK\r\n+QUEUED\r\n");
     expect(other, "config set maxmemory 1\r\nmulti\r\n", "+OK\r\n+OK\r\n");
     expect(other, "set k v\r\n", oom);
-    expect(other, "discard\r\n", "+OK\r\n");
+    expect(other, "get k\r\nping\r\ndiscard\r\n", /* the queue itself needs memory */
+           "-OOM command not allowed when used memory > 'maxmemory'.\r\n-OOM command not allowed "
+           "when used memory > 'maxmemory'.\r\n+OK\r\n");
     expect(
         c, "exec\r\n",
         "-EXECABORT Transaction discarded because of: OOM command not allowed when used memory > "
