@@ -287,14 +287,46 @@ void disk_close(struct database *d, struct port *port, struct moment now)
     }
 }
 
+static bool is_closed(const struct member *m)
+{
+    return m->storage == NULL || !m->open || storage_state(m->storage) == STORAGE_CLOSED;
+}
+
 bool disk_closed(const struct database *d)
+{
+    for (uint32_t i = 0; i < d->members_count; i++)
+        if (!is_closed(&d->members[i]))
+            return false;
+    return true;
+}
+
+void disk_count_open(const struct database *d, struct disk_open *out)
 {
     for (uint32_t i = 0; i < d->members_count; i++) {
         const struct member *m = &d->members[i];
-        if (m->storage != NULL && m->open && storage_state(m->storage) != STORAGE_CLOSED)
-            return false;
+        if (is_closed(m))
+            continue;
+        bool failing = storage_error(m->storage)[0] != 0;
+        out->failing += failing;
+        out->waiting += !failing;
     }
-    return true;
+}
+
+void disk_log_open(const struct database *d, struct port *port)
+{
+    for (uint32_t i = 0; i < d->members_count; i++) {
+        const struct member *m = &d->members[i];
+        struct storage_stats stats;
+        if (is_closed(m))
+            continue;
+        const char *error = storage_error(m->storage);
+        storage_stats(m->storage, &stats);
+        port_log(port, 'E',
+                 "database %u (%s): stopped without an orderly end, %llu bytes of its log were in "
+                 "memory only: %s",
+                 d->config.uid, d->config.name, (unsigned long long)stats.journal.behind,
+                 error[0] != 0 ? error : "the disk has not answered");
+    }
 }
 
 /* ------------------------------------------------------------ turns */

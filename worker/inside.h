@@ -216,6 +216,13 @@ void disk_leave(struct member *m, struct port *port, bool erase);
 /* The orderly end: writes what is left. Nothing may be written to the shards from now on. */
 void disk_close(struct database *d, struct port *port, struct moment now);
 bool disk_closed(const struct database *d);
+/* Members that are not closed, by whether their disk says that it fails. */
+struct disk_open {
+    unsigned failing, waiting;
+};
+void disk_count_open(const struct database *d, struct disk_open *out);
+/* Says of each shard that is not closed what keeps it from that, and what is lost by it. */
+void disk_log_open(const struct database *d, struct port *port);
 void disk_free_all(struct worker *w);
 
 /* What requests for a member's files have for owner. */
@@ -321,7 +328,7 @@ struct worker {
     bool stopping;                   /* the manager or a signal said so ... */
     bool stopped;                    /* ... and it is under way ... */
     bool ended;                      /* ... and done */
-    uint64_t stop_us;                /* when it ends anyway */
+    uint64_t stopped_us;             /* since when */
     uint32_t tls_server, tls_client; /* 0: none */
     uint32_t control_listener;
     struct control *controls;

@@ -9,7 +9,8 @@
 #include <stdio.h>
 
 #define TICK_US UINT64_C(100000)
-#define STOP_US UINT64_C(30000000) /* the disk has so long to take what is left */
+#define STOP_US UINT64_C(30000000)        /* the disk has so long to take what is left, ... */
+#define STOP_FAILING_US UINT64_C(2000000) /* ... one that says that it fails so long */
 
 /* ------------------------------------------------------------ life */
 
@@ -87,7 +88,7 @@ void worker_stop(struct worker *w, struct port *port, struct moment now)
     if (w->stopped)
         return;
     w->stopped = true;
-    w->stop_us = now.mono_us + STOP_US;
+    w->stopped_us = now.mono_us;
     for (struct database *d = w->databases; d != NULL; d = d->next)
         for (uint32_t i = 0; i < d->members_count; i++)
             if (d->members[i].syncer != NULL)
@@ -101,17 +102,25 @@ void worker_stop(struct worker *w, struct port *port, struct moment now)
     worker_try_end(w, port, now);
 }
 
+/* When it ends anyway: a disk that only fails any more is not waited for as one that is slow. */
+static uint64_t stop_at(const struct worker *w)
+{
+    struct disk_open open = {0};
+    for (const struct database *d = w->databases; d != NULL; d = d->next)
+        disk_count_open(d, &open);
+    bool fails = open.failing > 0 && open.waiting == 0 && !erase_any(w);
+    return w->stopped_us + (fails ? STOP_FAILING_US : STOP_US);
+}
+
 void worker_try_end(struct worker *w, struct port *port, struct moment now)
 {
     bool closed = !erase_any(w);
     for (const struct database *d = w->databases; d != NULL; d = d->next)
         closed &= disk_closed(d);
-    if (w->ended || (!closed && now.mono_us < w->stop_us))
+    if (w->ended || (!closed && now.mono_us < stop_at(w)))
         return;
-    if (!closed)
-        port_log(port, 'E',
-                 "stopped without an orderly end: for %u s the disk has not taken what was left",
-                 (unsigned)(STOP_US / 1000000));
+    for (const struct database *d = w->databases; d != NULL; d = d->next)
+        disk_log_open(d, port);
     w->ended = true;
     drop_all(w, port);
     port->ops->stop(port);
@@ -172,7 +181,7 @@ static void tick(struct worker *w, struct port *port, struct moment now)
 
 static uint64_t stop_deadline(const struct worker *w)
 {
-    uint64_t at = w->stop_us;
+    uint64_t at = stop_at(w);
     for (const struct database *d = w->databases; d != NULL; d = d->next) {
         uint64_t disk = disk_deadline(d);
         at = disk < at ? disk : at;

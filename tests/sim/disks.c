@@ -252,9 +252,9 @@ void disks_dead(struct run *r, unsigned g, bool power)
         check_contexts(r, g, &v);
         note_content(r, g, &v);
         check_writes(r, g, power, ended && v.orderly);
+        d->whole |= ended && v.orderly; /* a disk that only failed any more was not waited for */
     }
     world_free(v.world);
-    d->whole |= ended;
     d->lives++;
     if (r->disk_plan.rot && rng_below(&r->disk_rng, 4) == 0 && r->failure[0] == 0)
         disks_rot(r, g);
