@@ -48,6 +48,9 @@ bool acl_login(struct ask *a, struct bytes user, struct bytes password);
 #define WRONGPASS "WRONGPASS invalid username-password pair or user is disabled."
 /* For sessions that are not unrestricted. False: the error was replied, and noted in the log. */
 bool acl_may_run(struct ask *a);
+/* What anybody may run while it is not known who may do what: it shows nothing of the data, or
+ * concerns the connection alone, as what libraries send when they connect. */
+bool acl_is_harmless(const struct command *c);
 /* A queued command, when EXEC comes. False: the error was replied. */
 bool acl_may_exec(struct ask *a);
 /* A refusal in a script, for the log. */

@@ -166,11 +166,10 @@ static void member_figures(const struct member *m, struct figures_keep *out)
         .took_ms = k->snapshots + k->failures > 0 ? k->took_ms : -1,
         .begun_ms = s.snapshot_runs ? k->begun_ms : 0,
     };
-    if (out->opens) {
-        out->read = s.opening.read;
-        out->total = s.opening.total;
+    out->total = s.opening.total; /* also of one that is open: others of the database may not be */
+    out->read = out->opens ? s.opening.read : s.opening.total;
+    if (out->opens)
         out->opens_ms = k->opens_ms;
-    }
     if (m->open)
         out->changes = changes_of(m) - k->changes_saved;
     snprintf(out->error, sizeof out->error, "%s", error);

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 
-from cluster import BINARY, PASSWORD, USER, RestError, command, info
+from cluster import BINARY, PASSWORD, USER, Client, RestError, command, info
 from e2e import Region, eventually
 
 
@@ -107,5 +107,53 @@ def test_damage_is_told_and_unknown_files_are_left_alone():
         other = node.rest("POST", "/v1/bdbs", {"name": "other", "memory_size": 0, "data_persistence": "snapshot"})
         assert other["uid"] == 78, other
         assert (stray / "log-0000000000000001").read_bytes() == b"of another life"
+    finally:
+        region.node.stop()
+
+
+def availability(node, uid):
+    try:
+        return node.rest("GET", f"/v1/bdbs/{uid}/availability")["status"]
+    except RestError as e:
+        assert e.status == 503, e
+        return e.body
+
+
+def test_loading_shows_its_progress():
+    """A log that takes a moment to be read: what clients, INFO and REST say meanwhile, and that the figures grow."""
+    region = Region("loads.e2e.test", workers=2)
+    try:
+        node, db, n = region.node, region.db, int(os.environ.get("LOADING_KEYS", "300000"))
+        uid = node.create_db("kept", db, shards=2, data_persistence="aof")
+        assert command(db, "DEBUG", "POPULATE", n, "key", 400) == b"OK"
+        eventually("all is on the disk", lambda: info(db, "persistence")["storage_behind_bytes"] == 0)
+        kill_plane(region)
+        seen, states, answers = [], set(), set()
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            try:
+                with Client(db) as c:
+                    c.command("CLIENT", "SETNAME", "watcher")
+                    while True:
+                        text = c.command("INFO", "persistence").decode()
+                        p = dict(line.split(":", 1) for line in text.split("\r\n") if ":" in line)
+                        if p["loading"] == "0":
+                            break
+                        seen.append((int(p["loading_loaded_bytes"]), int(p["loading_total_bytes"]), float(p["loading_loaded_perc"])))
+                        answers |= {str(c.command(*a)).split()[0] for a in (("GET", "key:1"), ("PING",), ("SET", "x", "y"))}
+                        if len(seen) % 20 == 1:
+                            states.add(availability(node, uid))
+                if seen:
+                    break
+            except OSError:
+                pass
+            time.sleep(0.002)
+        assert len(seen) > 5, f"it was read too fast to be seen ({seen}): raise LOADING_KEYS"
+        assert [s[0] for s in seen] == sorted(s[0] for s in seen) and len({s[0] for s in seen}) > 3, seen
+        assert all(total > 0 and 0 <= percent <= 100 for _, total, percent in seen), seen
+        assert "LOADING" in answers and answers <= {"LOADING", "None", "b'OK'", "b'PONG'", "b'v'"}, answers
+        assert any("are being brought back from disk" in s for s in states), states
+        eventually("it is available", lambda: availability(node, uid) == "available")
+        assert command(db, "DBSIZE") >= n
     finally:
         region.node.stop()

@@ -75,6 +75,27 @@ Test(disk, clients_are_told_that_it_loads)
            "-LOADING Meridian is loading the dataset in memory\r\n"
            "-LOADING Meridian is loading the dataset in memory\r\n");
     cr_expect_eq(client_ask(c, "info server\r\n")[0], '$');
+    expect(c, "client setname me\r\nclient getname\r\nselect 0\r\necho hi\r\n",
+           "+OK\r\n$2\r\nme\r\n+OK\r\n$2\r\nhi\r\n");
+    static const char *const refused[] = {"set k v",        "mget a b",       "dbsize",
+                                          "flushall",       "exec",           "time",
+                                          "watch k",        "eval 'x' 0",     "publish a b",
+                                          "subscribe a",    "acl list",       "config get *",
+                                          "client list",    "slowlog get",    "monitor",
+                                          "memory doctor",  "script flush",   "lastsave",
+                                          "bgsave",         "crdt.digest",    "client kill id 1",
+                                          "config set a b", "debug object k", "scan 0"};
+    struct buf asked = {0}, told = {0};
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        buf_putf(&asked, "%s\r\n", refused[i]);
+        buf_put_str(&told, "-LOADING Meridian is loading the dataset in memory\r\n");
+    }
+    buf_put_u8(&asked, 0);
+    buf_put_u8(&told, 0);
+    expect(c, (const char *)asked.p, (const char *)told.p);
+    buf_deinit(&asked);
+    buf_deinit(&told);
+    serve_run(s, 4000);
     serve_run(s, 4000);
     expect(c, "get key:1\r\ndbsize\r\n", "$1\r\n1\r\n:300\r\n");
     serve_free(s);
