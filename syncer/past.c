@@ -195,11 +195,14 @@ static bool postpone(struct feed *f)
     return true;
 }
 
-static void make_room(struct feed *f, struct port *port)
+/* False: nothing can be sent, since the connection has broken; it ends soon. */
+static bool make_room(struct feed *f, struct port *port)
 {
+    size_t before = f->past.bytes;
     f->past.postpones = f->past.postpones || shall_postpone(f);
     if (!f->past.postpones || !postpone(f))
         send_largest(f, port);
+    return f->past.bytes < before;
 }
 
 static void add_to_run(struct feed *f, struct port *port, struct feed_part *part,
@@ -207,8 +210,11 @@ static void add_to_run(struct feed *f, struct port *port, struct feed_part *part
 {
     struct syncer *s = f->s;
     size_t max = s->config.elide_max ? s->config.elide_max : ELIDE_MAX;
-    if (part->run != NULL && !elision_fits(part->run, frame))
+    if (part->run != NULL && !elision_fits(part->run, frame)) {
         send_run(f, port, part);
+        if (part->run != NULL) /* the connection has broken */
+            return;
+    }
     if (part->want)
         return;
     if (part->run == NULL && !context_covers(&part->known, frame->prev)) {
@@ -226,8 +232,8 @@ static void add_to_run(struct feed *f, struct port *port, struct feed_part *part
     f->past.elided += elision_elided(part->run) - elided;
     if (!good)
         has_gap(f, part);
-    while (f->past.bytes > max)
-        make_room(f, port);
+    while (f->past.bytes > max && make_room(f, port))
+        continue;
 }
 
 static bool waits_for_next(const struct feed *f)

@@ -125,6 +125,42 @@ Test(past, beyond_the_retention_states_are_sent)
     regions_free(g);
 }
 
+/* A connection that has broken, whose end has not been told yet, takes nothing. */
+static struct buf *no_out(struct port *port, conn_id conn)
+{
+    (void)port;
+    (void)conn;
+    return NULL;
+}
+
+Test(past, a_connection_that_breaks_while_runs_fill_up, .timeout = 60)
+{
+    struct regions *g = regions_new(&(struct regions_opts){
+        .n = 2, .seed = 13, .log_bytes = 16384, .disks = 1u << 1, .elide_max = 8000});
+    fill(g, 1, 0, 300, 2000);
+    AGREE(g, 3000);
+    cut_off(g, 2);
+    fill(g, 1, 300, 3000, 2000);
+    struct port *port = g->at[1].port;
+    const struct port_ops *ops = port->ops;
+    struct port_ops broken = *ops;
+    broken.out = no_out;
+    regions_cut(g, 1, 2, false);
+    for (unsigned i = 0; i < 200 && regions_stats(g, 1, 2).ops_disk == 0; i++)
+        regions_run(g, 1);
+    cr_assert_gt(regions_stats(g, 1, 2).ops_disk, 0u);
+    uint64_t read = regions_stats(g, 1, 2).ops_disk;
+    port->ops = &broken;
+    regions_run(g, 3);
+    port->ops = ops;
+    cr_assert_gt(regions_stats(g, 1, 2).ops_disk, read, "it read on meanwhile");
+    regions_cut(g, 1, 2, true);
+    regions_run(g, 12000);
+    regions_cut(g, 1, 2, false);
+    AGREE(g, 30000);
+    regions_free(g);
+}
+
 /* Bytes that region 1 sent until region 2 had all. */
 static uint64_t overwrites(size_t elide_max, uint32_t compression, unsigned n, unsigned keys,
                            struct link_stats *stats)
