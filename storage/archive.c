@@ -380,7 +380,7 @@ static void have_bytes(struct archive *a, struct port *port, const struct readin
                                 segment_at(a, i)->end > next.offset
                             ? segment_at(a, i)->end - next.offset
                             : 0;
-        good = need <= rest;
+        good = need <= rest && in.n == reading->bytes; /* else the file has become shorter */
         if (good && !moved) {
             struct reading more = *reading;
             more.bytes = (size_t)need;

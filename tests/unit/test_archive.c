@@ -180,6 +180,7 @@ struct test {
     uint32_t lives;
     struct process now;
     struct shard *copy;
+    struct port *port;
     uint64_t retention;
 };
 
@@ -197,8 +198,8 @@ static void start(struct test *t, unsigned writes)
                                .segment_bytes = 16 << 10,
                                .snapshot_bytes = 60 << 10,
                                .log_retention = t->retention});
-    world_machine(t->world, t->host, 1,
-                  (struct machine){.self = p, .step = step, .deadline = deadline}, drop);
+    t->port = world_machine(t->world, t->host, 1,
+                            (struct machine){.self = p, .step = step, .deadline = deadline}, drop);
 }
 
 static void run_for(struct test *t, uint64_t us)
@@ -358,6 +359,20 @@ Test(archive, damage_is_told)
     run_for(t, 100000);
     file_name(name, FILE_KIND_SEGMENT, 2);
     cr_assert(world_disk_rot(t->world, t->host, name, 0));
+    catch_up(t);
+    cr_assert(t->now.failed && !t->now.ended);
+    test_free(t);
+}
+
+Test(archive, a_segment_that_became_shorter_is_damaged)
+{
+    struct test *t = test_new(7, 1u << 30);
+    run_for(t, 100000);
+    struct file_req *cut = file_req_new(FILE_CUT, FOLDER "/log-0000000000000002");
+    cut->owner = t->now.storage;
+    cut->tag = STORAGE_TRIM;
+    cut->offset = 5000;
+    t->port->ops->file(t->port, cut);
     catch_up(t);
     cr_assert(t->now.failed && !t->now.ended);
     test_free(t);
