@@ -9,6 +9,7 @@
 
 #define STATUS_MAX (1u << 20)
 #define ARGS_MAX 20u
+#define STOPPED_TEXT "stopped: what was written stays"
 
 struct migrations {
     struct manager *m;
@@ -139,6 +140,10 @@ static void spawn(struct migrations *l, struct migration *g)
         end(l, g, "the database has been deleted");
         return;
     }
+    if (g->stopped) { /* before the first file, or between two */
+        end(l, g, STOPPED_TEXT);
+        return;
+    }
     snprintf(address, sizeof address, "%s:%u", db_host(o), b->config.port);
     argv[n++] = o->plane_argv[0];
     argv[n++] = import ? "import" : "export";
@@ -176,7 +181,7 @@ static bool went_wrong(const struct migration *g, char *text, size_t size)
     if (g->exit_status == 0)
         return false;
     if (g->stopped)
-        snprintf(text, size, "stopped: what was written stays");
+        snprintf(text, size, STOPPED_TEXT);
     else if (json_is_string(error))
         snprintf(text, size, "%s", json_string_value(error));
     else if (json_integer_value(failed) > 0 && first != NULL)
@@ -316,7 +321,7 @@ bool migration_start(struct migrations *l, uint32_t uid, const struct migration_
 static void kill_child(struct migrations *l, struct migration *g)
 {
     struct port *port = manager_port(l->m);
-    g->stopped = true;
+    g->stopped = true; /* no further child is started */
     if (g->state == MIGRATION_RUNNING && g->pid > 0)
         port->ops->kill(port, g->pid, SIGTERM);
 }

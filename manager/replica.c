@@ -45,7 +45,7 @@ struct replicas *replicas_new(struct manager *m)
 
 static void drop(struct replica *r, struct port *port)
 {
-    follow_free(r->follow, port);
+    follow_free(r->follow, port); /* none: it could not be started */
     if (r->source_tls != 0)
         port->ops->tls_free(port, r->source_tls);
     if (r->target_tls != 0)
@@ -123,7 +123,7 @@ static void start(struct replicas *l, const struct bdb *b, bool flush)
     memcpy(r->password, b->config.authentication_redis_pass, sizeof r->password);
     if (!redis_uri_read(r->uri, &u, &why) || !make_tls(l, u.tls, true, &r->source_tls) ||
         !make_tls(l, strcmp(b->config.tls_mode, "enabled") == 0, false, &r->target_tls)) {
-        mem_free(r);
+        drop(r, manager_port(l->m));
         return;
     }
     r->follow =

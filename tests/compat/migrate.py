@@ -398,6 +398,15 @@ class Run(Checks):
         place["path"] = self.path("nothing.rdb")
         self.node.rest("POST", f"/v1/bdbs/{uid}/actions/import", {"dataset_import_sources": [place]})
         self.check(self.wait(uid, "import") == "failed", "REST import of a file that is not there")
+        place["path"] = self.path("small.rdb")
+        pathlib.Path(place["path"]).write_bytes(old_file(9, self.rng))
+        for pause in (0.02, 0.1):  # many children end well meanwhile: the stop may fall between two
+            self.node.rest("POST", f"/v1/bdbs/{uid}/actions/import", {"dataset_import_sources": [place] * 64})
+            time.sleep(pause)
+            self.node.rest("POST", f"/v1/bdbs/{uid}/actions/import_stop")
+            status = self.wait(uid, "import")
+            why = self.node.rest("GET", f"/v1/bdbs/{uid}")["import_failure_reason"]
+            self.check(status == "failed" and "stopped" in why, "REST import that is stopped", (status, why))
         code, text, _ = meridian("export", self.path("x.rdb"), "--from", f"127.0.0.1:{port}", env=secret)
         self.check(code == 0, "export with the password in the environment", text)
 
