@@ -68,16 +68,18 @@ struct msg {
  *   FILE_WRITE    written beside, synced, renamed, folder synced: after a crash either the old or
  *                 the new content is there
  *   FILE_REMOVE   a file
- *   FILE_MKDIR    one folder; ERR_EXISTS is no harm
+ *   FILE_MKDIR    one folder, durably; ERR_EXISTS is no harm
  *   FILE_APPEND   `data` at `offset`, where the file ends (0 makes the file; bytes behind it, of a
  *                 write that failed, go first); `sync`: durable before the answer. ERR_BAD_BYTES:
  *                 the file is shorter. After any error nothing is known of what stands from
- * `offset` on FILE_SYNC     makes the file's bytes and its name durable. After an error nothing is
- * known of what had not been synced, and syncing again does not tell FILE_READ_AT  up to size_max
- * bytes from `offset` into `data`, fewer at the end FILE_CUT      the file ends at `offset`,
- * durably FILE_RENAME   to `to`, in the same folder, replacing what is there, durably FILE_LIST the
- * folder's files into `data`, in order of their names: a uint64_t size, then the name and a 0 byte
- *
+ *                 `offset` on
+ *   FILE_SYNC     makes the file's bytes and its name durable. After an error nothing is known of
+ *                 what had not been synced, and syncing again does not tell
+ *   FILE_READ_AT  up to size_max bytes from `offset` into `data`, fewer at the end
+ *   FILE_CUT      the file ends at `offset`, durably
+ *   FILE_RENAME   to `to`, in the same folder, replacing what is there, durably
+ *   FILE_LIST     the folder's files into `data`, in order of their names: a uint64_t size, then
+ *                 the name and a 0 byte
  *   FILE_FOLDERS  the folder's folders into `data`, in order: each a name and a 0 byte
  */
 enum file_op {

@@ -178,6 +178,14 @@ static int cut(const struct file_req *r)
     return rc;
 }
 
+/* One that is there already may not be durable either: whoever made it may have died since. */
+static int make_folder(const struct file_req *r)
+{
+    int made = mkdir(r->path, r->mode) == 0 ? 0 : -errno;
+    int synced = made == 0 || made == -EEXIST ? sync_folder(r->path) : 0;
+    return made == 0 ? synced : made;
+}
+
 static int by_name(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);
@@ -262,7 +270,7 @@ void file_run(struct file_req *r)
         rc = remove(r->path) == 0 ? 0 : -errno;
         break;
     case FILE_MKDIR:
-        rc = mkdir(r->path, r->mode) == 0 ? 0 : -errno;
+        rc = make_folder(r);
         break;
     }
     r->err = rc == FILE_SHORT ? ERR_BAD_BYTES : uverr(rc);

@@ -32,7 +32,8 @@
  * Behind it records, one after the other:
  *   0  u56 length of the payload, u8 kind
  *   8  u64 checksum of kind, length and payload, keyed with the file's number and the record's
- * offset, so that an old record in a place that is written again is none 16  payload
+ *      offset, so that an old record in a place that is written again is none
+ *  16  payload
  *
  * Records of a segment: BEGIN (always the first: what the log before this segment covers, partition
  * by partition, so that a reader knows where to start), FRAME, STATE (a partition joined with
