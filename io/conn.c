@@ -257,7 +257,8 @@ static void on_alloc(uv_handle_t *h, size_t hint, uv_buf_t *b)
 {
     (void)hint;
     struct conn *c = h->data;
-    *b = uv_buf_init((char *)c->loop->read_buf, LOOP_READ_BYTES);
+    bool wait = c->held && c->state != CONN_LINGERING; /* on_read stops reading then */
+    *b = uv_buf_init((char *)c->loop->read_buf, wait ? 0 : LOOP_READ_BYTES);
 }
 
 /* The first byte of a connection that may be TLS or not. False: the connection is no more. */
@@ -281,6 +282,11 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
     struct conn *c = s->data;
     if (n == 0)
         return;
+    if (n == UV_ENOBUFS) {
+        c->reading = false;
+        uv_read_stop(s);
+        return;
+    }
     if (n < 0) {
         c->ended = n == UV_EOF;
         conn_lost(c, uverr((int)n), n == UV_EOF ? NULL : uv_strerror((int)n));
@@ -319,11 +325,12 @@ void conn_deliver(struct conn *c, struct bytes data)
     flush_own(c);
 }
 
+/* A held connection stops when there is something to read, and not before: most clients wait for
+ * their replies, and stopping and starting again costs two calls of the kernel each time. */
 void conn_reading(struct conn *c)
 {
-    bool want = !c->paused && !c->held && !c->broken &&
-                (c->state == CONN_OPEN || c->state == CONN_HANDSHAKE);
-    want = want || c->state == CONN_LINGERING;
+    bool want = !c->paused && !c->broken && (c->state == CONN_OPEN || c->state == CONN_HANDSHAKE);
+    want = (want && (!c->held || c->reading)) || c->state == CONN_LINGERING;
     if (want == c->reading || uv_is_closing(&c->u.handle))
         return;
     c->reading = want;
