@@ -481,6 +481,45 @@ Test(loop, pausing_tls_loses_nothing, .timeout = 20)
     cr_assert_eq(t.got, 3000000);
 }
 
+/* An echo that holds the connection after each piece: nothing comes in and nothing goes out until
+ * it lets go, and then nothing is missing. */
+static void holds(struct test *t, struct port *p, const struct event *ev)
+{
+    if (ev->kind == EV_START) {
+        listen_here(t, p);
+    } else if (ev->kind == EV_LISTEN) {
+        dial_it(t, p, ev);
+    } else if (ev->kind == EV_OPEN && ev->conn == t->client) {
+        put_pattern(p->ops->out(p, ev->conn), 0, t->want);
+    } else if (ev->kind == EV_DATA && ev->conn == t->client) {
+        check_pattern(t, ev->data);
+        cr_assert_leq(t->got, t->count, "output of a held connection");
+    } else if (ev->kind == EV_DATA) {
+        cr_assert(!t->done, "data on a held connection");
+        t->server = ev->conn;
+        buf_put_bytes(p->ops->out(p, ev->conn), ev->data);
+        buf_put_bytes(&t->seen, ev->data);
+        t->done = true;
+        p->ops->hold(p, ev->conn, true);
+        t->deadline = ev->now.mono_us + 300;
+    } else if (ev->kind == EV_TIMER) {
+        t->deadline = UINT64_MAX;
+        t->done = false;
+        t->count = (unsigned)buf_len(&t->seen);
+        p->ops->hold(p, t->server, false);
+    }
+    if (t->got == t->want)
+        p->ops->stop(p);
+}
+
+Test(loop, a_held_connection_stands_still_and_loses_nothing, .timeout = 20)
+{
+    struct test t = {.step = holds, .want = 3000000};
+    run(&t, 1);
+    cr_assert_eq(t.got, 3000000);
+    buf_deinit(&t.seen);
+}
+
 /* ---- turns, files, children ---- */
 
 struct note {
