@@ -463,7 +463,8 @@ static void read_records(struct opening *o, struct port *port, struct moment now
     }
     for (;;) {
         struct record r;
-        if (buf_len(&o->in) == 0 && o->seen_end) {
+        /* What was read may have ended with the file, and so not have shown that it does. */
+        if (buf_len(&o->in) == 0 && (o->seen_end || o->offset == f->size)) {
             end_file(o, port);
             return;
         }

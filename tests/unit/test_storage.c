@@ -503,6 +503,37 @@ Test(storage, a_snapshot_survives_the_segment_that_it_goes_on_in)
     world_free(w);
 }
 
+/* A record larger than what is read in one go is read whole, so where it is a segment's last one
+ * the reading ends with the file, without having seen its end. */
+Test(storage, a_segment_may_end_in_a_large_record)
+{
+    struct world *w = world_new(&(struct world_opts){.seed = 2});
+    struct vault_opts o = {
+        .folder = FOLDER, .db_uid = 7, .partitions = PARTITIONS, .policy = SYNC_ALWAYS};
+    struct buf words = {0}, out = {0};
+    uint32_t host = world_host(w, "host");
+    buf_put_str(&words, "SET large ");
+    for (unsigned i = 0; i < (2u << 20); i++)
+        buf_put_u8(&words, 'x');
+    buf_put_u8(&words, 0);
+    for (uint32_t life = 0; life < 3; life++) {
+        o.actor = actor_make(1, life);
+        struct vault *v = vault_start(w, host, &o);
+        cr_assert(vault_open(v), "life %u: %s", life, storage_error(vault_storage(v)));
+        buf_clear(&out);
+        vault_command(v, "STRLEN large", &out);
+        buf_put_u8(&out, 0);
+        cr_expect_str_eq((const char *)out.p, life == 0 ? "0" : "2097152");
+        if (life == 0)
+            vault_command(v, (const char *)words.p, &out);
+        vault_run(v, 100000);
+        world_kill(w, host, false);
+    }
+    buf_deinit(&words);
+    buf_deinit(&out);
+    world_free(w);
+}
+
 /* A bit that flips is found; what is opened all the same shows what it must. */
 Test(storage, rot_is_found)
 {
