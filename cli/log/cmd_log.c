@@ -17,14 +17,22 @@ static bool read_times(const char *from, const char *to, struct log_filter *f)
     return false;
 }
 
-static int run(const char *what, const char *path, bool yes, const struct log_filter *filter)
+struct choices {
+    bool yes, others, alone;
+};
+
+static int run(const char *what, const char *path, const struct choices *c,
+               const struct log_filter *filter)
 {
     if (strcmp(what, "check") == 0)
         return log_check(path);
     if (strcmp(what, "repair") == 0)
-        return log_repair(path, yes);
+        return log_repair(path, c->yes,
+                          c->others  ? SALVAGE_OTHERS
+                          : c->alone ? SALVAGE_ALONE
+                                     : SALVAGE_ASK);
     if (strcmp(what, "restored") == 0)
-        return log_restored(path, yes);
+        return log_restored(path, c->yes);
     if (strcmp(what, "dump") == 0)
         return log_dump(path, filter);
     fprintf(stderr, "meridian log: say check, repair, restored or dump (see --help)\n");
@@ -44,7 +52,9 @@ static const char about[] =
     "as\n"
     "            *.damaged); tells what is lost. The node must be stopped. Changes nothing "
     "without\n"
-    "            --yes. The region then catches up from others before it takes writes\n"
+    "            --yes. The region then catches up from others before it takes writes. Of a "
+    "damaged\n"
+    "            snapshot what is whole is kept: --others or --alone\n"
     "  restored  to be run after a folder was brought back from an older copy: marks it as one "
     "that\n"
     "            promises nothing, so that its region catches up from others before it takes "
@@ -54,10 +64,19 @@ static const char about[] =
 int cmd_log(int argc, char **argv)
 {
     struct log_filter filter = {.partition = UINT64_MAX, .from_ms = INT64_MIN, .to_ms = INT64_MAX};
-    bool yes = false;
+    struct choices c = {.yes = false};
     const char *rest[PATHS_MAX], *from = NULL, *to = NULL;
     const struct arg flags[] = {
-        {.name = "yes", .help = "repair, restored: do it", .kind = ARG_FLAG, .out = &yes},
+        {.name = "yes", .help = "repair, restored: do it", .kind = ARG_FLAG, .out = &c.yes},
+        {.name = "others",
+         .help = "repair, a damaged snapshot: other regions have the data; damaged partitions come "
+                 "up empty",
+         .kind = ARG_FLAG,
+         .out = &c.others},
+        {.name = "alone",
+         .help = "repair, a damaged snapshot: nobody else has them; all that can be read is kept",
+         .kind = ARG_FLAG,
+         .out = &c.alone},
         {.name = "key",
          .value = "NAME",
          .help = "dump: only operations on this key",
@@ -98,8 +117,12 @@ int cmd_log(int argc, char **argv)
     }
     if (!read_times(from, to, &filter))
         return 2;
+    if (c.others && c.alone) {
+        fprintf(stderr, "meridian log: --others or --alone, not both\n");
+        return 2;
+    }
     for (unsigned i = 1; i < a.rest_n; i++) {
-        int one = run(rest[0], rest[i], yes, &filter);
+        int one = run(rest[0], rest[i], &c, &filter);
         status = one > status ? one : status;
     }
     return status < 0 ? 0 : status;

@@ -60,8 +60,24 @@ void log_print_file(const struct log_folder *f, const struct log_file *file);
 
 /* Each takes a path and returns the exit status. */
 int log_check(const char *path);
-int log_repair(const char *path, bool yes);
+/* What becomes of a damaged snapshot (salvage.c). */
+enum log_salvage {
+    SALVAGE_ASK,    /* nothing: the operator has to say */
+    SALVAGE_OTHERS, /* damaged partitions are left to the other regions */
+    SALVAGE_ALONE,  /* all that can be read is kept */
+};
+int log_repair(const char *path, bool yes, enum log_salvage salvage);
 int log_restored(const char *path, bool yes);
+
+/* Puts what is left of the snapshot and the log behind it into a new snapshot; with `tells` lists
+ * what is not. Without `yes` nothing is written. */
+bool log_salvage(const struct log_folder *f, const struct log_file *bad, enum log_salvage how,
+                 bool tells, bool yes);
+/* What changing files needs: the path of a name in the folder with `end` (PATH_MAX bytes), the
+ * folder's names made durable, errno said (false). */
+void log_path(const struct log_folder *f, const char *name, const char *end, char *out);
+bool log_sync(const struct log_folder *f);
+bool log_say(const char *path);
 
 struct log_filter {
     const char *key;        /* NULL: all */

@@ -14,29 +14,32 @@
  * Repair keeps a beginning: what stands before the first damage. What comes behind may rest on what
  * is lost, so it goes as well; all of it is kept beside as *.damaged, which no opening reads. Then
  * the folder is marked as one that promises nothing, since its region had claimed to have what is
- * gone: it catches up from others before it takes writes.
+ * gone: it catches up from others before it takes writes. A snapshot is a beginning itself: one
+ * that is damaged is left out where that loses nothing, else what is whole of it is kept
+ * (salvage.c).
  */
 struct job {
     bool yes;
+    enum log_salvage salvage;
 };
 
-static bool say(const char *path)
+bool log_say(const char *path)
 {
     fprintf(stderr, "meridian log: %s: %s\n", path, strerror(errno));
     return false;
 }
 
-static void path_of(const struct log_folder *f, const char *name, const char *end, char *out)
+void log_path(const struct log_folder *f, const char *name, const char *end, char *out)
 {
     snprintf(out, PATH_MAX, "%s/%s%s", f->path, name, end);
 }
 
-static bool sync_folder(const struct log_folder *f)
+bool log_sync(const struct log_folder *f)
 {
     int fd = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     bool ok = fd >= 0 && fsync(fd) == 0;
     if (!ok)
-        say(f->path);
+        log_say(f->path);
     if (fd >= 0)
         close(fd);
     return ok;
@@ -46,7 +49,7 @@ static bool write_new(const char *path, struct bytes content)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
-        return say(path);
+        return log_say(path);
     while (content.n > 0) {
         ssize_t n = write(fd, content.p, content.n);
         if (n < 0 && errno == EINTR)
@@ -57,7 +60,7 @@ static bool write_new(const char *path, struct bytes content)
     }
     bool ok = content.n == 0 && fsync(fd) == 0;
     if (!ok)
-        say(path);
+        log_say(path);
     return close(fd) == 0 && ok;
 }
 
@@ -66,7 +69,7 @@ static bool cut(const char *path, uint64_t end)
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     bool ok = fd >= 0 && ftruncate(fd, (off_t)end) == 0 && fsync(fd) == 0;
     if (!ok)
-        say(path);
+        log_say(path);
     if (fd >= 0)
         close(fd);
     return ok;
@@ -91,8 +94,8 @@ static bool put_marker(const struct log_folder *f, const struct log_verdict *v)
     buf_put_u8(&out, SYNC_NONE);
     record_end(&out, at, h.number, at);
     file_name(name, FILE_KIND_SEGMENT, h.number);
-    path_of(f, name, "", path);
-    bool ok = write_new(path, buf_bytes(&out)) && sync_folder(f);
+    log_path(f, name, "", path);
+    bool ok = write_new(path, buf_bytes(&out)) && log_sync(f);
     buf_deinit(&out);
     return ok;
 }
@@ -104,10 +107,10 @@ static bool drop_torn_end(const struct log_folder *f, const struct log_verdict *
     char path[PATH_MAX];
     if (v->torn == 0)
         return true;
-    path_of(f, file->name, "", path);
+    log_path(f, file->name, "", path);
     if (file->seen.headed)
         return cut(path, file->seen.end);
-    return unlink(path) == 0 || say(path);
+    return unlink(path) == 0 || log_say(path);
 }
 
 static bool promise_nothing(const struct log_folder *f, const struct log_verdict *v)
@@ -137,20 +140,20 @@ static void tell_lost(const struct log_file *file, uint64_t from, const char *ho
 /* A name for what is kept beside that is not taken by an earlier repair's. */
 static void path_aside(const struct log_folder *f, const struct log_file *file, char *out)
 {
-    path_of(f, file->name, ".damaged", out);
+    log_path(f, file->name, ".damaged", out);
     for (unsigned i = 2; access(out, F_OK) == 0; i++) {
         char end[32];
         snprintf(end, sizeof end, ".damaged.%u", i);
-        path_of(f, file->name, end, out);
+        log_path(f, file->name, end, out);
     }
 }
 
 static bool set_aside(const struct log_folder *f, const struct log_file *file)
 {
     char from[PATH_MAX], to[PATH_MAX];
-    path_of(f, file->name, "", from);
+    log_path(f, file->name, "", from);
     path_aside(f, file, to);
-    return rename(from, to) == 0 || say(from);
+    return rename(from, to) == 0 || log_say(from);
 }
 
 /* The bad segment keeps what stands before `bad_at`, if that is anything. */
@@ -164,7 +167,7 @@ static bool shorten(const struct log_folder *f, const struct log_verdict *v, boo
     }
     tell_lost(bad, bad->seen.resumes ? bad->seen.resumes : bad->content.n,
               "what stands behind the damage");
-    path_of(f, bad->name, "", path);
+    log_path(f, bad->name, "", path);
     path_aside(f, bad, copy);
     return !yes || (write_new(copy, bad->content) && cut(path, v->bad_at));
 }
@@ -182,8 +185,6 @@ static bool shorten_folder(const struct log_folder *f, const struct log_verdict 
 {
     if (v->bad != NULL && v->bad->seen.state == INSPECT_VERSION)
         return cannot(f, "a file is of a version that this program does not know");
-    if (v->bad != NULL && v->bad->kind == FILE_KIND_SNAPSHOT)
-        return cannot(f, "its snapshot is damaged, and the log goes on from it");
     if (v->last == NULL && v->base == NULL && v->bad == NULL)
         return cannot(f, "the log's beginning is missing");
     puts("  lost:");
@@ -202,7 +203,82 @@ static bool shorten_folder(const struct log_folder *f, const struct log_verdict 
             ok = shorten(f, v, yes);
         behind |= file == edge;
     }
-    return ok && (!yes || sync_folder(f));
+    return ok && (!yes || log_sync(f));
+}
+
+/* ------------------------------------------------------------ snapshots */
+
+/* Does the log that begins with this segment hold everything? Not when there was something before
+ * it (a database that was put on disk later), and of version 1 nobody knows. */
+static bool begins_empty(const struct log_file *file)
+{
+    struct record r;
+    uint64_t need;
+    uint32_t partition;
+    struct context seen = {0};
+    bool empty = true;
+    const struct file_header *h = &file->seen.header;
+    if (!file->seen.headed || h->before != 0 ||
+        record_read(bytes_of(file->content.p + h->size, file->content.n - h->size), h->number,
+                    h->size, &r, &need) != RECORD_OK ||
+        r.kind != RECORD_BEGIN)
+        return false;
+    while (empty && r.payload.n > 0)
+        empty = context_read(r.payload, &partition, &seen, &r.payload) && seen.n == 0;
+    context_deinit(&seen);
+    return empty;
+}
+
+/* Would the folder open without this snapshot, by an older one or the log alone, with everything?
+ */
+static bool is_spare(const struct log_folder *f, const struct log_file *snapshot)
+{
+    struct log_folder rest = {.path = f->path};
+    struct log_verdict v;
+    rest.files = mem_zalloc(f->n * sizeof *rest.files);
+    for (size_t i = 0; i < f->n; i++)
+        if (&f->files[i] != snapshot)
+            rest.files[rest.n++] = f->files[i];
+    log_judge(&rest, &v);
+    const struct log_file *first = NULL;
+    for (size_t i = rest.n; i-- > 0;)
+        if (rest.files[i].needed && rest.files[i].kind == FILE_KIND_SEGMENT)
+            first = &rest.files[i];
+    bool spare = v.opens && (v.base != NULL || (first != NULL && begins_empty(first)));
+    mem_free(rest.files);
+    return spare;
+}
+
+static bool set_all_aside(const struct log_folder *f)
+{
+    bool ok = true;
+    for (size_t i = 0; ok && i < f->n; i++)
+        if (f->files[i].needed)
+            ok = set_aside(f, &f->files[i]);
+    return ok && log_sync(f);
+}
+
+/* The snapshot itself is damaged. */
+static bool repair_snapshot(const struct log_folder *f, const struct log_file *bad,
+                            const struct job *job)
+{
+    if (is_spare(f, bad)) {
+        puts("  nothing is lost: an older snapshot, or the log alone, holds everything");
+        return !job->yes || (set_aside(f, bad) && log_sync(f));
+    }
+    if (job->salvage == SALVAGE_ASK) {
+        puts("  its snapshot is damaged. Say which way; each, with what would come of it:\n"
+             "  --others: other regions have the data. What is whole is kept, damaged partitions\n"
+             "            come up empty, and are fetched from them\n"
+             "  --alone:  nobody else has them, or ever will again: all that can be read is kept.\n"
+             "            Not for a region that meets others: what is lost here would be deleted "
+             "there");
+        (void)log_salvage(f, bad, SALVAGE_OTHERS, false, false);
+        (void)log_salvage(f, bad, SALVAGE_ALONE, false, false);
+        return false;
+    }
+    puts("  lost:");
+    return log_salvage(f, bad, job->salvage, true, job->yes) && (!job->yes || set_all_aside(f));
 }
 
 /* ------------------------------------------------------------ commands */
@@ -238,7 +314,10 @@ static bool repair_folder(void *arg, const char *path)
             printf("  %s is wrong at offset %" PRIu64 ": %s\n", v.bad->name, v.bad_at, v.what);
         else if (damaged)
             printf("  %s\n", v.what);
-        ok = !damaged || shorten_folder(&f, &v, job->yes);
+        bool snapshot = v.bad != NULL && v.bad->kind == FILE_KIND_SNAPSHOT &&
+                        v.bad->seen.state != INSPECT_VERSION;
+        ok = !damaged ||
+             (snapshot ? repair_snapshot(&f, v.bad, job) : shorten_folder(&f, &v, job->yes));
     }
     log_folder_unload(&f);
     if (ok && !damaged)
@@ -268,9 +347,8 @@ static bool restored_folder(void *arg, const char *path)
     return ok && job->yes && finish(path);
 }
 
-static int run(const char *path, bool yes, bool (*visit)(void *arg, const char *folder))
+static int run(const char *path, struct job job, bool (*visit)(void *arg, const char *folder))
 {
-    struct job job = {.yes = yes};
     struct log_locks locks;
     if (!log_lock(&locks, path))
         return 1;
@@ -279,6 +357,12 @@ static int run(const char *path, bool yes, bool (*visit)(void *arg, const char *
     return failed != 0;
 }
 
-int log_repair(const char *path, bool yes) { return run(path, yes, repair_folder); }
+int log_repair(const char *path, bool yes, enum log_salvage salvage)
+{
+    return run(path, (struct job){.yes = yes, .salvage = salvage}, repair_folder);
+}
 
-int log_restored(const char *path, bool yes) { return run(path, yes, restored_folder); }
+int log_restored(const char *path, bool yes)
+{
+    return run(path, (struct job){.yes = yes}, restored_folder);
+}

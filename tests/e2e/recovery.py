@@ -144,6 +144,75 @@ def test_damage_where_nobody_else_has_the_data():
         region.node.stop()
 
 
+def spoil(file, first, last, step):
+    with open(file, "r+b") as f:
+        for at in range(first, last, step):
+            f.seek(at)
+            b = f.read(1)
+            f.seek(-1, os.SEEK_CUR)
+            f.write(bytes([b[0] ^ 0x10]))
+
+
+def test_a_damaged_snapshot_where_nobody_else_has_the_data():
+    region = Region("alone.e2e.test")
+    try:
+        with Page(region) as page:
+            uid = region.node.create_db("shop", region.db)
+            fill(region, "old", 5000)
+            region.node.rest("PUT", f"/v1/bdbs/{uid}", ALWAYS)  # all that was in memory goes into a snapshot
+            eventually("it is on disk", lambda: region.node.rest("GET", f"/v1/bdbs/{uid}")["persistence"]["status"] == "ok")
+            fill(region, "new", 500)
+            command(region.db, "APPEND", "old1", "+")
+            stop(region)
+            folder = pathlib.Path(region.node.dir, "db", f"db{uid}", "shard0")
+            snapshot = next(folder.glob("snapshot-*"))
+            size = snapshot.stat().st_size
+            spoil(snapshot, size // 2, size // 2 + 1000, 100)
+            assert f"{snapshot.name} is wrong at offset" in page.run("meridian log check /var/lib/meridian", 1)
+            out = page.run("meridian log repair /var/lib/meridian", 1)
+            assert "--others" in out and "--alone" in out, out
+            out = page.run("meridian log repair --alone --yes /var/lib/meridian")
+            assert "cannot be read" in out and "done" in out, out
+            assert "DAMAGED" not in page.run("meridian log check /var/lib/meridian")
+            region.node.start()
+            writes(region)
+            with Client(region.db) as c:
+                assert all(c.command("GET", f"new{i}") == f"value-{i}".encode() for i in range(500))
+                old = sum(c.command("GET", f"old{i}") is not None for i in range(5000))
+            assert 4500 < old < 5000, old
+            assert list(folder.glob("*.damaged"))
+    finally:
+        region.node.stop()
+
+
+def test_a_damaged_snapshot_where_others_have_the_data():
+    with Regions(2) as (a, b), Page(b) as page:
+        shop([a, b])
+        fill(a, "a", 3000)
+        fill(b, "b", 3000)
+        cluster.wait_equal([a.db, b.db])
+        assert command(b.db, "SAVE") == b"OK"
+        fill(a, "later", 500)
+        command(b.db, "DEL", "a1", "b1")
+        cluster.wait_equal([a.db, b.db])
+        stop(b)
+        folder = pathlib.Path(b.node.dir, "db", "db1", "shard0")
+        snapshot = next(folder.glob("snapshot-*"))
+        spoil(snapshot, snapshot.stat().st_size // 2, snapshot.stat().st_size // 2 + 10, 100)
+        spoil(next(folder.glob("log-*1")), 200, 100000, 1000)  # else the log alone would do
+        fill(a, "away", 500)
+        out = page.run("meridian log repair --others --yes /var/lib/meridian")
+        assert "come from others" in out and "done" in out, out
+        b.node.start()
+        writes(b)
+        cluster.wait_equal([a.db, b.db])
+        for r in (a, b):
+            with Client(r.db) as c:
+                assert c.command("DBSIZE") == 3000 + 3000 - 2 + 500 + 500 + 1
+                for name, n in (("a", 3000), ("b", 3000), ("later", 500), ("away", 500)):
+                    assert all(c.command("GET", f"{name}{i}") == f"value-{i}".encode() for i in range(2, n, 7))
+
+
 def test_an_old_copy_is_put_back():
     """Marked as restored, and forgotten to be marked: no write of anybody is lost, nothing diverges, no stamp is given twice."""
     for marked in (True, False):
