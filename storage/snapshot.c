@@ -7,7 +7,13 @@
 
 #define SLICE_BYTES (256u << 10)
 
-enum stage { STAGE_WRITE, STAGE_SYNC, STAGE_RENAME, STAGE_END };
+enum stage {
+    STAGE_WRITE,
+    STAGE_SYNC,
+    STAGE_RENAME,
+    STAGE_END,
+    STAGE_REMOVE, /* what was written before it failed: the log needs the room */
+};
 
 struct snapshot {
     struct shard *shard;
@@ -136,23 +142,29 @@ void snapshot_step(struct snapshot *s, struct port *port, struct moment now)
     port->ops->file(port, r);
 }
 
+static void failed(struct snapshot *s, struct port *port, enum err err)
+{
+    snprintf(s->error, sizeof s->error, "writing a snapshot in %s: %s", s->folder, err_text(err));
+    port_log(port, 'E', "%s", s->error);
+    if (s->transfer != NULL)
+        transfer_end(s->transfer);
+    s->transfer = NULL;
+    s->stage = STAGE_REMOVE;
+    s->waits = true;
+    port->ops->file(port, request(s, FILE_REMOVE));
+}
+
 void snapshot_answer(struct snapshot *s, struct port *port, struct file_req *taken,
                      struct moment now)
 {
     enum err err = taken->err;
     file_req_free(taken);
     s->waits = false;
-    if (err != ERR_OK) {
+    if (s->stage == STAGE_REMOVE) /* or it can't be: it may not even have been made */
         s->state = SNAPSHOT_FAILED;
-        snprintf(s->error, sizeof s->error, "writing a snapshot in %s: %s", s->folder,
-                 err_text(err));
-        port_log(port, 'E', "%s", s->error);
-        if (s->transfer != NULL)
-            transfer_end(s->transfer);
-        s->transfer = NULL;
-        return;
-    }
-    if (s->stage == STAGE_END)
+    else if (err != ERR_OK)
+        failed(s, port, err);
+    else if (s->stage == STAGE_END)
         s->state = SNAPSHOT_DONE;
     else
         snapshot_step(s, port, now);

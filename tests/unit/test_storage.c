@@ -503,6 +503,54 @@ Test(storage, a_snapshot_survives_the_segment_that_it_goes_on_in)
     world_free(w);
 }
 
+static void count_new(void *arg, const char *path, struct bytes content)
+{
+    unsigned *n = arg;
+    size_t length = strlen(path);
+    (void)content;
+    *n += length > 4 && strcmp(path + length - 4, ".new") == 0;
+}
+
+/* Room for a snapshot's half only: what was written of it is given back to the log. */
+Test(storage, a_snapshot_that_fails_leaves_the_room_to_the_log)
+{
+    struct world *w = world_new(&(struct world_opts){.seed = 3});
+    struct vault_opts o = {.folder = FOLDER,
+                           .db_uid = 7,
+                           .partitions = PARTITIONS,
+                           .policy = SYNC_ALWAYS,
+                           .slice_bytes = 1000};
+    char words[1100];
+    struct buf out = {0};
+    struct storage_stats stats;
+    unsigned beside = 0;
+    uint32_t host = world_host(w, "host");
+    struct vault *v = vault_start(w, host, &o);
+    cr_assert(vault_open(v));
+    for (unsigned i = 0; i < 200; i++) {
+        int n = snprintf(words, sizeof words, "SET key%u ", i);
+        memset(words + n, 'x', 1000);
+        words[n + 1000] = 0;
+        vault_command(v, words, &out);
+    }
+    vault_run(v, 1000000);
+    storage_stats(vault_storage(v), &stats);
+    world_disk(w, host, (struct world_disk){.bytes_max = stats.journal.bytes_written + 100000});
+    cr_assert(vault_snapshot(v));
+    vault_run(v, 5000000);
+    storage_stats(vault_storage(v), &stats);
+    cr_assert_eq(stats.snapshot_failures, 1u);
+    cr_assert_not(stats.snapshot_runs);
+    world_files(w, host, count_new, &beside);
+    cr_assert_eq(beside, 0u);
+    for (unsigned i = 0; i < 90; i++)
+        vault_command(v, words, &out);
+    vault_run(v, 1000000);
+    cr_assert_str_empty(storage_error(vault_storage(v)));
+    buf_deinit(&out);
+    world_free(w);
+}
+
 /* A record larger than what is read in one go is read whole, so where it is a segment's last one
  * the reading ends with the file, without having seen its end. */
 Test(storage, a_segment_may_end_in_a_large_record)
