@@ -71,12 +71,20 @@ static json_t *bdb_alerts(const struct call *c, const struct bdb *b)
 {
     json_t *list = json_object();
     const struct plane_db_stats *s = bdb_stats(c->m, b->uid);
-    uint64_t used = s != NULL ? s->used_memory : 0, limit = b->config.memory_size;
+    uint64_t used = s != NULL ? s->used_memory : 0;
+    uint64_t limit = s != NULL ? s->memory_max : b->config.memory_size;
+    bool differs =
+        s != NULL && (limit != b->config.memory_size || s->eviction != b->config.eviction_policy);
     put_files(c, b, list);
     put_links(c, b, list);
     put_alert(list, "bdb_size", limit > 0 && used >= limit / 100 * SIZE_PERCENT, "WARNING",
               "%llu of %llu bytes of memory are used", (unsigned long long)used,
               (unsigned long long)limit);
+    put_alert(list, "bdb_limit_not_kept", differs, "WARNING",
+              "CONFIG SET has set maxmemory %llu, maxmemory-policy %s; memory_size %llu, "
+              "eviction_policy %s come back when the data plane restarts: set what you want here",
+              (unsigned long long)limit, differs ? eviction_name(s->eviction) : "",
+              (unsigned long long)b->config.memory_size, eviction_name(b->config.eviction_policy));
     return list;
 }
 

@@ -29,6 +29,7 @@ struct metric {
 
 METRIC(up, bdb_health(c->m, b, -1, NULL) == BDB_HEALTHY)
 METRIC(limit, b->config.memory_size)
+METRIC(in_force, s->memory_max)
 METRIC(used, s->used_memory)
 METRIC(keys, s->keys)
 METRIC(expires, s->expires)
@@ -54,6 +55,8 @@ METRIC(torn, k->cut)
 static const struct metric metrics[] = {
     {"bdb_up", "gauge", "1: listening, and all shards serve", up},
     {"bdb_memory_limit", "gauge", "memory_size, bytes; 0: none", limit},
+    {"meridian_memory_limit_in_force", "gauge", "as CONFIG SET maxmemory may have changed it",
+     in_force},
     {"bdb_used_memory", "gauge", "bytes", used},
     {"bdb_no_of_keys", "gauge", "keys", keys},
     {"bdb_no_of_expires", "gauge", "keys with a deadline", expires},

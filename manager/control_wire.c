@@ -330,7 +330,7 @@ static void walk_memory(struct walk *w, struct plane_memory *m)
 
 static void walk_db_stats(struct walk *w, struct plane_db_stats *db)
 {
-    walk_array(w, 15);
+    walk_array(w, 17);
     walk_u32(w, &db->uid);
     walk_bool(w, &db->listening);
     walk_u64(w, &db->keys);
@@ -345,6 +345,8 @@ static void walk_db_stats(struct walk *w, struct plane_db_stats *db)
     walk_u64(w, &db->misses);
     walk_u64(w, &db->expired);
     walk_u64(w, &db->evicted);
+    walk_u64(w, &db->memory_max);
+    walk_u32(w, &db->eviction);
     walk_memory(w, &db->memory);
 }
 

@@ -9,7 +9,7 @@
  * uint32 length (big endian, of what follows) and one MessagePack array [id, kind, body...].
  * Requests go from the manager to the plane and each gets exactly one answer with the same id.
  */
-#define CONTROL_PROTOCOL 2u /* 2: persistence, eviction */
+#define CONTROL_PROTOCOL 3u /* 2: persistence, eviction; 3: limits in force */
 #define CONTROL_MESSAGE_MAX (16u << 20)
 #define PLANE_REGIONS_MAX 63u
 
@@ -154,6 +154,8 @@ struct plane_db_stats {
     uint32_t uid;
     bool listening;
     uint64_t expires, writes, hits, misses, expired, evicted;
+    uint64_t memory_max; /* in force, CONFIG SET may have changed it; likewise ... */
+    uint32_t eviction;   /* enum eviction */
     struct plane_memory memory;
     uint64_t keys, commands, connections, used_memory, unsettled, conflicts;
 };

@@ -19,6 +19,11 @@ static const char *const eviction_names[] = {"noeviction",      "allkeys-lru",  
 _Static_assert(sizeof eviction_names / sizeof eviction_names[0] == EVICTION_KINDS + 1u,
                "a name for each enum eviction");
 
+const char *eviction_name(uint32_t kind)
+{
+    return kind < EVICTION_KINDS ? eviction_names[kind] : "?";
+}
+
 /* ------------------------------------------------------------ snapshot_policy */
 
 static const struct field rule_fields[] = {

@@ -57,6 +57,7 @@ void db_config_merge(struct db_config *base, const struct db_config *over);
 /* What xadd_id_uniqueness says: its place among "" (0), strict, semi-strict, liberal; -1 none of
  * them. */
 int db_config_xadd_ids(const struct db_config *c);
+const char *eviction_name(uint32_t kind); /* of enum eviction; "?" none of them */
 enum persistence db_config_persistence(const struct db_config *c);
 /* When snapshots are due, beside the log's growth: what was given, else, where there are only
  * snapshots, one an hour in which there were writes. `out` has room for SNAPSHOT_RULES_MAX; returns

@@ -247,6 +247,22 @@ static bool names_ok(struct ask *a)
     return true;
 }
 
+/* The manager does not know of it, so it goes with the process: whoever looks for a limit that is
+ * not there any more finds this. */
+static void note_limits(const struct ask *a)
+{
+    for (uint32_t i = 2; i < a->argc; i += 2) {
+        enum setting_id id = setting_find(a->argv[i]);
+        if (id == CONFIG_MAXMEMORY || id == CONFIG_MAXMEMORY_POLICY)
+            port_log(a->port, 'I',
+                     "database %u: CONFIG SET %s %.*s, until the data plane restarts; for good: "
+                     "memory_size, eviction_policy over REST",
+                     a->front->db_uid, setting_name(id),
+                     (int)(a->argv[i + 1].n < 64 ? a->argv[i + 1].n : 64),
+                     (const char *)a->argv[i + 1].p);
+    }
+}
+
 /* All or nothing, on all workers. */
 static void config_set(struct ask *a)
 {
@@ -270,6 +286,7 @@ static void config_set(struct ask *a)
             return;
         }
     }
+    note_limits(a);
     route_workers(a, JOB_CONFIG, a->argc - 2, a->argv + 2, finish_ok, 0);
 }
 
@@ -280,7 +297,12 @@ static void config_resetstat(struct ask *a)
 
 static void config_rewrite(struct ask *a)
 {
-    reply_error(&a->reply, "ERR The server is running without a config file");
+    reply_errorf(&a->reply,
+                 "ERR The server is running without a config file: what CONFIG SET has changed "
+                 "lasts until the data plane restarts. maxmemory and maxmemory-policy for good: "
+                 "PUT /v1/bdbs/%u {\"memory_size\": ..., \"eviction_policy\": ...} (or meridian "
+                 "ctl db update)",
+                 a->front->db_uid);
 }
 
 static void config_help(struct ask *a)

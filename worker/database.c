@@ -103,19 +103,30 @@ static bool publishes_across(const struct plane_db *db)
     return database_is_geo(db) && !db->messages_stay;
 }
 
+static const char *const policies[EVICTION_KINDS] = {
+    [EVICT_NOTHING] = "noeviction",
+    [EVICT_ALL_LRU] = "allkeys-lru",
+    [EVICT_ALL_LFU] = "allkeys-lfu",
+    [EVICT_ALL_RANDOM] = "allkeys-random",
+    [EVICT_VOLATILE_LRU] = "volatile-lru",
+    [EVICT_VOLATILE_LFU] = "volatile-lfu",
+    [EVICT_VOLATILE_RANDOM] = "volatile-random",
+    [EVICT_VOLATILE_TTL] = "volatile-ttl",
+};
+
+uint32_t database_eviction(const struct database *d)
+{
+    uint32_t kind = 0;
+    while (kind + 1 < EVICTION_KINDS &&
+           (uint32_t)setting_place(CONFIG_MAXMEMORY_POLICY, policies[kind]) !=
+               d->front->settings.eviction)
+        kind++;
+    return kind;
+}
+
 /* What CONFIG shows of how the database is kept, in Redis' words. */
 static void settings_of_keeping(const struct plane_db *db, struct front_settings *s)
 {
-    static const char *const policies[EVICTION_KINDS] = {
-        [EVICT_NOTHING] = "noeviction",
-        [EVICT_ALL_LRU] = "allkeys-lru",
-        [EVICT_ALL_LFU] = "allkeys-lfu",
-        [EVICT_ALL_RANDOM] = "allkeys-random",
-        [EVICT_VOLATILE_LRU] = "volatile-lru",
-        [EVICT_VOLATILE_LFU] = "volatile-lfu",
-        [EVICT_VOLATILE_RANDOM] = "volatile-random",
-        [EVICT_VOLATILE_TTL] = "volatile-ttl",
-    };
     static const char *const fsync[PERSIST_KINDS] = {"everysec", "no", "everysec", "always"};
     size_t at = 0;
     s->on_disk = database_on_disk(db);

@@ -194,6 +194,7 @@ void database_opened(struct database *d, struct port *port, struct member *m, st
 /* The member's links begin anew, since what its files promise has changed; nothing was lost. */
 void database_relink(struct database *d, struct port *port, struct member *m, struct moment now);
 /* Has a script stopped in the middle on one of its shards? */
+uint32_t database_eviction(const struct database *d); /* enum eviction, in force */
 bool database_busy(const struct database *d);
 #define BUSY_ERROR                                                                                 \
     "a script has been running for too long on this database: end it by SCRIPT KILL or FUNCTION "  \

@@ -264,7 +264,12 @@ static void plane_db_stats_of(struct plane_db_stats *to, const struct database *
                               struct moment now)
 {
     *to = (struct plane_db_stats){
-        .uid = d->config.uid, .listening = d->listening, .connections = d->front->sessions};
+        .uid = d->config.uid,
+        .listening = d->listening,
+        .connections = d->front->sessions,
+        .memory_max = d->front->settings.memory_max,
+        .eviction = database_eviction(d),
+    };
     to->memory.clients = d->front->memory.buffers;
     for (uint32_t i = 0; i < d->members_count; i++) {
         struct shard_stats s;

@@ -111,6 +111,28 @@ def test_damage_is_told_and_unknown_files_are_left_alone():
         region.node.stop()
 
 
+def test_limits_set_by_config_are_told_of():
+    region = Region("limits.e2e.test", workers=2)
+    try:
+        node, db = region.node, region.db
+        uid = node.create_db("kept", db, shards=2)
+
+        def alert():
+            return node.rest("GET", f"/v1/bdbs/alerts/{uid}")["bdb_limit_not_kept"]
+        assert not alert()["state"]
+        assert command(db, "CONFIG", "SET", "maxmemory", "100mb", "maxmemory-policy", "allkeys-lru") == b"OK"
+        eventually("it is told of", lambda: alert()["state"] and "104857600" in alert()["description"])
+        assert "memory_size" in str(command(db, "CONFIG", "REWRITE"))
+        node.rest("PUT", f"/v1/bdbs/{uid}", {"max_connections": 500})
+        assert (config(db, "maxmemory"), config(db, "maxmemory-policy")) == ("104857600", "allkeys-lru")
+        node.rest("PUT", f"/v1/bdbs/{uid}", {"memory_size": 100 << 20, "eviction_policy": "allkeys-lru"})
+        eventually("it is kept", lambda: not alert()["state"])
+        kill_plane(region)
+        eventually("it is back", lambda: config(db, "maxmemory") == "104857600" and config(db, "maxmemory-policy") == "allkeys-lru")
+    finally:
+        region.node.stop()
+
+
 def availability(node, uid):
     try:
         return node.rest("GET", f"/v1/bdbs/{uid}/availability")["status"]

@@ -140,6 +140,8 @@ static void fill_stats(struct plane_stats *s, uint32_t dbs, uint32_t shards)
                                             .listening = i % 2,
                                             .keys = 1000 * i,
                                             .evicted = i,
+                                            .memory_max = 1000000u + i,
+                                            .eviction = i % EVICTION_KINDS,
                                             .memory = {.values = 7, .metadata = i}};
     for (uint32_t i = 0; i < shards; i++) {
         s->shards[i].shard = i;
