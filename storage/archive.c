@@ -14,12 +14,15 @@ struct segment {
     struct context *begin; /* by partition, owned; NULL: not known */
 };
 
-/* A read under way. */
+/* A read under way, or what it brought until all of it is taken. */
 struct reading {
     uint32_t id;
-    uint64_t ticket; /* 0: of the archive itself, a segment's head */
-    struct archive_place from;
+    uint64_t ticket;                 /* 0: of the archive itself, a segment's head */
+    struct archive_place from, next; /* of what was asked for; of what is not yet taken */
     size_t bytes;
+    bool here;
+    bool shorter;    /* the file has become so: less came than was asked for */
+    struct buf data; /* from `next` on */
 };
 
 struct keeper {
@@ -34,7 +37,7 @@ struct archive {
     struct buf segments; /* struct segment, oldest first, each the one before the next */
     struct buf found;    /* of a listing: struct segment, whose heads are to be read */
     uint64_t follows;    /* the one before the oldest known */
-    struct buf readings; /* struct reading */
+    struct buf readings; /* struct reading; what they hold is owned */
     struct buf keepers;  /* struct keeper */
     struct context deps; /* of the frame being read */
     uint32_t ids;
@@ -68,6 +71,16 @@ static struct segment *segment_at(const struct archive *a, size_t i)
     return (struct segment *)(void *)(a->segments.p + a->segments.head) + i;
 }
 
+static size_t readings(const struct archive *a)
+{
+    return buf_len(&a->readings) / sizeof(struct reading);
+}
+
+static struct reading *reading_at(const struct archive *a, size_t i)
+{
+    return (struct reading *)(void *)(a->readings.p + a->readings.head) + i;
+}
+
 void archive_free(struct archive *a)
 {
     if (a == NULL)
@@ -76,6 +89,8 @@ void archive_free(struct archive *a)
         segment_deinit(segment_at(a, i), a->id.count);
     buf_deinit(&a->segments);
     buf_deinit(&a->found);
+    for (size_t i = 0; i < readings(a); i++)
+        buf_deinit(&reading_at(a, i)->data);
     buf_deinit(&a->readings);
     buf_deinit(&a->keepers);
     context_deinit(&a->deps);
@@ -103,6 +118,7 @@ static void ask_bytes(struct archive *a, struct port *port, const struct reading
     char name[FILE_NAME_MAX], path[1280];
     struct reading reading = *ask;
     a->ids = (a->ids + 1) & (UINT32_MAX >> STORAGE_TAG_BITS);
+    a->ids += a->ids == 0;
     reading.id = a->ids;
     buf_put(&a->readings, &reading, sizeof reading);
     file_name(name, FILE_KIND_SEGMENT, ask->from.segment);
@@ -114,16 +130,21 @@ static void ask_bytes(struct archive *a, struct port *port, const struct reading
     port->ops->file(port, r);
 }
 
-static bool take_reading(struct archive *a, uint32_t id, struct reading *out)
+static void remove_reading(struct archive *a, size_t i, struct reading *out)
 {
-    struct reading *all = (struct reading *)(void *)(a->readings.p + a->readings.head);
-    size_t n = buf_len(&a->readings) / sizeof *all;
-    for (size_t i = 0; i < n; i++) {
-        if (all[i].id != id)
+    *out = *reading_at(a, i);
+    *reading_at(a, i) = *reading_at(a, readings(a) - 1);
+    a->readings.tail -= sizeof *out;
+}
+
+/* What was asked for as number `id`, or (0) what is here for the ticket. */
+static bool take_reading(struct archive *a, uint32_t id, uint64_t ticket, struct reading *out)
+{
+    for (size_t i = 0; i < readings(a); i++) {
+        const struct reading *r = reading_at(a, i);
+        if (id != 0 ? r->here || r->id != id : !r->here || r->ticket != ticket)
             continue;
-        *out = all[i];
-        all[i] = all[n - 1];
-        a->readings.tail -= sizeof *all;
+        remove_reading(a, i, out);
         return true;
     }
     return false;
@@ -131,7 +152,10 @@ static bool take_reading(struct archive *a, uint32_t id, struct reading *out)
 
 unsigned archive_requests(const struct archive *a)
 {
-    return (unsigned)(buf_len(&a->readings) / sizeof(struct reading)) + a->lists;
+    unsigned n = a->lists;
+    for (size_t i = 0; i < readings(a); i++)
+        n += !reading_at(a, i)->here;
+    return n;
 }
 
 /* ------------------------------------------------------------ what there is */
@@ -325,73 +349,106 @@ static bool tell_frame(struct archive *a, struct port *port, uint64_t ticket, st
     return true;
 }
 
-/* Hands out the whole frames of what was read; *next is moved behind them. False: damaged. */
-static bool tell_frames(struct archive *a, struct port *port, const struct reading *reading,
-                        struct bytes in, struct archive_place *next, uint64_t *need)
+enum told { TOLD_SOME, TOLD_ALL, TOLD_BAD };
+
+/* Hands out at most `frames` whole frames of what was read; r->next is moved behind them. *need:
+ * bytes of the record that goes on behind it, 0 none. */
+static enum told tell_frames(struct archive *a, struct port *port, struct reading *r,
+                             unsigned frames, uint64_t *need)
 {
     *need = 0;
-    if (next->offset == 0) {
+    if (r->next.offset == 0) {
         struct file_header h;
         const char *why;
-        if (header_read(in, &h, &why) != HEADER_OK || !is_ours(a, &h, next->segment))
-            return false;
-        in = bytes_of(in.p + h.size, in.n - h.size);
-        next->offset = h.size;
+        if (header_read(buf_bytes(&r->data), &h, &why) != HEADER_OK ||
+            !is_ours(a, &h, r->next.segment))
+            return TOLD_BAD;
+        buf_consume(&r->data, h.size);
+        r->next.offset = h.size;
     }
-    while (in.n > 0) {
-        struct record r;
-        enum record_result got = record_read(in, next->segment, next->offset, &r, need);
+    while (buf_len(&r->data) > 0) {
+        struct record record;
+        enum record_result got =
+            record_read(buf_bytes(&r->data), r->next.segment, r->next.offset, &record, need);
         if (got != RECORD_OK)
-            return got == RECORD_MORE;
-        if (r.kind == RECORD_FRAME && !tell_frame(a, port, reading->ticket, r.payload))
-            return false;
-        next->offset += r.size;
-        in = bytes_of(in.p + r.size, in.n - r.size);
+            return got == RECORD_MORE ? TOLD_ALL : TOLD_BAD;
+        if (frames == 0)
+            break;
+        if (record.kind == RECORD_FRAME && !tell_frame(a, port, r->ticket, record.payload))
+            return TOLD_BAD;
+        frames -= record.kind == RECORD_FRAME;
+        r->next.offset += record.size;
+        buf_consume(&r->data, record.size);
     }
     *need = 0;
-    return true;
+    return buf_len(&r->data) > 0 ? TOLD_SOME : TOLD_ALL;
 }
 
-static void readings_end(struct archive *a, struct port *port, const struct reading *reading,
-                         struct archive_place next, bool good, struct moment now)
+static void reading_ends(struct archive *a, struct port *port, const struct reading *r, bool good,
+                         struct moment now)
 {
     if (!good) {
         a->stats.failures++;
         port_log(port, 'E',
                  "log segment %016" PRIx64 " in %s can't be read at offset %" PRIu64
                  ": peers get states instead. Look with `meridian log check %s`",
-                 next.segment, a->folder, next.offset, a->folder);
+                 r->next.segment, a->folder, r->next.offset, a->folder);
     }
     if (a->readers.done != NULL)
-        a->readers.done(a->readers.arg, port, reading->ticket, next, good, now);
+        a->readers.done(a->readers.arg, port, r->ticket, r->next, good, now);
 }
 
-static void have_bytes(struct archive *a, struct port *port, const struct reading *reading,
-                       struct bytes in, struct moment now)
+/* Is the ticket's reader still there? */
+static bool is_kept(const struct archive *a, uint64_t ticket);
+
+bool archive_take(struct archive *a, struct port *port, uint64_t ticket, unsigned frames,
+                  struct moment now)
 {
-    struct archive_place next = reading->from;
-    uint64_t need;
-    size_t i = index_of(a, next.segment);
-    a->stats.bytes_read += in.n;
-    bool good = in.n > 0 && tell_frames(a, port, reading, in, &next, &need);
-    bool moved = good && next.offset > reading->from.offset;
-    if (good && need > 0) { /* the last record goes on behind what was read */
-        uint64_t rest = i < count(a) && segment_at(a, i)->number == next.segment &&
-                                segment_at(a, i)->end > next.offset
-                            ? segment_at(a, i)->end - next.offset
-                            : 0;
-        good = need <= rest && in.n == reading->bytes; /* else the file has become shorter */
-        if (good && !moved) {
-            struct reading more = *reading;
-            more.bytes = (size_t)need;
-            ask_bytes(a, port, &more);
-            return;
+    struct reading r;
+    uint64_t need = 0;
+    if (!take_reading(a, 0, ticket, &r))
+        return false;
+    enum told told = buf_len(&r.data) > 0 ? tell_frames(a, port, &r, frames, &need) : TOLD_BAD;
+    if (!is_kept(a, ticket)) { /* it has seen enough */
+        buf_deinit(&r.data);
+        return false;
+    }
+    if (told == TOLD_SOME) {
+        buf_put(&a->readings, &r, sizeof r);
+        return true;
+    }
+    buf_deinit(&r.data);
+    if (need > 0 && told == TOLD_ALL) { /* the last record goes on behind what was read */
+        size_t i = index_of(a, r.next.segment);
+        bool known = i < count(a) && segment_at(a, i)->number == r.next.segment;
+        if (!known || r.shorter || segment_at(a, i)->end < r.next.offset + need) {
+            told = TOLD_BAD;
+        } else if (r.next.offset == r.from.offset) {
+            ask_bytes(a, port,
+                      &(struct reading){.ticket = ticket, .from = r.from, .bytes = (size_t)need});
+            return false;
         }
     }
-    readings_end(a, port, reading, next, good, now);
+    reading_ends(a, port, &r, told == TOLD_ALL, now);
+    return false;
 }
 
-void archive_answer(struct archive *a, struct port *port, struct file_req *taken, struct moment now)
+static void have_bytes(struct archive *a, struct reading *r, struct file_req *answer)
+{
+    if (!is_kept(a, r->ticket))
+        return;
+    r->here = true;
+    r->next = r->from;
+    if (answer->err == ERR_OK) {
+        r->data = answer->data;
+        answer->data = (struct buf){0};
+    }
+    r->shorter = buf_len(&r->data) != r->bytes;
+    a->stats.bytes_read += buf_len(&r->data);
+    buf_put(&a->readings, r, sizeof *r);
+}
+
+void archive_answer(struct archive *a, struct port *port, struct file_req *taken)
 {
     struct reading reading;
     if (taken->op == FILE_LIST) {
@@ -400,12 +457,11 @@ void archive_answer(struct archive *a, struct port *port, struct file_req *taken
             listed(a, port, buf_bytes(&taken->data));
         else
             a->ready = true; /* what earlier lives left is not served */
-    } else if (take_reading(a, taken->tag >> STORAGE_TAG_BITS, &reading)) {
-        struct bytes in = taken->err == ERR_OK ? buf_bytes(&taken->data) : bytes_of(NULL, 0);
+    } else if (take_reading(a, taken->tag >> STORAGE_TAG_BITS, 0, &reading)) {
         if (reading.ticket == 0)
-            headed(a, port, in);
+            headed(a, port, taken->err == ERR_OK ? buf_bytes(&taken->data) : bytes_of(NULL, 0));
         else
-            have_bytes(a, port, &reading, in, now);
+            have_bytes(a, &reading, taken);
     }
     file_req_free(taken);
 }
@@ -424,9 +480,22 @@ void archive_keep(struct archive *a, uint64_t ticket, uint64_t segment)
         struct keeper k = {.ticket = ticket, .segment = segment};
         buf_put(&a->keepers, &k, sizeof k);
     } else if (i < n) {
+        struct reading r;
         all[i] = all[n - 1];
         a->keepers.tail -= sizeof *all;
+        if (take_reading(a, 0, ticket, &r))
+            buf_deinit(&r.data);
     }
+}
+
+static bool is_kept(const struct archive *a, uint64_t ticket)
+{
+    const struct keeper *all =
+        (const struct keeper *)(const void *)(a->keepers.p + a->keepers.head);
+    for (size_t i = 0; i < buf_len(&a->keepers) / sizeof *all; i++)
+        if (all[i].ticket == ticket)
+            return true;
+    return false;
 }
 
 static bool is_read(const struct archive *a, uint64_t number)

@@ -17,7 +17,7 @@ struct archive_place {
     uint64_t offset;
 };
 
-/* Who is told; called within archive_answer only. Everything but `arg` may be NULL. */
+/* Who is told; called within archive_take only. Everything but `arg` may be NULL. */
 struct archive_readers {
     void *arg;
     /* A frame of what was asked for under `ticket`; in the log's order. Borrowed. */
@@ -44,8 +44,7 @@ void archive_set_readers(struct archive *a, const struct archive_readers *reader
 /* Looks at what earlier lives left behind, segment `last` (0: nothing) and those before it. */
 void archive_start(struct archive *a, struct port *port, uint64_t last);
 /* file_req.tag's low bits are STORAGE_ARCHIVE. Taken. */
-void archive_answer(struct archive *a, struct port *port, struct file_req *taken,
-                    struct moment now);
+void archive_answer(struct archive *a, struct port *port, struct file_req *taken);
 unsigned archive_requests(const struct archive *a); /* under way */
 /* As journal_opts.began. */
 void archive_begin(struct archive *a, uint64_t number, uint64_t before_end,
@@ -63,17 +62,21 @@ uint64_t archive_find(const struct archive *a, uint32_t partition,
                       void *arg);
 
 enum archive_asked {
-    ARCHIVE_ASKED, /* the answer comes to archive_readers.done */
+    ARCHIVE_ASKED, /* what comes is had by archive_take */
     ARCHIVE_END,   /* there is nothing behind `from` now */
     ARCHIVE_GONE,  /* there is no such segment (any more) */
 };
 /* Asks for the frames in about `bytes` from there on: a frame is never cut. One at a time for a
- * ticket. */
+ * ticket, which must keep something (archive_keep). */
 enum archive_asked archive_read(struct archive *a, struct port *port, uint64_t ticket,
                                 struct archive_place from, size_t bytes);
+/* Hands out up to `frames` of the frames that were asked for and have been read, to
+ * archive_readers.frame; when there are no more, tells `done`. True: there are more. */
+bool archive_take(struct archive *a, struct port *port, uint64_t ticket, unsigned frames,
+                  struct moment now);
 /* Bytes from there to the end. */
 uint64_t archive_left(const struct archive *a, struct archive_place from);
-/* The segments from this one on stay, for this ticket; 0: it has ended. */
+/* The segments from this one on stay, for this ticket; 0: it has ended, and gets nothing more. */
 void archive_keep(struct archive *a, uint64_t ticket, uint64_t segment);
 
 /* The first segment that must stay, of those below `snapshot` (from which on recovery needs all):

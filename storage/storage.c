@@ -279,7 +279,7 @@ void storage_answer(struct storage *s, struct port *port, struct file_req *taken
         snapshot_ended(s, port, now);
         break;
     case STORAGE_ARCHIVE:
-        archive_answer(s->archive, port, taken, now);
+        archive_answer(s->archive, port, taken);
         break;
     default:
         trim_answer(s, port, taken);

@@ -233,6 +233,7 @@ static bool take_proof(struct feed *f, struct port *port, struct bytes body, str
     port_log(port, 'I', "link to region %u (%s): partitions %u..%u", peer->region,
              s->config.regions[peer->region].name, f->first, f->first + f->count - 1);
     s->dirty = true;
+    pull_hurry(peer, now);
     return f->conn != 0;
 }
 

@@ -32,9 +32,10 @@
 #define TRANSFER_HELD_MAX ((size_t)64 << 20) /* serialised early, not yet taken by the puller */
 #define DRIFT_MAX_MS 60000
 #define PUMP_FRAMES 8192u /* read from the log at one go */
+#define PUMP_AT_ONCE 512u /* of these whatever else waits */
 #define PUMP_BYTES ((size_t)1 << 20)
-#define SLICE_BYTES ((size_t)64 << 10)
-#define SLICES_US 1000u /* of a state are sent in one go */
+#define PUMP_PACKED_BYTES ((size_t)128 << 10) /* while they are compressed */
+#define SLICE_BYTES ((size_t)16 << 10)        /* of a state */
 #define INCARNATIONS_BACK 15u
 
 /* ------------------------------------------------------------ partitions */
@@ -133,6 +134,8 @@ struct pull {
     unsigned claims_waiting;
     struct buf in;
     size_t inflated;       /* bytes at the front of `in` that came out of a batch */
+    bool more;             /* messages may wait in `in` for their slice of a turn */
+    size_t at_once;        /* bytes taken in this turn without waiting for one */
     struct waiting *stuck; /* the frame whose clock is out of bounds */
     struct stage stage;
     struct listing listing;
@@ -161,13 +164,15 @@ struct feed_part {
 struct past {
     uint64_t ticket; /* of the reading under way, 0 none */
     struct syncer_place place;
-    bool seek;            /* more parts have fallen behind: begin where they need it */
-    bool asked;           /* an answer is to come */
-    bool postpones;       /* parts for which there is no room wait for the next reading */
-    size_t bytes;         /* that the parts' runs take */
-    uint64_t ops, elided; /* read so far, and left out */
-    uint64_t from_left;   /* bytes on disk when the reading began */
-    uint64_t since_us;    /* when the first of several readings began; 0: none has */
+    bool seek;                   /* more parts have fallen behind: begin where they need it */
+    bool asked;                  /* an answer is to come, or has not been taken in whole */
+    bool more;                   /* some of it is here */
+    bool postpones;              /* parts for which there is no room wait for the next reading */
+    size_t bytes;                /* that the parts' runs take */
+    uint64_t ops, elided;        /* read so far, and left out */
+    uint64_t from_left;          /* bytes on disk when the reading began */
+    uint64_t since_us;           /* when the first of several readings began; 0: none has */
+    uint64_t look_us, look_left; /* what was left when it was last looked whether it gets less */
 };
 
 /* At `sent` bytes everything up to `ops` own operations was on its way. */
@@ -243,6 +248,7 @@ struct syncer {
     struct buf scratch, batch;
     struct buf messages;           /* published in this turn (message.c) */
     struct syncer_archive archive; /* all NULL: nothing is on disk */
+    struct share *share;           /* NULL: there is no limit */
     uint64_t tickets;
     uint64_t elision_key;
     bool full;               /* syncer_hold */
@@ -287,7 +293,7 @@ bool syncer_may_join(const struct syncer *s, uint32_t partition, const struct co
 bool syncer_drifts(const struct syncer *s, stamp_t stamp, struct moment now);
 void syncer_wake(struct syncer *s, uint64_t at_us);
 
-/* ------------------------------------------------------------ pull.c, apply.c */
+/* ------------------------------------------------------------ pull.c */
 
 void pull_new(struct peer *peer, uint32_t want_first);
 void pull_free(struct pull *p, struct port *port);
@@ -300,13 +306,36 @@ void pull_rested(struct pull *p, struct port *port, struct moment now);
 void feed_rested(struct feed *f, struct port *port, struct moment now);
 void pull_pause(struct pull *p, struct port *port, bool paused, struct moment now);
 void pull_tick(struct pull *p, struct port *port, struct moment now);
+/* The peer has just dialled us, so it is there: what is down is dialled at once. */
+void pull_hurry(struct peer *peer, struct moment now);
 /* (Re)subscribes to the parts for which `chosen` says so. */
 void pull_subscribe(struct pull *p, struct port *port, bool (*chosen)(const struct pull_part *));
 struct pull *peer_pull(const struct peer *peer,
                        uint32_t partition); /* LIVE and serving it, or NULL */
 enum link_state pull_state(const struct pull *p);
-/* Takes what arrived, after what was held back. */
+
+/* ------------------------------------------------------------ intake.c, apply.c */
+
+/* Takes what arrived, after what was held back: of a lot only some now, the rest in turns. */
 void pull_receive(struct pull *p, struct port *port, struct bytes data, struct moment now);
+void pull_turn(struct pull *p, struct port *port, struct moment now);
+/* Reads on unless something is in the way. */
+void pull_listen(struct pull *p, struct port *port);
+
+enum outcome {
+    OUT_NEXT, /* the message is done with */
+    OUT_HELD, /* it stays where it is until the link is released */
+    OUT_ENDED /* the connection is gone */
+};
+enum outcome pull_take(struct pull *p, struct port *port, uint8_t kind, struct bytes body,
+                       struct moment now);
+enum outcome pull_apply(struct pull *p, struct port *port, const struct frame *f,
+                        struct moment now);
+/* Ends a connection on which something malformed came. */
+enum outcome pull_bad(struct pull *p, struct port *port, struct moment now, const char *what);
+/* Stops listening until the clocks are mended; nothing is dropped. */
+void pull_quarantine(struct pull *p, struct port *port, stamp_t stamp, struct moment now);
+void pull_release(struct pull *p, struct port *port);
 
 /* ------------------------------------------------------------ ack.c */
 

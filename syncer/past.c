@@ -15,7 +15,11 @@
  * that is hidden later, some parts wait for another reading. Whatever was not sent is read again:
  * nothing is *known* of the puller's before.
  */
-#define PAST_BYTES ((size_t)32 << 10) /* read or sent in one go: a fraction of a millisecond */
+#define PAST_BYTES ((size_t)256 << 10) /* read in one go; taken in slices */
+#define PAST_SENT ((size_t)32 << 10)   /* sent in one go */
+#define PAST_FRAMES 8u                 /* taken between two looks at the clock */
+#define PAST_TAKES 128u                /* ... of which there are no more in a turn */
+#define LOOK_EVERY SECOND
 
 static bool reaches(void *reader, uint32_t partition, const struct context *begin)
 {
@@ -246,14 +250,14 @@ static bool waits_for_next(const struct feed *f)
 
 /* The disk has no more: what waits is sent, some at a time; then the log's memory may
  * reach back to it. */
-static void send_rest(struct feed *f, struct port *port)
+static void send_rest(struct feed *f, struct port *port, const struct share_slice *slice)
 {
-    uint64_t stop = f->sent + PAST_BYTES;
+    uint64_t stop = f->sent + PAST_SENT;
     bool served = false;
     for (uint32_t i = 0; i < f->count; i++) {
         if (f->parts[i].run == NULL)
             continue;
-        if (f->sent >= stop || feed_blocked(f))
+        if (f->sent >= stop || feed_blocked(f) || !share_left(slice, port))
             return;
         send_run(f, port, &f->parts[i]);
     }
@@ -273,7 +277,7 @@ static void send_rest(struct feed *f, struct port *port)
 bool past_waits(const struct feed *f)
 {
     const struct syncer_archive *a = &f->s->archive;
-    return f->behinds > 0 && (f->past.asked || !a->ready(a->arg));
+    return f->behinds > 0 && ((f->past.asked && !f->past.more) || !a->ready(a->arg));
 }
 
 uint64_t past_left(const struct feed *f)
@@ -294,7 +298,7 @@ static void seek_and_tell(struct feed *f, struct port *port, struct moment now)
 }
 
 /* Reads on, or ends. */
-static void go_on(struct feed *f, struct port *port)
+static void go_on(struct feed *f, struct port *port, const struct share_slice *slice)
 {
     const struct syncer_archive *a = &f->s->archive;
     switch (a->read(a->arg, port, f->past.ticket, f->past.place, PAST_BYTES)) {
@@ -305,7 +309,7 @@ static void go_on(struct feed *f, struct port *port)
         if (f->past.bytes == 0 && !waits_for_next(f))
             serve_otherwise(f);
         else
-            send_rest(f, port);
+            send_rest(f, port, slice);
         break;
     case SYNCER_GONE:
         serve_otherwise(f);
@@ -313,20 +317,63 @@ static void go_on(struct feed *f, struct port *port)
     }
 }
 
-void past_pump(struct feed *f, struct port *port, struct moment now)
+/* Takes what has been read, as long as the slice lasts. */
+static void take_some(struct feed *f, struct port *port, const struct share_slice *slice,
+                      struct moment now)
 {
-    if (past_waits(f))
+    const struct syncer_archive *a = &f->s->archive;
+    unsigned takes = PAST_TAKES;
+    uint64_t ticket = f->past.ticket;
+    bool more = true;
+    while (more && takes-- > 0 && !feed_blocked(f) && share_left(slice, port))
+        more = a->take(a->arg, port, ticket, PAST_FRAMES, now) && f->past.ticket == ticket;
+    f->past.more = more;
+}
+
+/* Once in a while: does what is left get less? Whoever writes faster than we read slows us down
+ * no further. */
+static void look(struct feed *f, struct moment now)
+{
+    struct past *past = &f->past;
+    if (now.mono_us < past->look_us)
         return;
+    uint64_t left = past_left(f);
+    if (past->look_us != 0 && left > past->look_left - past->look_left / 128)
+        share_press(f->s->share, now);
+    past->look_us = now.mono_us + LOOK_EVERY;
+    past->look_left = left;
+}
+
+static void read_on(struct feed *f, struct port *port, const struct share_slice *slice,
+                    struct moment now)
+{
+    if (f->past.asked)
+        take_some(f, port, slice, now);
+    if (f->past.asked || f->behinds == 0)
+        return;
+    uint64_t since = f->past.since_us;
     if (f->past.seek || f->past.ticket == 0)
         seek_and_tell(f, port, now);
-    uint64_t since = f->past.since_us;
     if (f->behinds > 0)
-        go_on(f, port);
+        go_on(f, port, slice);
     if (f->behinds == 0 && since != 0)
         port_log(port, 'I',
                  "region %u has got what the log on disk has for it, after %llu ms; %u partitions "
                  "need states",
                  f->puller.region, (unsigned long long)((now.mono_us - since) / MS), f->wants);
+}
+
+void past_pump(struct feed *f, struct port *port, struct moment now)
+{
+    const struct syncer_archive *a = &f->s->archive;
+    if (!a->ready(a->arg))
+        return;
+    struct share_slice slice = share_begin(f->s->share, port);
+    if (share_left(&slice, port))
+        read_on(f, port, &slice, now);
+    else
+        f->past.more = f->past.asked; /* it may be */
+    look(f, now);
 }
 
 /* ------------------------------------------------------------ answers */
@@ -361,7 +408,7 @@ void syncer_archive_done(struct syncer *s, struct port *port, uint64_t ticket,
     (void)now;
     if (f == NULL)
         return;
-    f->past.asked = false;
+    f->past.asked = f->past.more = false;
     f->past.place = next;
     if (good)
         s->archive.keep(s->archive.arg, ticket, next.segment);

@@ -41,6 +41,7 @@ static void pull_reset(struct pull *p)
     wire_coder_deinit(&p->coder);
     buf_deinit(&p->in);
     p->inflated = 0;
+    p->more = false;
     p->claims_waiting = 0;
     mem_free(p->stuck);
     p->stuck = NULL;
@@ -100,6 +101,17 @@ void pull_fail(struct pull *p, struct port *port, struct moment now, const char 
     if (p->conn != 0)
         port->ops->close(port, p->conn, false);
     pull_down(p, port, now, why);
+}
+
+void pull_hurry(struct peer *peer, struct moment now)
+{
+    for (struct pull *p = peer->pulls; p != NULL; p = p->next) {
+        if (p->phase != PHASE_DOWN)
+            continue;
+        p->failures = 0;
+        p->retry_us = now.mono_us;
+        syncer_wake(peer->s, now.mono_us);
+    }
 }
 
 struct pull *peer_pull(const struct peer *peer, uint32_t partition)
@@ -373,7 +385,7 @@ void pull_rested(struct pull *p, struct port *port, struct moment now)
     p->heard_us = now.mono_us;
     if (p->phase != PHASE_LIVE)
         return;
-    port->ops->pause(port, p->conn, pull_held(p));
+    pull_listen(p, port);
     if (!pull_held(p))
         pull_receive(p, port, bytes_of(NULL, 0), now);
 }
@@ -385,7 +397,7 @@ void pull_pause(struct pull *p, struct port *port, bool paused, struct moment no
     p->paused = paused;
     if (p->phase == PHASE_LIVE) {
         tell_hold(p, port);
-        port->ops->pause(port, p->conn, pull_held(p));
+        pull_listen(p, port);
         p->heard_us = now.mono_us;
         if (!pull_held(p))
             pull_receive(p, port, bytes_of(NULL, 0), now);

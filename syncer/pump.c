@@ -132,11 +132,19 @@ static bool send_frames(struct feed *f, struct port *port)
         overrun(f);
     size_t start = buf_len(out);
     size_t room = feed_send_max(s) - (f->sent - f->acked);
-    if (room > PUMP_BYTES)
-        room = PUMP_BYTES;
-    bool end = false;
+    size_t most = s->config.compression > 0 ? PUMP_PACKED_BYTES : PUMP_BYTES;
+    if (room > most)
+        room = most;
+    struct share_slice slice = {0};
+    bool end = false, bulk = false;
     struct frame frame;
     for (unsigned n = 0; n < PUMP_FRAMES && buf_len(out) - start < room; n++) {
+        if (n == PUMP_AT_ONCE) {
+            slice = share_begin(s->share, port);
+            bulk = true;
+        }
+        if (bulk && n % 64 == 0 && !share_left(&slice, port))
+            break;
         if (!log_read(log, &f->pos, &frame)) {
             end = true;
             break;
@@ -191,17 +199,17 @@ static void end_transfer(struct feed *f, struct port *port)
 /* Sends slices of the state under way until the turn's share is used up. */
 static void send_slices(struct feed *f, struct port *port)
 {
-    struct buf *slice = &f->s->scratch;
-    uint64_t stop = f->sent + PUMP_BYTES, since = port->ops->clock_us(port);
+    struct buf *bytes = &f->s->scratch;
+    uint64_t stop = f->sent + PUMP_BYTES;
+    struct share_slice slice = share_begin(f->s->share, port);
     bool more = true;
-    while (more && f->sent < stop && !feed_blocked(f) &&
-           port->ops->clock_us(port) < since + SLICES_US) {
-        buf_clear(slice);
-        more = transfer_next(f->transfer, slice, SLICE_BYTES);
-        if (buf_len(slice) > 0)
-            feed_put(f, port, WIRE_SLICE, buf_bytes(slice));
+    while (more && f->sent < stop && !feed_blocked(f) && share_left(&slice, port)) {
+        buf_clear(bytes);
+        more = transfer_next(f->transfer, bytes, SLICE_BYTES);
+        if (buf_len(bytes) > 0)
+            feed_put(f, port, WIRE_SLICE, buf_bytes(bytes));
     }
-    buf_reuse(slice, SCRATCH_KEPT_MAX); /* a slice holds at least one whole item */
+    buf_reuse(bytes, SCRATCH_KEPT_MAX); /* it holds at least one whole item */
     f->unmarked = true;
     if (!more)
         end_transfer(f, port);

@@ -253,6 +253,8 @@ enum taken syncer_take(struct syncer *s, const struct frame *f, bool direct, str
 
 /* ------------------------------------------------------------ time */
 
+void syncer_set_share(struct syncer *s, struct share *share) { s->share = share; }
+
 void syncer_wake(struct syncer *s, uint64_t at_us)
 {
     if (at_us < s->wake_us)
@@ -296,6 +298,9 @@ void syncer_turn(struct syncer *s, struct port *port, struct moment now)
     }
     if (s->rested)
         end_rest(s, port, now);
+    for (uint32_t r = 1; r <= REGION_MAX; r++)
+        for (struct pull *p = s->peers[r].pulls; p != NULL; p = p->next)
+            pull_turn(p, port, now);
     shard_close_frames(s->shard, now);
     uint64_t end = log_end(shard_log(s->shard));
     if (end != s->log_seen) {

@@ -3,6 +3,7 @@
 #define MERIDIAN_SYNCER_SYNCER_H
 
 #include "base/port.h"
+#include "base/share.h"
 #include "shard/shard.h"
 
 /*
@@ -114,7 +115,7 @@ struct syncer_place {
     uint64_t segment, offset; /* segment 0: none */
 };
 enum syncer_asked {
-    SYNCER_ASKED, /* frames and the end of the answer come in a later event */
+    SYNCER_ASKED, /* `take` has it in a later turn */
     SYNCER_END,   /* nothing more is on disk: the rest is in the log's memory */
     SYNCER_GONE,  /* what is there is no longer kept */
 };
@@ -128,11 +129,17 @@ struct syncer_archive {
                      void *reader);
     enum syncer_asked (*read)(void *arg, struct port *port, uint64_t ticket,
                               struct syncer_place from, size_t bytes);
+    /* Hands out up to `frames` of what was asked for, by syncer_archive_frame and at the end
+     * syncer_archive_done. True: there are more. */
+    bool (*take)(void *arg, struct port *port, uint64_t ticket, unsigned frames, struct moment now);
     uint64_t (*left)(void *arg, struct syncer_place from);      /* bytes from there to the end */
     void (*keep)(void *arg, uint64_t ticket, uint64_t segment); /* 0: the reader has ended */
 };
 void syncer_set_archive(struct syncer *s, const struct syncer_archive *archive);
-/* The answers to `read`. */
+/* What of its worker's time goes to peers that are behind, and to what they send in bulk. Kept;
+ * NULL (as at first): there is no limit but on the bytes of a turn. */
+void syncer_set_share(struct syncer *s, struct share *share);
+/* The answers to `take`. */
 void syncer_archive_frame(struct syncer *s, struct port *port, uint64_t ticket,
                           const struct frame *f);
 void syncer_archive_done(struct syncer *s, struct port *port, uint64_t ticket,

@@ -56,6 +56,12 @@ static enum syncer_asked read_from(void *arg, struct port *port, uint64_t ticket
     return a != NULL ? answers[archive_read(a, port, ticket, place, bytes)] : SYNCER_GONE;
 }
 
+static bool take(void *arg, struct port *port, uint64_t ticket, unsigned frames, struct moment now)
+{
+    struct archive *a = archive_of(arg);
+    return a != NULL && archive_take(a, port, ticket, frames, now);
+}
+
 static uint64_t left(void *arg, struct syncer_place from)
 {
     const struct archive *a = archive_of(arg);
@@ -96,8 +102,13 @@ static bool somebody_lacks(void *arg, uint32_t partition, const struct context *
 
 void archive_link(struct member *m)
 {
-    struct syncer_archive archive = {
-        .arg = m, .ready = is_ready, .find = find, .read = read_from, .left = left, .keep = keep};
+    struct syncer_archive archive = {.arg = m,
+                                     .ready = is_ready,
+                                     .find = find,
+                                     .read = read_from,
+                                     .take = take,
+                                     .left = left,
+                                     .keep = keep};
     struct archive_readers readers = {
         .arg = m, .frame = have_frame, .done = have_all, .lacks = somebody_lacks};
     if (archive_of(m) == NULL)

@@ -212,6 +212,7 @@ static void member_link(struct database *d, struct member *m, const struct synce
     syncer_hear_verified(m->syncer, member_verified, m);
     if (m->storage != NULL)
         syncer_set_lasting(m->syncer, member_lasting, m);
+    syncer_set_share(m->syncer, &d->worker->share);
     archive_link(m);
     mem_free(own);
 }

@@ -325,6 +325,9 @@ struct worker {
     struct disk *disks;              /* all that requests may have for owner */
     uint64_t tick_us;                /* when the next tick is due */
     uint64_t defrag_us;              /* when defrag_look is */
+    struct share share;              /* of its time: what no client waits for */
+    uint64_t served;                 /* what clients have brought: see share_clients */
+    uint64_t messages;               /* of other workers, so far */
     bool again;                      /* a shard has more upkeep waiting */
     bool stopping;                   /* the manager or a signal said so ... */
     bool stopped;                    /* ... and it is under way ... */

@@ -217,9 +217,21 @@ static uint64_t worker_deadline(void *self)
     return at;
 }
 
+/* Were clients served in this turn, here or by way of another worker? */
+static bool has_served(struct worker *w)
+{
+    uint64_t brought = w->messages;
+    for (const struct database *d = w->databases; d != NULL; d = d->next)
+        brought += d->front->net_in;
+    bool served = brought != w->served;
+    w->served = brought;
+    return served;
+}
+
 /* The end of a loop turn: peers and other workers get what is new. */
 static void turn(struct worker *w, struct port *port, struct moment now)
 {
+    share_turn(&w->share, port, has_served(w), now);
     for (struct database *d = w->databases; d != NULL && w->stopped; d = d->next)
         if (d->config.persistence != PERSIST_OFF)
             disk_turn(d, port, now);
@@ -285,6 +297,7 @@ static void opened(struct worker *w, struct port *port, const struct event *ev)
 static void message(struct worker *w, struct port *port, const struct event *ev)
 {
     uint32_t kind = ev->msg->kind;
+    w->messages++;
     if (kind >= COURIER_MESSAGE_FIRST && kind <= COURIER_MESSAGE_LAST) {
         courier_message(w->courier, port, ev->msg, ev->now);
     } else if ((kind == MSG_CHANGE || kind == MSG_CHANGED) && !w->stopped) {

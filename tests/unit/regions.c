@@ -86,6 +86,12 @@ static uint64_t archive_has_left(void *arg, struct syncer_place from)
                         (struct archive_place){.segment = from.segment, .offset = from.offset});
 }
 
+static bool archive_takes(void *arg, struct port *port, uint64_t ticket, unsigned frames,
+                          struct moment now)
+{
+    return archive_take(archive_of(arg), port, ticket, frames, now);
+}
+
 static void archive_keeps(void *arg, uint64_t ticket, uint64_t segment)
 {
     archive_keep(archive_of(arg), ticket, segment);
@@ -133,6 +139,7 @@ static void make_syncer(struct region *r, uint32_t i)
                                                                .ready = archive_is_ready,
                                                                .find = archive_finds,
                                                                .read = archive_reads,
+                                                               .take = archive_takes,
                                                                .left = archive_has_left,
                                                                .keep = archive_keeps});
     archive_set_readers(

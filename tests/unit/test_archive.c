@@ -26,7 +26,7 @@ struct process {
     bool ready;
     bool reads, reading, ended, failed; /* the copy takes what it lacks */
     struct archive_place place;
-    uint64_t frames, covered, reads_n;
+    uint64_t frames, covered, reads_n, slices;
 };
 
 static void run_command(struct shard *shard, struct moment now, unsigned argc,
@@ -94,9 +94,11 @@ static void read_done(void *arg, struct port *port, uint64_t ticket, struct arch
     p->failed |= !good;
 }
 
-static void read_on(struct process *p, struct port *port)
+static void read_on(struct process *p, struct port *port, struct moment now)
 {
     struct archive *a = storage_archive(p->storage);
+    if (p->reading && archive_take(a, port, TICKET, 3, now))
+        p->slices++;
     if (!p->reads || p->reading || p->ended || p->failed || !archive_ready(a))
         return;
     for (uint32_t i = 0; p->place.segment == 0 && i < PARTITIONS; i++) {
@@ -142,7 +144,7 @@ static void step(void *self, struct port *port, const struct event *ev)
     shard_close_frames(p->shard, ev->now);
     storage_step(p->storage, port, ev->now);
     if (p->ready)
-        read_on(p, port);
+        read_on(p, port, ev->now);
 }
 
 static uint64_t deadline(void *self)

@@ -304,3 +304,20 @@ Test(syncer, a_region_that_kept_its_state_writes_at_once)
     EXPECT(g, 2, "GET k", "$1\r\nv\r\n");
     regions_free(g);
 }
+
+Test(syncer, a_region_that_comes_back_is_dialled_when_it_dials)
+{
+    struct regions *g = regions_new(&(struct regions_opts){.n = 2, .seed = 31});
+    cr_assert(regions_agree(g, 2000));
+    regions_kill(g, 2);
+    regions_run(g, 60000); /* region 1 dials every five seconds by now */
+    regions_start(g, 2, true);
+    unsigned ms = 0;
+    while (ms < 5000 &&
+           (regions_stats(g, 1, 2).state != LINK_UP || !regions_stats(g, 1, 2).feeding)) {
+        regions_run(g, 10);
+        ms += 10;
+    }
+    cr_assert_leq(ms, 300, "both ways after %u ms", ms);
+    regions_free(g);
+}
