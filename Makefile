@@ -119,6 +119,8 @@ $(OUT)/tests/tsan: $(OBJ)/tests/tsan/neighbours.o $(filter $(OBJ)/base/%,$(lib_o
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(OUT)/commands_md: $(OBJ)/tools/commands_md.o $(LIB)
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
+$(OUT)/probe: $(OBJ)/tests/bench/probe.o
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $<
 $(OUT)/bench_shard: $(OBJ)/tests/bench/bench_shard.o $(LIB)
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
 $(OUT)/fuzz/%: $(OBJ)/tests/fuzz/%.o $(IOLIB) $(LIB)
