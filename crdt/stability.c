@@ -5,29 +5,33 @@
 
 #include <assert.h>
 
-/* What is known of a retired actor. */
+/* What is known of a number whose life has ended. */
 struct retired {
-    uint32_t actor;
+    life_t life;    /* the newest one with this number that has ended */
     stamp_t record; /* how far this region had got when it learnt */
     struct report {
-        uint32_t reporter; /* an actor: a report dies with the life that made it */
-        stamp_t record;    /* how far its region had got; 0: nothing */
-    } * reports;           /* owned; at most one a reporter */
+        life_t reporter; /* a report dies with the life that made it */
+        stamp_t record;  /* how far its region had got; 0: nothing */
+    } * reports;         /* owned; at most one a reporter */
     unsigned reports_n;
+    life_t next; /* a later one has the number: `life` and all before it ended at `cut`, and nobody
+                    else has more of them; LIFE_NONE */
+    stamp_t cut;
+    bool uncut; /* ... or so it says itself, and has not told yet where they were cut */
 };
 
 struct claim {
-    uint32_t actor;
+    life_t life; /* the newest with its number; all of them have claimed it */
     struct context seen;
 };
 
 struct stability {
-    uint32_t region, actor;
+    uint32_t region;
+    life_t life;      /* this region's */
     uint64_t members; /* bit r: region r */
     struct context base;
-    struct context lives;    /* actors whose number was used again: the cut of the life before */
-    struct claim *claims;    /* owned */
-    struct retired *retired; /* owned; in the order learnt */
+    struct claim *claims;    /* owned; one a number */
+    struct retired *retired; /* owned; one a number, in the order learnt */
     unsigned claims_n, retired_n;
 };
 
@@ -50,7 +54,6 @@ void stability_free(struct stability *s)
     mem_free(s->claims);
     mem_free(s->retired);
     context_deinit(&s->base);
-    context_deinit(&s->lives);
     mem_free(s);
 }
 
@@ -59,17 +62,36 @@ static bool is_member(const struct stability *s, uint32_t region)
     return s->members >> region & 1;
 }
 
-/* ------------------------------------------------------------ retired actors */
+/* ------------------------------------------------------------ lives that have ended */
 
 static struct retired *retired_find(const struct stability *s, uint32_t actor)
 {
     for (unsigned i = 0; i < s->retired_n; i++)
-        if (s->retired[i].actor == actor)
+        if (life_actor(s->retired[i].life) == actor)
             return &s->retired[i];
     return NULL;
 }
 
-static struct report *report_find(const struct retired *x, uint32_t reporter)
+/* The newest life that is known to have, or to have had, the number. */
+static life_t newest(const struct stability *s, uint32_t actor)
+{
+    const struct retired *x = retired_find(s, actor);
+    life_t life = actor; /* its first */
+    for (unsigned i = 0; i < s->claims_n; i++)
+        if (life_actor(s->claims[i].life) == actor)
+            life = s->claims[i].life;
+    if (x != NULL && x->life > life)
+        life = x->life;
+    return x != NULL && x->next > life ? x->next : life;
+}
+
+bool stability_outlived(const struct stability *s, life_t life)
+{
+    const struct retired *x = retired_find(s, life_actor(life));
+    return x != NULL && (life <= x->life || life < x->next);
+}
+
+static struct report *report_find(const struct retired *x, life_t reporter)
 {
     for (unsigned i = 0; i < x->reports_n; i++)
         if (x->reports[i].reporter == reporter)
@@ -82,8 +104,8 @@ static const struct report *report_of(const struct stability *s, const struct re
                                       uint32_t region)
 {
     for (unsigned i = 0; i < x->reports_n; i++)
-        if (actor_region(x->reports[i].reporter) == region &&
-            retired_find(s, x->reports[i].reporter) == NULL)
+        if (life_region(x->reports[i].reporter) == region &&
+            !stability_outlived(s, x->reports[i].reporter))
             return &x->reports[i];
     return NULL;
 }
@@ -98,7 +120,18 @@ static void drop_reports(struct retired *x, bool (*gone)(const struct report *r,
     x->reports_n = kept;
 }
 
-static bool is_by(const struct report *r, uint64_t reporter) { return r->reporter == reporter; }
+/* By a life that had the number of `life` before it. */
+static bool is_before(const struct report *r, uint64_t life)
+{
+    return life_actor(r->reporter) == life_actor(life) && r->reporter < life;
+}
+
+static struct retired *retired_add(struct stability *s, life_t life)
+{
+    s->retired = mem_realloc(s->retired, (s->retired_n + 1) * sizeof *s->retired);
+    s->retired[s->retired_n] = (struct retired){.life = life};
+    return &s->retired[s->retired_n++];
+}
 
 static void retired_drop(struct stability *s, struct retired *x)
 {
@@ -110,7 +143,7 @@ static void retired_drop(struct stability *s, struct retired *x)
 
 static bool reported_by_all_but(const struct stability *s, const struct retired *x, uint32_t region)
 {
-    for (uint32_t r = 1; r <= REGION_MAX; r++)
+    for (uint32_t r = 1; x->next == LIFE_NONE && r <= REGION_MAX; r++)
         if (r != region && is_member(s, r) && report_of(s, x, r) == NULL)
             return false;
     return true;
@@ -121,6 +154,13 @@ static bool reported_by_all(const struct stability *s, const struct retired *x)
     return reported_by_all_but(s, x, 0);
 }
 
+/* The end of a life that reported, when it has ended itself; what is known of a later one with its
+ * number says as much: who fences that one fences this one. */
+static const struct retired *end_of(const struct stability *s, life_t reporter)
+{
+    return stability_outlived(s, reporter) ? retired_find(s, life_actor(reporter)) : NULL;
+}
+
 /*
  * The greatest record that a member has reported, and whether all have. Reports of lives that ended
  * themselves do not count: what such a life had and nobody took over in time is lost, and nobody
@@ -129,13 +169,13 @@ static bool reported_by_all(const struct stability *s, const struct retired *x)
  */
 static stamp_t retired_cut(const struct stability *s, const struct retired *x, bool *all)
 {
-    stamp_t cut = 0;
+    stamp_t cut = x->cut;
     *all = reported_by_all(s, x);
     for (unsigned i = 0; i < x->reports_n; i++) {
         const struct report *r = &x->reports[i];
-        if (!is_member(s, actor_region(r->reporter)))
+        if (!is_member(s, life_region(r->reporter)))
             continue;
-        const struct retired *ended = retired_find(s, r->reporter);
+        const struct retired *ended = end_of(s, r->reporter);
         if (ended != NULL)
             *all = *all && reported_by_all(s, ended);
         else if (r->record > cut)
@@ -150,51 +190,66 @@ static bool retired_ended(const struct stability *s, const struct retired *x,
 {
     bool all;
     stamp_t cut = retired_cut(s, x, &all);
-    return all && context_get(vv, x->actor) >= cut;
+    return all && !x->uncut && context_get(vv, life_actor(x->life)) >= cut;
 }
 
-/* All retired actors of the region have ended; with `actor` among them, all before that one. */
-static bool earlier_ended(const struct stability *s, uint32_t region, uint32_t actor,
+/* All lives of the region before `life` that have ended are over. */
+static bool earlier_ended(const struct stability *s, uint32_t region, life_t life,
                           const struct context *vv)
 {
     for (unsigned i = 0; i < s->retired_n; i++) {
         const struct retired *x = &s->retired[i];
-        if (x->actor == actor)
-            return true;
-        if (actor_region(x->actor) == region && !retired_ended(s, x, vv))
+        if (life_region(x->life) == region && x->life < life && !retired_ended(s, x, vv))
             return false;
     }
     return true;
 }
 
-bool stability_retire(struct stability *s, uint32_t actor, const struct context *vv)
+bool stability_retire(struct stability *s, life_t life, const struct context *vv)
 {
-    if (actor == s->actor || retired_find(s, actor) != NULL)
+    uint32_t actor = life_actor(life);
+    struct retired *x = retired_find(s, actor);
+    if (actor == life_actor(s->life) || stability_outlived(s, life))
         return false;
-    s->retired = mem_realloc(s->retired, (s->retired_n + 1) * sizeof *s->retired);
-    s->retired[s->retired_n++] = (struct retired){
-        .actor = actor,
-        .record = context_get(vv, actor),
-    };
+    if (x == NULL)
+        x = retired_add(s, life);
+    /* What was reported of an earlier life with this number does not say that this one is fenced
+     * there; what is reported of this one will. */
+    x->life = life;
+    x->reports_n = 0;
+    x->next = LIFE_NONE;
+    x->cut = 0;
+    x->uncut = false;
+    x->record = context_get(vv, actor);
     return true;
 }
 
+void stability_retire_region(struct stability *s, uint32_t region, const struct context *vv)
+{
+    for (unsigned i = 0; i < s->claims_n; i++)
+        if (life_region(s->claims[i].life) == region)
+            stability_retire(s, newest(s, life_actor(s->claims[i].life)), vv);
+    for (unsigned i = 0; i < vv->n; i++)
+        if (actor_region(stamp_actor(vv->at[i])) == region)
+            stability_retire(s, newest(s, stamp_actor(vv->at[i])), vv);
+}
+
 /*
- * As retired_ended, whatever the actor's own region has reported: its lives may have ended before
+ * As retired_ended, whatever the life's own region has reported: its lives may have ended before
  * they could, and the one that begins has seen to it that it has all of the old one. What it alone
  * has of that comes from itself, as the beginning of the new life.
  */
 static bool ended_elsewhere(const struct stability *s, const struct retired *x,
                             const struct context *vv)
 {
-    uint32_t own = actor_region(x->actor);
+    uint32_t own = life_region(x->life);
     stamp_t cut = 0;
     if (!reported_by_all_but(s, x, own))
         return false;
     for (unsigned i = 0; i < x->reports_n; i++) {
         const struct report *r = &x->reports[i];
-        const struct retired *ended = retired_find(s, r->reporter);
-        if (!is_member(s, actor_region(r->reporter)) || actor_region(r->reporter) == own)
+        const struct retired *ended = end_of(s, r->reporter);
+        if (!is_member(s, life_region(r->reporter)) || life_region(r->reporter) == own)
             continue;
         /* Nor is its word needed on who else has ended: what it still takes of the old life it has.
          */
@@ -203,31 +258,60 @@ static bool ended_elsewhere(const struct stability *s, const struct retired *x,
         if (ended == NULL && r->record > cut)
             cut = r->record;
     }
-    return context_get(vv, x->actor) >= cut;
+    return context_get(vv, life_actor(x->life)) >= cut;
 }
 
-bool stability_reuse(struct stability *s, uint32_t actor, const struct context *vv, bool known)
+/* Where the lives before the present one of this number ended, as far as anybody has told. */
+static stamp_t cut_of(const struct retired *x, const struct context *vv)
 {
-    struct retired *x = retired_find(s, actor);
-    if (x == NULL)
-        return true;
-    if (!known && !ended_elsewhere(s, x, vv))
-        return false;
-    stamp_t cut = context_get(vv, actor); /* all that is known of it is old news from now on */
+    stamp_t cut = context_get(vv, life_actor(x->life));
     for (unsigned i = 0; i < x->reports_n; i++)
         cut = x->reports[i].record > cut ? x->reports[i].record : cut;
-    context_raise(&s->lives, cut ? cut : stamp_make(0, 1, actor)); /* no stamp is below that one */
-    retired_drop(s, x);
+    return cut;
+}
+
+/* The number is `life`'s: the lives before it are over, and were cut there. */
+static void give_number(struct stability *s, struct retired *x, life_t life, stamp_t cut)
+{
+    x->life = life_before(life);
+    x->next = life;
+    x->cut = cut;
+    x->uncut = false;
+    x->reports_n = 0;
     for (unsigned i = 0; i < s->retired_n; i++)
-        drop_reports(&s->retired[i], is_by, actor); /* the number's next life speaks for itself */
+        drop_reports(&s->retired[i], is_before, life); /* the new life speaks for itself */
+}
+
+bool stability_admit(struct stability *s, life_t life, const struct context *vv, bool known,
+                     bool *news)
+{
+    uint32_t actor = life_actor(life);
+    bool own = actor == life_actor(s->life);
+    if (life_before(life) == LIFE_NONE || (own && !known))
+        return true;
+    *news |= stability_retire(s, life_before(life), vv);
+    struct retired *x = retired_find(s, actor);
+    if (x == NULL) /* our own */
+        x = retired_add(s, life_before(life));
+    if (x->next == life)
+        return known || (!x->uncut && context_get(vv, actor) >= x->cut);
+    bool over = own || ended_elsewhere(s, x, vv);
+    if (!known && !over)
+        return false;
+    give_number(s, x, life, cut_of(x, vv));
+    x->uncut = !over;
+    *news = true;
     return true;
 }
 
-static bool report(struct stability *s, uint32_t actor, uint32_t reporter, stamp_t record)
+static bool report(struct stability *s, life_t ended, life_t reporter, stamp_t record)
 {
-    struct retired *x = retired_find(s, actor);
-    if (x == NULL)
+    struct retired *x = retired_find(s, life_actor(ended));
+    const struct retired *y = retired_find(s, life_actor(reporter));
+    if (x == NULL || x->life != ended || x->next != LIFE_NONE)
         return false;
+    if (y != NULL && reporter < y->next)
+        return false; /* everybody knows that it has ended */
     struct report *r = report_find(x, reporter);
     if (r != NULL) {
         bool news = record > r->record;
@@ -240,18 +324,18 @@ static bool report(struct stability *s, uint32_t actor, uint32_t reporter, stamp
     return true;
 }
 
-void stability_report(struct stability *s, uint32_t retired, uint32_t reporter, stamp_t record)
+void stability_report(struct stability *s, life_t ended, life_t reporter, stamp_t record)
 {
-    report(s, retired, reporter, record);
+    report(s, ended, reporter, record);
 }
 
 bool stability_save(struct stability *s, const struct context *durable)
 {
     bool news = false;
     for (unsigned i = 0; i < s->retired_n; i++) {
-        stamp_t had = context_get(durable, s->retired[i].actor);
+        stamp_t had = context_get(durable, life_actor(s->retired[i].life));
         if (had >= s->retired[i].record) /* else it was recorded after the durable state */
-            news |= report(s, s->retired[i].actor, s->actor, had);
+            news |= report(s, s->retired[i].life, s->life, had);
     }
     return news;
 }
@@ -259,17 +343,17 @@ bool stability_save(struct stability *s, const struct context *durable)
 bool stability_may_take(const struct stability *s, uint32_t actor, stamp_t last, bool direct)
 {
     const struct retired *x = retired_find(s, actor);
-    if (x == NULL)
-        return true;
+    if (x == NULL || x->next != LIFE_NONE)
+        return true; /* of the lives before, `prev` says what must be here first */
     bool all;
     return !direct && last <= retired_cut(s, x, &all);
 }
 
-/* ------------------------------------------------------------ members and actors */
+/* ------------------------------------------------------------ members and lives */
 
 static bool is_from(const struct report *r, uint64_t regions)
 {
-    return regions >> actor_region(r->reporter) & 1;
+    return regions >> life_region(r->reporter) & 1;
 }
 
 void stability_regions(struct stability *s, const uint8_t *regions, unsigned n)
@@ -285,26 +369,28 @@ void stability_regions(struct stability *s, const uint8_t *regions, unsigned n)
         drop_reports(&s->retired[i], is_from, gone); /* a number may go to a new region later */
 }
 
-void stability_begin(struct stability *s, uint32_t actor, const struct context *base)
+void stability_begin(struct stability *s, life_t life, const struct context *base)
 {
-    struct retired *old = retired_find(s, actor);
+    struct retired *old = retired_find(s, life_actor(life));
     if (old != NULL)
         retired_drop(s, old);
-    s->actor = actor;
+    s->life = life;
     context_clear(&s->base);
     if (base != NULL)
         context_copy(&s->base, base);
 }
 
-void stability_claim(struct stability *s, uint32_t actor, const struct context *claim)
+void stability_claim(struct stability *s, life_t life, const struct context *claim)
 {
     unsigned i = 0;
-    while (i < s->claims_n && s->claims[i].actor != actor)
+    while (i < s->claims_n && life_actor(s->claims[i].life) != life_actor(life))
         i++;
     if (i == s->claims_n) {
         s->claims = mem_realloc(s->claims, (s->claims_n + 1) * sizeof *s->claims);
-        s->claims[s->claims_n++] = (struct claim){.actor = actor};
+        s->claims[s->claims_n++] = (struct claim){.life = life};
     }
+    if (life > s->claims[i].life)
+        s->claims[i].life = life;
     context_join(&s->claims[i].seen, claim);
 }
 
@@ -312,7 +398,7 @@ void stability_claim(struct stability *s, uint32_t actor, const struct context *
 
 void stability_seen(const struct stability *s, const struct context *vv, struct context *out)
 {
-    context_copy(out, earlier_ended(s, s->region, s->actor, vv) ? vv : &s->base);
+    context_copy(out, earlier_ended(s, s->region, s->life, vv) ? vv : &s->base);
 }
 
 /* What every operation still to come from that region has seen. */
@@ -322,7 +408,7 @@ static void region_view(const struct stability *s, uint32_t region, const struct
     context_clear(out);
     for (unsigned i = 0; i < s->claims_n; i++) {
         const struct claim *c = &s->claims[i];
-        if (actor_region(c->actor) == region && earlier_ended(s, region, c->actor, vv))
+        if (life_region(c->life) == region && earlier_ended(s, region, c->life, vv))
             context_join(out, &c->seen);
     }
 }
@@ -330,7 +416,7 @@ static void region_view(const struct stability *s, uint32_t region, const struct
 /* Members, and who is no member any more but has last words under way. */
 static bool region_counts(const struct stability *s, uint32_t region, const struct context *vv)
 {
-    return region != s->region && (is_member(s, region) || !earlier_ended(s, region, 0, vv));
+    return region != s->region && (is_member(s, region) || !earlier_ended(s, region, LIFE_MAX, vv));
 }
 
 void stability_stable(const struct stability *s, const struct context *vv, struct context *out)
@@ -353,7 +439,8 @@ static uint64_t region_lag(const struct stability *s, uint32_t region, const str
                            struct context *view)
 {
     for (unsigned i = 0; i < s->retired_n; i++)
-        if (is_member(s, region) && report_of(s, &s->retired[i], region) == NULL)
+        if (is_member(s, region) && s->retired[i].next == LIFE_NONE &&
+            report_of(s, &s->retired[i], region) == NULL)
             return UINT64_MAX;
     uint64_t lag = 0;
     region_view(s, region, vv, view);
@@ -391,22 +478,25 @@ void stability_known(const struct stability *s, struct context *out)
     for (unsigned i = 0; i < s->claims_n; i++)
         context_join(out, &s->claims[i].seen);
     for (unsigned i = 0; i < s->retired_n; i++) {
+        const struct retired *x = &s->retired[i];
         bool all;
-        context_drop(out, s->retired[i].actor);
-        context_raise(out, retired_cut(s, &s->retired[i], &all));
+        if (x->next == LIFE_NONE)
+            context_drop(out, life_actor(x->life));
+        context_raise(out, retired_cut(s, x, &all));
     }
 }
 
 bool stability_settled(const struct stability *s, const struct context *vv)
 {
-    return earlier_ended(s, s->region, s->actor, vv);
+    return earlier_ended(s, s->region, s->life, vv);
 }
 
-bool stability_claimed(const struct stability *s, uint32_t actor, stamp_t stamp)
+bool stability_claimed(const struct stability *s, uint32_t region, stamp_t stamp)
 {
     for (unsigned i = 0; i < s->claims_n; i++)
-        if (s->claims[i].actor == actor)
-            return context_covers(&s->claims[i].seen, stamp);
+        if (life_region(s->claims[i].life) == region && !stability_outlived(s, s->claims[i].life) &&
+            context_covers(&s->claims[i].seen, stamp))
+            return true;
     return false;
 }
 
@@ -415,7 +505,7 @@ void stability_recall(const struct stability *s, uint32_t region, const struct c
 {
     context_clear(out);
     for (unsigned i = 0; i < s->claims_n; i++)
-        if (actor_region(s->claims[i].actor) == region)
+        if (life_region(s->claims[i].life) == region)
             context_join(out, &s->claims[i].seen);
     context_meet(out, vv);
 }
@@ -423,7 +513,7 @@ void stability_recall(const struct stability *s, uint32_t region, const struct c
 bool stability_has(const struct stability *s, uint32_t region, stamp_t stamp)
 {
     for (unsigned i = 0; i < s->claims_n; i++)
-        if (actor_region(s->claims[i].actor) == region && context_covers(&s->claims[i].seen, stamp))
+        if (life_region(s->claims[i].life) == region && context_covers(&s->claims[i].seen, stamp))
             return true;
     const struct retired *x = retired_find(s, stamp_actor(stamp));
     const struct report *r = x ? report_of(s, x, region) : NULL;
@@ -434,11 +524,18 @@ bool stability_has(const struct stability *s, uint32_t region, stamp_t stamp)
 
 void stability_encode_news(struct buf *out, const struct stability *s)
 {
-    mp_put_array(out, s->retired_n);
+    unsigned n = 0;
+    for (unsigned i = 0; i < s->retired_n; i++)
+        n += !s->retired[i].uncut;
+    mp_put_array(out, n);
     for (unsigned i = 0; i < s->retired_n; i++) {
         const struct retired *x = &s->retired[i];
-        mp_put_array(out, 2);
-        mp_put_uint(out, x->actor);
+        if (x->uncut)
+            continue; /* it will say itself */
+        mp_put_array(out, 4);
+        mp_put_uint(out, x->life);
+        mp_put_uint(out, x->next);
+        mp_put_uint(out, x->cut);
         mp_put_array(out, x->reports_n);
         for (unsigned j = 0; j < x->reports_n; j++) {
             mp_put_array(out, 2);
@@ -448,27 +545,25 @@ void stability_encode_news(struct buf *out, const struct stability *s)
     }
 }
 
-static bool actor_valid(uint64_t actor)
+static bool life_valid(uint64_t life) { return life <= LIFE_MAX && life_region(life) != 0; }
+
+static bool record_valid(stamp_t record, life_t life)
 {
-    return actor <= STAMP_ACTOR_MAX && actor_region((uint32_t)actor) != 0;
+    return record == 0 || stamp_actor(record) == life_actor(life);
 }
 
-/* Reads one actor's reports: only to check them (s == NULL; then *greatest gets the greatest
- * record), or to take them. */
-static bool read_reports(struct mp *m, uint32_t actor, struct stability *s, stamp_t *greatest,
-                         bool *news)
+/* Reads one life's reports: only to check them (s == NULL), or to take them. */
+static bool read_reports(struct mp *m, life_t life, struct stability *s, bool *news)
 {
     for (uint32_t n = mp_array(m); n > 0; n--) {
         if (mp_array(m) != 2)
             return false;
         uint64_t reporter = mp_uint(m);
         stamp_t record = mp_uint(m);
-        if (m->bad || !actor_valid(reporter) || (record != 0 && stamp_actor(record) != actor))
+        if (m->bad || !life_valid(reporter) || !record_valid(record, life))
             return false;
-        if (record > *greatest)
-            *greatest = record;
         if (s != NULL)
-            *news |= report(s, actor, (uint32_t)reporter, record);
+            *news |= report(s, life, reporter, record);
     }
     return !m->bad;
 }
@@ -476,15 +571,33 @@ static bool read_reports(struct mp *m, uint32_t actor, struct stability *s, stam
 static bool check_news(struct mp m)
 {
     for (uint32_t n = mp_array(&m); n > 0; n--) {
-        stamp_t greatest = 0;
-        if (mp_array(&m) != 2)
+        if (mp_array(&m) != 4)
             return false;
-        uint64_t actor = mp_uint(&m);
-        if (m.bad || !actor_valid(actor) ||
-            !read_reports(&m, (uint32_t)actor, NULL, &greatest, NULL))
+        uint64_t life = mp_uint(&m), next = mp_uint(&m);
+        stamp_t cut = mp_uint(&m);
+        if (m.bad || !life_valid(life) || !record_valid(cut, life) ||
+            !read_reports(&m, life, NULL, NULL))
+            return false;
+        if (next != LIFE_NONE && (!life_valid(next) || life_before(next) != life))
             return false;
     }
     return !m.bad;
+}
+
+/* Somebody has seen that all lives before `next` are over, and where they were cut. */
+static bool hear_admitted(struct stability *s, life_t next, stamp_t cut)
+{
+    struct retired *x = retired_find(s, life_actor(next));
+    if (life_actor(next) == life_actor(s->life) || (x != NULL && x->life >= next))
+        return false; /* it has ended since */
+    if (x != NULL && x->next >= next) {
+        bool news = x->next == next && (x->uncut || cut > x->cut);
+        x->cut = news && cut > x->cut ? cut : x->cut;
+        x->uncut &= x->next != next;
+        return news;
+    }
+    give_number(s, x != NULL ? x : retired_add(s, life_before(next)), next, cut);
+    return true;
 }
 
 bool stability_decode_news(struct mp *m, struct stability *s, const struct context *vv, bool *news)
@@ -496,16 +609,11 @@ bool stability_decode_news(struct mp *m, struct stability *s, const struct conte
         return false;
     }
     for (uint32_t n = mp_array(m); n > 0; n--) {
-        stamp_t greatest = 0;
         mp_array(m);
-        uint32_t actor = (uint32_t)mp_uint(m);
-        struct mp ahead = *m;
-        read_reports(&ahead, actor, NULL, &greatest, NULL);
-        stamp_t before = context_get(&s->lives, actor);
-        bool stale = before != 0 && greatest <= before && retired_find(s, actor) == NULL;
-        if (!stale)
-            *news |= stability_retire(s, actor, vv);
-        read_reports(m, actor, s, &greatest, news); /* without effect when not retired here */
+        life_t life = mp_uint(m), next = mp_uint(m);
+        stamp_t cut = mp_uint(m);
+        *news |= next != LIFE_NONE ? hear_admitted(s, next, cut) : stability_retire(s, life, vv);
+        read_reports(m, life, s, news); /* without effect when old */
     }
     return true;
 }

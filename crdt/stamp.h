@@ -49,6 +49,33 @@ static inline uint32_t actor_make(uint32_t region, uint32_t incarnation)
 
 static inline uint32_t actor_region(uint32_t actor) { return actor & 63u; }
 
+/*
+ * A life: one incarnation of a region, told apart from those that had its number before and will
+ * have it again. region + 64 * incarnation, without the rounding: its low bits are the actor. What
+ * is told of actors (claims, retirements, reports, cuts) is told of lives; stamps name actors only.
+ */
+typedef uint64_t life_t;
+#define LIFE_NONE ((life_t)0) /* no region is numbered 0 */
+#define LIFE_MAX ((UINT64_C(1) << 38) - 1)
+#define LIFE_ROUND ((life_t)(STAMP_ACTOR_MAX + 1)) /* to the next life that has the number */
+
+static inline life_t life_make(uint32_t region, uint32_t incarnation)
+{
+    return region | (life_t)incarnation << 6;
+}
+
+static inline uint32_t life_actor(life_t life) { return (uint32_t)life & STAMP_ACTOR_MAX; }
+
+static inline uint32_t life_region(life_t life) { return (uint32_t)life & 63u; }
+
+static inline uint32_t life_incarnation(life_t life) { return (uint32_t)(life >> 6); }
+
+/* The life that had its number before; NONE: it is the number's first. */
+static inline life_t life_before(life_t life)
+{
+    return life < LIFE_ROUND ? LIFE_NONE : life - LIFE_ROUND;
+}
+
 /* Hybrid logical clock (Kulkarni et al. 2014): a new stamp is greater than the wall clock's
  * millisecond, than every stamp issued and than every stamp seen. One per shard. */
 struct clock {

@@ -48,7 +48,7 @@ enum outcome pull_apply(struct pull *p, struct port *port, const struct frame *f
 {
     struct syncer *s = p->peer->s;
     struct pull_part *part = &p->parts[f->partition - p->first];
-    bool direct = stamp_actor(f->last) == p->actor;
+    bool direct = stamp_actor(f->last) == life_actor(p->life);
     switch (syncer_take(s, f, direct, now)) {
     case TAKEN_DONE:
         ack_touch(p, f->partition);

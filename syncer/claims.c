@@ -19,11 +19,6 @@ static const struct context *survives(const struct syncer *s, uint32_t partition
     return durable != NULL ? durable : shard_context(s->shard, partition);
 }
 
-bool claims_is_retired(const struct syncer *s, uint32_t actor)
-{
-    return s->retired[actor / 64] >> actor % 64 & 1;
-}
-
 /* Retirements or reports of a partition have changed. Every peer is to know before it is sent
  * anything more; and of what waits, some may have to go. */
 static void news_changed(struct syncer *s, uint32_t partition, struct moment now)
@@ -38,70 +33,90 @@ static void news_changed(struct syncer *s, uint32_t partition, struct moment now
         f->claim_now = true;
 }
 
-#ifndef MUTANT_no_fence
-/* Nothing more is taken from the actor's own connection, nor is anything given to it. */
-static void fence(struct syncer *s, struct port *port, uint32_t actor, struct moment now)
+/* Nothing more is taken from the own connections of lives that have ended, nor is anything given to
+ * them. */
+static void fence(struct syncer *s, struct port *port, uint32_t partition, struct moment now)
 {
-    struct peer *peer = &s->peers[actor_region(actor)];
-    for (struct pull *p = peer->pulls; p != NULL; p = p->next)
-        if (p->phase == PHASE_LIVE && p->actor == actor)
-            pull_fail(p, port, now, "this incarnation of the region was replaced by a newer one");
+#ifndef MUTANT_no_fence
+    static const char *const why = "this incarnation of the region was replaced by a newer one";
+    const struct stability *known = syncer_part(s, partition)->stability;
+    for (uint32_t r = 1; r <= REGION_MAX; r++)
+        for (struct pull *p = s->peers[r].pulls; p != NULL; p = p->next)
+            if (p->phase == PHASE_LIVE && partition - p->first < p->count &&
+                stability_outlived(known, p->life))
+                pull_fail(p, port, now, why);
     for (struct feed *f = s->feeds; f != NULL; f = f->next)
-        if (f->puller.actor == actor)
-            feed_close(f, port, "this incarnation of the region was replaced by a newer one");
-}
+        if (f->conn != 0 && f->proven && partition - f->first < f->count &&
+            stability_outlived(known, wire_life(&f->puller)))
+            feed_close(f, port, why);
+#else
+    (void)s;
+    (void)port;
+    (void)partition;
+    (void)now;
 #endif
+}
 
-void claims_retire(struct syncer *s, struct port *port, uint32_t actor, struct moment now)
+bool claims_outlived(const struct syncer *s, const struct wire_hello *h)
 {
-    if (claims_is_retired(s, actor))
-        return;
-    if (actor == s->config.actor) {
-        port_log(port, 'E', "a newer incarnation of this region is at work: stop this process");
-        return;
-    }
-    s->retired[actor / 64] |= UINT64_C(1) << actor % 64;
-    s->any_retired = true;
-    for (uint32_t i = 0; i < s->count; i++) {
-        struct part *part = &s->parts[i];
-        if (stability_retire(part->stability, actor, shard_context(s->shard, s->first + i)))
-            news_changed(s, s->first + i, now);
-    }
 #ifndef MUTANT_no_fence
-    if (port != NULL)
-        fence(s, port, actor, now);
+    for (uint32_t i = 0; i < h->count && syncer_owns(s, h->first + i); i++)
+        if (stability_outlived(syncer_part(s, h->first + i)->stability, wire_life(h)))
+            return true;
+#else
+    (void)s;
+    (void)h;
 #endif
+    return false;
 }
 
-/* The number of an old life is handed out again. False: that life is not over here yet, as far as
- * can be judged. The region itself may know better (`known`): a peer that has restarted waits for
- * reports of lives that can only come over the link which it would refuse. */
-static bool reuse(struct syncer *s, uint32_t actor, bool known)
+void claims_retire(struct syncer *s, struct port *port, uint32_t partition, life_t life,
+                   struct moment now)
 {
-    bool over = true;
-    for (uint32_t i = 0; i < s->count; i++)
-        over &= stability_reuse(s->parts[i].stability, actor, shard_context(s->shard, s->first + i),
-                                known);
-    if (over)
-        s->retired[actor / 64] &= ~(UINT64_C(1) << actor % 64);
-    return over;
+    s->any_retired = true;
+    if (!stability_retire(syncer_part(s, partition)->stability, life,
+                          shard_context(s->shard, partition)))
+        return;
+    news_changed(s, partition, now);
+    if (port != NULL)
+        fence(s, port, partition, now);
+}
+
+/* The lives before this one have ended, here as far as can be told. */
+static void retire_earlier(struct syncer *s, struct port *port, uint32_t partition, life_t life,
+                           struct moment now)
+{
+    uint32_t incarnation = life_incarnation(life);
+    uint32_t back = incarnation < INCARNATIONS_BACK ? incarnation : INCARNATIONS_BACK;
+    for (uint32_t i = incarnation - back; i < incarnation; i++)
+        claims_retire(s, port, partition, life_make(life_region(life), i), now);
 }
 
 bool claims_life(struct syncer *s, struct port *port, const struct wire_hello *h, struct moment now)
 {
-    uint32_t incarnation = h->incarnation, region = h->region;
-    struct peer *peer = &s->peers[region];
-    if (peer->lived && incarnation <= peer->incarnation)
-        return true;
-    uint32_t actor = actor_make(region, incarnation);
-    uint32_t back = incarnation < INCARNATIONS_BACK ? incarnation : INCARNATIONS_BACK;
-    if (incarnation >= INCARNATIONS && claims_is_retired(s, actor) && !reuse(s, actor, h->free))
-        return false;
-    for (uint32_t i = incarnation - back; i < incarnation; i++)
-        claims_retire(s, port, actor_make(region, i), now);
-    peer->lived = true;
-    peer->incarnation = incarnation;
-    return true;
+    bool admitted = true;
+    life_t life = wire_life(h);
+    for (uint32_t i = 0; i < h->count && syncer_owns(s, h->first + i); i++) {
+        uint32_t partition = h->first + i;
+        bool news = false;
+        retire_earlier(s, port, partition, life, now);
+        admitted &= stability_admit(syncer_part(s, partition)->stability, life,
+                                    shard_context(s->shard, partition), h->free, &news);
+        s->any_retired |= news;
+        if (news)
+            news_changed(s, partition, now);
+    }
+    return admitted;
+}
+
+void claims_leave(struct syncer *s, uint32_t region, struct moment now)
+{
+    s->any_retired = true;
+    for (uint32_t i = 0; i < s->count; i++)
+        stability_retire_region(s->parts[i].stability, region,
+                                shard_context(s->shard, s->first + i));
+    for (uint32_t i = 0; i < s->count; i++) /* how far we have got by now, of everybody */
+        news_changed(s, s->first + i, now);
 }
 
 void claims_members(struct syncer *s)
@@ -153,14 +168,14 @@ void syncer_durable(struct syncer *s, struct moment now)
 static bool claim_counts(const struct pull *p, uint32_t index)
 {
     const struct context *mine = shard_context(p->peer->s->shard, p->first + index);
-    return context_covers(mine, context_get(&p->parts[index].announced, p->actor));
+    return context_covers(mine, context_get(&p->parts[index].announced, life_actor(p->life)));
 }
 
 static void count_claim(struct pull *p, uint32_t index)
 {
     struct syncer *s = p->peer->s;
     struct part *part = syncer_part(s, p->first + index);
-    stability_claim(part->stability, p->actor, &p->parts[index].announced);
+    stability_claim(part->stability, p->life, &p->parts[index].announced);
     part->restable = true;
     s->dirty = true;
     s->learnt++;
@@ -207,24 +222,6 @@ void claims_count(struct pull *p)
     p->peer->s->dirty |= p->claims_waiting > 0;
 }
 
-/* Connections of actors that the partition's news call retired. */
-static void find_retired(struct syncer *s, struct port *port, struct part *part, struct moment now)
-{
-    for (uint32_t r = 1; r <= REGION_MAX; r++)
-        for (uint32_t i = 0; i < INCARNATIONS; i++) {
-            uint32_t actor = actor_make(r, i);
-            if ((s->peers[r].member || r == s->config.region) && !claims_is_retired(s, actor) &&
-                !stability_may_take(part->stability, actor, stamp_make(0, 1, actor), true))
-                claims_retire(s, port, actor, now);
-        }
-}
-
-void claims_report(struct syncer *s, struct moment now)
-{
-    for (uint32_t i = 0; i < s->count; i++)
-        news_changed(s, s->first + i, now);
-}
-
 bool claims_take_news(struct pull *p, struct port *port, struct bytes body, struct moment now)
 {
     struct syncer *s = p->peer->s;
@@ -240,10 +237,11 @@ bool claims_take_news(struct pull *p, struct port *port, struct bytes body, stru
             return false;
         if (!news)
             continue;
+        s->any_retired = true;
         news_changed(s, partition, now);
-        find_retired(s, port, part, now);
+        fence(s, port, partition, now);
         if (p->conn == 0)
-            return true; /* it was the feeder itself that retired */
+            return true; /* it was the feeder itself that had ended */
     }
     return !m.bad;
 }

@@ -122,16 +122,6 @@ static enum err hello_fault(const struct syncer *s, const struct wire_hello *h, 
     return ERR_BUSY;
 }
 
-static bool is_outlived(const struct syncer *s, const struct wire_hello *h)
-{
-#ifdef MUTANT_no_fence
-    return false;
-#endif
-    const struct peer *peer = &s->peers[h->region];
-    return (peer->lived && h->incarnation < peer->incarnation) ||
-           (claims_is_retired(s, h->actor) && h->incarnation <= peer->incarnation);
-}
-
 static void refuse(struct port *port, conn_id conn, enum err why, const char *text)
 {
     struct buf *out = port->ops->out(port, conn);
@@ -167,7 +157,7 @@ void syncer_accept(struct syncer *s, struct port *port, conn_id conn, struct byt
         return;
     }
     enum err fault = hello_fault(s, &h, text, sizeof text);
-    if (fault == ERR_OK && is_outlived(s, &h)) {
+    if (fault == ERR_OK && claims_outlived(s, &h)) {
         fault = ERR_STOPPED;
         snprintf(text, sizeof text, "incarnation %u of region %u was replaced: restart it",
                  h.incarnation, h.region);
@@ -225,11 +215,7 @@ static bool take_proof(struct feed *f, struct port *port, struct bytes body, str
     struct peer *peer = &s->peers[f->puller.region];
     f->marks[0].ops = peer->acked_ops;
     f->late_us = peer->behind_us;
-    if (!claims_life(s, port, &f->puller, now)) {
-        refuse(port, f->conn, ERR_BUSY, "the number of an earlier incarnation is not free yet");
-        f->conn = 0;
-        return false;
-    }
+    f->waits = !claims_life(s, port, &f->puller, now);
     port_log(port, 'I', "link to region %u (%s): partitions %u..%u", peer->region,
              s->config.regions[peer->region].name, f->first, f->first + f->count - 1);
     s->dirty = true;
@@ -392,6 +378,8 @@ static bool take_message(struct feed *f, struct port *port, uint8_t kind, struct
 {
     if (!f->proven)
         return kind == WIRE_PROOF && (take_proof(f, port, body, now) || true);
+    if (f->waits && kind != WIRE_ACK && kind != WIRE_HOLD)
+        return true; /* it will ask again on its next connection */
     switch (kind) {
     case WIRE_SUBSCRIBE:
         return take_subscribe(f, port, body, now);
@@ -475,6 +463,12 @@ void feed_tick(struct feed *f, struct port *port, struct moment now)
         return;
     }
     if (!f->proven)
+        return;
+    if (f->waits && claims_life(f->s, port, &f->puller, now)) {
+        feed_close(f, port, "its number is free now: it may dial again");
+        return;
+    }
+    if (f->conn == 0)
         return;
     f->claim_now = true;
     if (now.mono_us >= f->sent_us + HEARTBEAT - BEAT)

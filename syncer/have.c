@@ -9,8 +9,7 @@ uint64_t syncer_have(const struct syncer *s, uint32_t partition, stamp_t stamp, 
     uint64_t have = 0;
     const struct part *part = syncer_part(s, partition);
     for (uint32_t r = 1; r <= REGION_MAX; r++)
-        if (s->peers[r].member && s->peers[r].lived &&
-            stability_claimed(part->stability, actor_make(r, s->peers[r].incarnation), stamp))
+        if (s->peers[r].member && stability_claimed(part->stability, r, stamp))
             have |= UINT64_C(1) << r;
     for (const struct feed *f = s->feeds; f != NULL && !durable; f = f->next)
         if (f->conn != 0 && f->proven && partition - f->first < f->count &&

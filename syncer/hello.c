@@ -53,7 +53,8 @@ static void mp_text(struct mp *m, char *out, size_t size)
 static bool numbers_are_sane(const struct wire_hello *h)
 {
     return h->region >= 1 && h->region <= REGION_MAX && h->actor <= STAMP_ACTOR_MAX &&
-           actor_region(h->actor) == h->region && h->count >= 1 && h->count <= SLOTS + 1 &&
+           h->actor == actor_make(h->region, h->incarnation) && h->count >= 1 &&
+           h->count <= SLOTS + 1 &&
            h->first <= SLOTS; /* one more than there are slots: the hidden partition */
 }
 

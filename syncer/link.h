@@ -118,7 +118,8 @@ struct pull {
     enum phase phase;
     uint32_t want_first;   /* dials for partitions from here on */
     uint32_t first, count; /* what the connection serves, while LIVE */
-    uint32_t actor;        /* the feeder's */
+    life_t life;           /* the feeder's */
+    bool waits;            /* its number is not known to be free: only news count (claims_life) */
     bool stale;            /* so is the feeder */
     bool all;              /* it had sent everything at the last mark */
     bool paused;           /* held by the configuration */
@@ -128,7 +129,7 @@ struct pull {
     stamp_t ahead;
     unsigned failures;
     uint64_t retry_us, heard_us, live_us, try_us; /* try: when a quarantined one looks again */
-    struct wire_hello hello;
+    struct wire_hello hello, welcome;
     struct wire_coder coder;
     struct pull_part *parts; /* owned, count of them */
     unsigned claims_waiting;
@@ -187,7 +188,8 @@ struct feed {
     struct syncer *s;
     conn_id conn; /* 0: dead, to be freed at the end of the turn */
     bool proven;
-    bool held; /* by an operator at the puller's side */
+    bool held;  /* by an operator at the puller's side */
+    bool waits; /* the puller's number is not known to be free: it gets news only */
     struct wire_hello puller, mine;
     uint32_t first, count;
     struct wire_coder coder;
@@ -214,8 +216,6 @@ struct peer {
     struct syncer *s;
     uint32_t region;
     bool member;
-    bool lived;               /* an incarnation of it is known */
-    uint32_t incarnation;     /* the newest */
     struct pull *pulls;       /* by want_first; NULL unless member */
     struct link_stats totals; /* counters and error; the rest is filled in when asked */
     uint64_t synced_us;
@@ -230,7 +230,6 @@ struct syncer {
     struct peer peers[REGION_MAX + 1];
     struct feed *feeds;
     struct rng rng;
-    uint64_t retired[(STAMP_ACTOR_MAX + 1) / 64]; /* bit set of actors */
     bool any_retired;
     size_t waiting_bytes;
     uint64_t waiting_frames;
@@ -280,7 +279,7 @@ static inline bool pull_held(const struct pull *p)
 
 static inline bool pull_works(const struct pull *p)
 {
-    return p->phase == PHASE_LIVE && !pull_held(p);
+    return p->phase == PHASE_LIVE && !p->waits && !pull_held(p);
 }
 
 /* ------------------------------------------------------------ syncer.c: taking */
@@ -404,14 +403,16 @@ void wait_deinit(struct syncer *s);
 
 /* ------------------------------------------------------------ claims.c */
 
-/* A life of a region was heard of: earlier ones are retired. False: its number was another life's,
- * which is not over here; its links have to wait. */
+/* A life of a region was heard of, and speaks for the partitions of its greeting: earlier ones have
+ * ended. False: its number was another life's, which is not over here as far as is known; nothing
+ * but news may pass on its links. */
 bool claims_life(struct syncer *s, struct port *port, const struct wire_hello *h,
                  struct moment now);
-void claims_retire(struct syncer *s, struct port *port, uint32_t actor, struct moment now);
-bool claims_is_retired(const struct syncer *s, uint32_t actor);
-void claims_report(struct syncer *s,
-                   struct moment now); /* how far we have got by now, of everybody retired */
+/* It has ended itself. */
+bool claims_outlived(const struct syncer *s, const struct wire_hello *h);
+void claims_retire(struct syncer *s, struct port *port, uint32_t partition, life_t life,
+                   struct moment now);
+void claims_leave(struct syncer *s, uint32_t region, struct moment now); /* a member no more */
 bool claims_take(struct pull *p, struct bytes body);
 bool claims_take_news(struct pull *p, struct port *port, struct bytes body, struct moment now);
 void claims_count(struct pull *p); /* those that waited for their frames */

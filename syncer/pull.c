@@ -49,7 +49,7 @@ static void pull_reset(struct pull *p)
     p->stage.active = false;
     context_deinit(&p->stage.context);
     buf_deinit(&p->stage.bytes);
-    p->all = p->stale = false;
+    p->all = p->stale = p->waits = false;
     p->received = p->acked = 0;
     p->touched_n = 0;
     listing_deinit(&p->listing);
@@ -233,25 +233,19 @@ static void pull_welcome(struct pull *p, struct port *port, struct bytes body, s
         pull_fail(p, port, now, fault);
         return;
     }
-    if (!claims_life(s, port, &w, now)) {
-        pull_fail(p, port, now,
-                  "the number of an earlier incarnation is not free yet: it will be "
-                  "when all regions are connected");
-        return;
-    }
-#ifndef MUTANT_no_fence
-    if (claims_is_retired(s, w.actor)) {
+    if (claims_outlived(s, &w)) {
         p->refused = true;
         pull_fail(p, port, now,
                   "the process at this address was replaced by a newer incarnation: "
                   "restart it");
         return;
     }
-#endif
+    p->waits = !claims_life(s, port, &w, now);
     p->phase = PHASE_LIVE;
     p->refused = false;
     p->live_us = p->heard_us = p->ack_us = now.mono_us;
-    p->actor = w.actor;
+    p->life = wire_life(&w);
+    p->welcome = w;
     p->stale = w.stale;
     p->first = w.first;
     p->count = w.count;
@@ -270,7 +264,13 @@ static void pull_welcome(struct pull *p, struct port *port, struct bytes body, s
     if (out == NULL)
         return;
     wire_put(out, WIRE_PROOF, buf_bytes(&s->scratch));
-    pull_subscribe(p, port, every_part);
+    if (p->waits)
+        port_log(port, 'I',
+                 "link from region %u: incarnation %u has the number of an earlier one, which is "
+                 "not over everywhere as far as is known here: only news count until it is",
+                 w.region, w.incarnation);
+    else
+        pull_subscribe(p, port, every_part);
     if (p->paused) {
         tell_hold(p, port);
         port->ops->pause(port, p->conn, true);
@@ -431,8 +431,24 @@ static void fill_gaps(struct pull *p, struct port *port, struct moment now)
     pull_subscribe(p, port, has_gap);
 }
 
+/* Is the life before the feeder's with its number over by now? */
+static void pull_admit(struct pull *p, struct port *port, struct moment now)
+{
+    struct wire_hello h = p->welcome;
+    h.first = p->first;
+    h.count = p->count;
+    p->waits = !claims_life(p->peer->s, port, &h, now);
+    if (!p->waits && p->phase == PHASE_LIVE)
+        pull_subscribe(p, port, every_part);
+}
+
 static void pull_tick_live(struct pull *p, struct port *port, struct moment now)
 {
+    if (p->waits) {
+        pull_admit(p, port, now);
+        if (p->phase != PHASE_LIVE)
+            return;
+    }
     if (p->quarantined && now.mono_us >= p->try_us) {
         p->try_us = now.mono_us + SECOND;
         pull_receive(p, port, bytes_of(NULL, 0), now);
@@ -467,7 +483,7 @@ void pull_tick(struct pull *p, struct port *port, struct moment now)
 
 static bool in_transfer(const struct pull *p)
 {
-    if (p->stage.active)
+    if (p->stage.active || p->waits)
         return true;
     for (uint32_t i = 0; i < p->count; i++)
         if (!p->parts[i].has_claim)

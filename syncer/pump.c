@@ -280,6 +280,11 @@ void feed_pump(struct feed *f, struct port *port, struct moment now)
         f->claim_now = false;
     }
     bool end = false;
+    if (f->waits) {
+        if (f->stale_sent == s->caught_up || now.mono_us >= f->sent_us + HEARTBEAT)
+            send_mark(f, port, false, now);
+        return;
+    }
     if (f->transfer != NULL)
         send_slices(f, port);
     if (f->transfer == NULL && !feed_blocked(f)) {

@@ -115,7 +115,7 @@ static bool is_heard_directly(const struct syncer *s, const struct pull *relay, 
     uint32_t partition = relay->first + index;
     const struct pull *p = peer_pull(&s->peers[actor_region(actor)], partition);
     return has(p, partition, context_get(&relay->parts[index].announced, actor), now) && p->all &&
-           p->actor == actor;
+           life_actor(p->life) == actor;
 }
 
 static void stop_relays(struct syncer *s, struct port *port, struct pull *p, uint32_t index,

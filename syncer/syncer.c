@@ -16,7 +16,7 @@ static void parts_new(struct syncer *s)
     for (uint32_t i = 0; i < s->count; i++) {
         struct part *part = &s->parts[i];
         part->stability = stability_new(s->config.region);
-        stability_begin(part->stability, s->config.actor,
+        stability_begin(part->stability, life_make(s->config.region, s->config.incarnation),
                         !s->config.reborn ? NULL
                         : kept            ? shard_context(s->shard, s->first + i)
                                           : &nothing);
@@ -39,7 +39,11 @@ static void add_peer(struct syncer *s, uint32_t region)
 
 static void own_life(struct syncer *s, struct port *port, struct moment now)
 {
-    struct wire_hello me = {.region = s->config.region, .incarnation = s->config.incarnation};
+    struct wire_hello me = {.region = s->config.region,
+                            .incarnation = s->config.incarnation,
+                            .first = s->first,
+                            .count = s->count,
+                            .free = s->config.kept};
     claims_life(s, port, &me, now);
 }
 
@@ -120,27 +124,22 @@ void syncer_free(struct syncer *s, struct port *port)
  * of it the others still get from that one. */
 static void retire_region(struct syncer *s, struct port *port, uint32_t region, struct moment now)
 {
-    struct peer *peer = &s->peers[region];
-    if (peer->lived)
-        claims_retire(s, port, actor_make(region, peer->incarnation), now);
-    for (uint32_t i = 0; i < s->count; i++) {
-        const struct context *c = shard_context(s->shard, s->first + i);
-        for (unsigned j = 0; j < c->n; j++)
-            if (actor_region(stamp_actor(c->at[j])) == region)
-                claims_retire(s, port, stamp_actor(c->at[j]), now);
-    }
+    for (const struct pull *p = s->peers[region].pulls; p != NULL; p = p->next)
+        for (uint32_t i = 0; p->phase == PHASE_LIVE && i < p->count; i++)
+            stability_retire(syncer_part(s, p->first + i)->stability, p->life,
+                             shard_context(s->shard, p->first + i));
+    claims_leave(s, region, now);
+    drop_pulls(&s->peers[region], port);
 }
 
 static void remove_peer(struct syncer *s, struct port *port, uint32_t region, struct moment now)
 {
     struct peer *peer = &s->peers[region];
     port_log(port, 'I', "region %u is no longer a member", region);
-    drop_pulls(peer, port);
     for (struct feed *f = s->feeds; f != NULL; f = f->next)
         if (f->puller.region == region)
             feed_close(f, port, "the region was removed");
     retire_region(s, port, region, now);
-    claims_report(s, now);
     peer->member = false;
     s->removed |= UINT64_C(1) << region;
 }
@@ -169,7 +168,8 @@ static void new_life(struct syncer *s, struct port *port, struct moment now)
     struct context seen = {0};
     for (uint32_t i = 0; i < s->count; i++) { /* nothing was lost: all of it goes on */
         stability_seen(s->parts[i].stability, shard_context(s->shard, s->first + i), &seen);
-        stability_begin(s->parts[i].stability, s->config.actor, &seen);
+        stability_begin(s->parts[i].stability, life_make(s->config.region, s->config.incarnation),
+                        &seen);
     }
     context_deinit(&seen);
     own_life(s, port, now);
@@ -225,8 +225,7 @@ bool syncer_may_join(const struct syncer *s, uint32_t partition, const struct co
 {
     const struct context *mine = shard_context(s->shard, partition);
     for (unsigned i = 0; i < c->n; i++)
-        if (!context_covers(mine, c->at[i]) && !may_take(s, partition, c->at[i], false) &&
-            claims_is_retired(s, stamp_actor(c->at[i])))
+        if (!context_covers(mine, c->at[i]) && !may_take(s, partition, c->at[i], false))
             return false;
     return true;
 }

@@ -19,8 +19,9 @@
  */
 #define SYNCER_MAGIC "\x9bMERIDIAN" /* 0x9b is never the start of RESP or an inline command */
 #define SYNCER_MAGIC_LEN 9u
-/* 2: the hidden partition of the catalog travels too. 3: PUBLISH, VERIFY. 4: RECALL. */
-#define SYNCER_PROTOCOL 4u
+/* 2: the hidden partition of the catalog travels too. 3: PUBLISH, VERIFY. 4: RECALL.
+ * 5: news name lives, and admitted ones. */
+#define SYNCER_PROTOCOL 5u
 
 struct syncer;
 

@@ -27,7 +27,10 @@
  * the partitions wanted, of which the one numbered `partitions` is the hidden one of the database's
  * settings (shard/catalog.h). nonce: bin of 16 random bytes. stale: the sender lost its memory and
  * has not caught up. free: the actor's number was another life's, of which the sender knows that it
- * is over. An incarnation of i retires the region's actors of the 15 incarnations before it.
+ * is over. Region and incarnation name a life (crdt/stamp.h) that has the partitions asked for; the
+ * region's 15 lives before it have ended. While the life before with its number is not known to be
+ * over everywhere, either side takes nothing but news from it: a feeder sends nothing else and
+ * closes when it is, a puller subscribes only then.
  *   feeder: message WELCOME, or REFUSE and the end.
  *             [protocol, version, region, actor, incarnation, stale, first, count, nonce, proof,
  * free]
@@ -166,6 +169,11 @@ struct wire_hello {
     uint8_t nonce[WIRE_NONCE];
     uint8_t proof[WIRE_PROOF_LEN]; /* WELCOME only */
 };
+
+static inline life_t wire_life(const struct wire_hello *h)
+{
+    return life_make(h->region, h->incarnation);
+}
 
 /* HELLO with magic and length. */
 void wire_put_hello(struct buf *out, const struct wire_hello *h);

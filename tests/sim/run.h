@@ -115,7 +115,7 @@ struct disk_plan { /* drawn per run, on its own: runs without disks are as they 
     uint32_t every_us;
 };
 
-#define LIVES_MAX 15u /* of a region: one of its 16 numbers is always free */
+#define LIVES_MAX 60u /* of a region: its 16 numbers come round three times */
 #define DISK_POLICY_US                                                                             \
     1000000u /* a change of policy is in force after that, if the disk is well                     \
               */

@@ -112,7 +112,7 @@ Test(wait, what_a_fence_forbids_does_not_wait_on)
     struct buf ops = {0};
     struct frame f = nth(&ops, 2, 2, NULL);
     cr_assert(wait_add(b.s, &f, true, 2));
-    claims_retire(b.s, NULL, 2, b.now);
+    claims_retire(b.s, NULL, 0, life_make(2, 0), b.now);
     cr_assert_eq(b.s->waiting_frames, 0u);
     cr_assert_eq(syncer_take(b.s, &f, true, b.now), TAKEN_FENCED);
     cr_assert_eq(syncer_take(b.s, &f, false, b.now), TAKEN_FENCED); /* beyond all reports */
