@@ -241,17 +241,23 @@ static json_t *db_body(const struct db_flags *f)
     return o;
 }
 
-#define DB_FLAGS(f)                                                                                \
+/* What is given once, when it is made. */
+#define DB_MADE_FLAGS(f)                                                                           \
     {"name", "NAME", "letters, digits, hyphens (required)", ARG_TEXT, &(f)->name, 0, 63},          \
-        {"memory-size",                                                                            \
-         "SIZE",                                                                                   \
-         "limit, as 100mb or 2gb; 0 none (required)",                                              \
-         ARG_TEXT,                                                                                 \
-         &(f)->memory,                                                                             \
-         0,                                                                                        \
-         0},                                                                                       \
         {"port", "PORT", "default: the first free one", ARG_UINT, &(f)->port, 1, 65535},           \
         {"shards-count", "N", "default: 1", ARG_UINT, &(f)->shards, 1, 64},                        \
+    {                                                                                              \
+        "tls-mode", "MODE", "enabled or disabled: TLS for clients", ARG_TEXT, &(f)->tls, 0, 15     \
+    }
+
+#define DB_FLAGS(f, required)                                                                      \
+    {"memory-size",                                                                                \
+     "SIZE",                                                                                       \
+     "limit, as 100mb or 2gb; 0 none" required,                                                    \
+     ARG_TEXT,                                                                                     \
+     &(f)->memory,                                                                                 \
+     0,                                                                                            \
+     0},                                                                                           \
         {"db-password",                                                                            \
          "TEXT",                                                                                   \
          "what Redis clients must AUTH with",                                                      \
@@ -259,7 +265,6 @@ static json_t *db_body(const struct db_flags *f)
          &(f)->password,                                                                           \
          0,                                                                                        \
          199},                                                                                     \
-        {"tls-mode", "MODE", "enabled or disabled: TLS for clients", ARG_TEXT, &(f)->tls, 0, 15},  \
         {"backlog", "SIZE", "log kept for other regions; 0 auto", ARG_TEXT, &(f)->backlog, 0, 0},  \
         {"max-connections", "N", "clients at a time", ARG_UINT, &(f)->connections, 0, 1000000},    \
         {"replica-of",                                                                             \
@@ -289,7 +294,7 @@ int ctl_db_create(int argc, char **argv)
 {
     struct ctl c;
     struct db_flags f = {.connections = UINT64_MAX, .keep = KEEP_NOTHING};
-    const struct arg flags[] = {DB_FLAGS(&f)};
+    const struct arg flags[] = {DB_MADE_FLAGS(&f), DB_FLAGS(&f, " (required)")};
     int status = ctl_begin(&c,
                            &(struct verb){.command = "db create",
                                           .usage = "--name NAME --memory-size SIZE [flags]",
@@ -412,13 +417,13 @@ int ctl_db_update(int argc, char **argv)
     struct ctl c;
     char path[64];
     struct db_flags f = {.connections = UINT64_MAX, .keep = KEEP_NOTHING};
-    const struct arg flags[] = {DB_FLAGS(&f)};
+    const struct arg flags[] = {DB_FLAGS(&f, "")};
     int status = one_db(&c,
                         &(struct verb){.command = "db update",
                                        .usage = "DB [flags]",
                                        .about = "Changes a database's settings.",
-                                       .flags = flags + 1,
-                                       .flags_n = sizeof flags / sizeof flags[0] - 1,
+                                       .flags = flags,
+                                       .flags_n = sizeof flags / sizeof flags[0],
                                        .rest_min = 1,
                                        .rest_max = 1},
                         argc, argv, path);

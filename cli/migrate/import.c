@@ -5,7 +5,6 @@
 
 #include "migrate/import.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -246,14 +245,11 @@ int cmd_import(int argc, char **argv)
     struct stat st;
     struct log log;
     int status = parse(&f, argc, argv);
-    if (status < 0 && stat(f.file, &st) != 0) {
-        fprintf(stderr, "meridian import: %s: %s\n", f.file, strerror(errno));
-        status = 1;
-    }
     if (status < 0) {
         io_process_init();
         report_init(&f.report);
-        f.file_bytes = (uint64_t)st.st_size;
+        /* one that cannot be read is told of when it is, to whoever reads the status, too */
+        f.file_bytes = stat(f.file, &st) == 0 ? (uint64_t)st.st_size : 0;
         log_open(&log, NULL, 'W');
         status = run(&f, &log);
         log_close(&log);

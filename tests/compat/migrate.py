@@ -398,6 +398,8 @@ class Run(Checks):
         place["path"] = self.path("nothing.rdb")
         self.node.rest("POST", f"/v1/bdbs/{uid}/actions/import", {"dataset_import_sources": [place]})
         self.check(self.wait(uid, "import") == "failed", "REST import of a file that is not there")
+        why = self.node.rest("GET", f"/v1/bdbs/{uid}")["import_failure_reason"]
+        self.check("nothing.rdb" in why, "and why", why)
         place["path"] = self.path("small.rdb")
         pathlib.Path(place["path"]).write_bytes(old_file(9, self.rng))
         for pause in (0.02, 0.1):  # many children end well meanwhile: the stop may fall between two
