@@ -95,6 +95,13 @@ bool rest_take_replica(struct call *c, struct replica_change *out, bool *found,
                        struct refusal *why);
 void rest_put_replica(const struct call *c, const struct bdb *b, json_t *o);
 /* rest_health.c */
+struct health_found {
+    unsigned health; /* bdb_health */
+    int64_t lag_ms, tolerance_ms;
+};
+/* Why it is not available, as a sentence; "" it is. */
+void rest_health_text(const struct call *c, const struct bdb *b, const struct health_found *h,
+                      char *text, size_t size);
 void rest_availability(struct call *c);
 void rest_local_availability(struct call *c);
 void rest_shards(struct call *c);

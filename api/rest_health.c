@@ -28,54 +28,63 @@ static bool tolerance_of(struct call *c, int64_t *out)
     return true;
 }
 
-static void unavailable(struct call *c, unsigned health, int64_t lag_ms, int64_t tolerance)
+void rest_health_text(const struct call *c, const struct bdb *b, const struct health_found *h,
+                      char *text, size_t size)
 {
-    char code[64], text[400] = "";
-    const struct bdb *b = cluster_bdb(manager_cluster(c->m), c->uid);
     struct keep_summary keep;
     bdb_keep(c->m, b, &keep);
-    bool shard = health & BDB_SHARD_UNREACHABLE, port = health & BDB_PORT_UNBOUND;
-    snprintf(code, sizeof code, "bdb_unavailable%s%s%s%s", shard ? "_shard_unreachable" : "",
-             port ? "_port_unbound" : "", health == BDB_LAGGING ? "_lag" : "",
-             health & BDB_DISK_FAILS ? "_disk_failing" : "");
-    if (health & BDB_BROKEN)
-        snprintf(text, sizeof text, "%u of %u shards could not be brought back from disk: %s",
-                 keep.broken, keep.shards, keep.error);
-    else if (health & BDB_LOADING)
-        snprintf(text, sizeof text, "%u of %u shards are being brought back from disk: %u %%",
-                 keep.opens, keep.shards, keep.percent);
-    else if (health & BDB_DISK_FAILS)
-        snprintf(text, sizeof text, "the disk fails: %s", keep.error);
-    else if (health == BDB_NO_PLANE)
-        snprintf(text, sizeof text, "the data plane does not answer or is being started");
-    else if (health == BDB_LAGGING && lag_ms < 0)
-        snprintf(text, sizeof text, "a link to another region is not up");
-    else if (health == BDB_LAGGING)
-        snprintf(text, sizeof text, "a link lags %lld ms, more than %lld ms", (long long)lag_ms,
-                 (long long)tolerance);
-    else
-        snprintf(text, sizeof text, "endpoint error status:%s%s%s",
+    bool shard = h->health & BDB_SHARD_UNREACHABLE, port = h->health & BDB_PORT_UNBOUND;
+    text[0] = 0;
+    if (h->health & BDB_BROKEN)
+        snprintf(text, size, "%u of %u shards could not be brought back from disk: %s", keep.broken,
+                 keep.shards, keep.error);
+    else if (h->health & BDB_LOADING)
+        snprintf(text, size, "%u of %u shards are being brought back from disk: %u %%", keep.opens,
+                 keep.shards, keep.percent);
+    else if (h->health & BDB_DISK_FAILS)
+        snprintf(text, size, "the disk fails: %s", keep.error);
+    else if (h->health == BDB_NO_PLANE)
+        snprintf(text, size, "the data plane does not answer or is being started");
+    else if (h->health == BDB_LAGGING && h->lag_ms < 0)
+        snprintf(text, size, "a link to another region is not up");
+    else if (h->health == BDB_LAGGING)
+        snprintf(text, size, "a link lags %lld ms, more than %lld ms", (long long)h->lag_ms,
+                 (long long)h->tolerance_ms);
+    else if (h->health != BDB_HEALTHY)
+        snprintf(text, size, "endpoint error status:%s%s%s",
                  shard ? " shard unreachable or catching up" : "", shard && port ? "," : "",
                  port ? " port unbound" : "");
+    text_plain(text);
+}
+
+static void unavailable(struct call *c, const struct bdb *b, const struct health_found *h)
+{
+    char code[64], text[400];
+    snprintf(code, sizeof code, "bdb_unavailable%s%s%s%s",
+             h->health & BDB_SHARD_UNREACHABLE ? "_shard_unreachable" : "",
+             h->health & BDB_PORT_UNBOUND ? "_port_unbound" : "",
+             h->health == BDB_LAGGING ? "_lag" : "",
+             h->health & BDB_DISK_FAILS ? "_disk_failing" : "");
+    rest_health_text(c, b, h, text, sizeof text);
     call_fail(c, 503, code, "%s", text);
 }
 
 static void check(struct call *c)
 {
     const struct bdb *b = cluster_bdb(manager_cluster(c->m), c->uid);
-    int64_t tolerance, lag_ms;
+    struct health_found h;
     if (b == NULL) {
         call_fail(c, 404, "db_not_found", "no database %u", c->uid);
         return;
     }
-    if (!tolerance_of(c, &tolerance))
+    if (!tolerance_of(c, &h.tolerance_ms))
         return;
-    unsigned health = bdb_health(c->m, b, tolerance, &lag_ms);
-    if (health != BDB_HEALTHY)
-        unavailable(c, health, lag_ms, tolerance);
+    h.health = bdb_health(c->m, b, h.tolerance_ms, &h.lag_ms);
+    if (h.health != BDB_HEALTHY)
+        unavailable(c, b, &h);
     else
         call_json(c, 200,
-                  json_pack("{s:s, s:I}", "status", "available", "lag_ms", (json_int_t)lag_ms));
+                  json_pack("{s:s, s:I}", "status", "available", "lag_ms", (json_int_t)h.lag_ms));
 }
 
 static void fresh(void *arg, const struct refusal *why, uint32_t uid)

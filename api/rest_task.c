@@ -130,23 +130,27 @@ static json_t *local_report(const struct call *c, const struct crdb *r)
     const struct bdb *b = cluster_bdb(manager_cluster(c->m), r->bdb_uid);
     json_t *connections = json_array();
     json_t *versions = json_pack("[o]", configuration_json(&r->config, config_status(r->status)));
-    int64_t lag_ms = 0;
-    unsigned health =
-        b != NULL
-            ? bdb_health(c->m, b, manager_cluster(c->m)->availability_lag_tolerance_ms, &lag_ms)
-            : (unsigned)BDB_NO_PLANE;
+    struct health_found h = {
+        .health = BDB_NO_PLANE,
+        .tolerance_ms = manager_cluster(c->m)->availability_lag_tolerance_ms,
+    };
+    char reason[400] = "its database is not there yet";
+    if (b != NULL) {
+        h.health = bdb_health(c->m, b, h.tolerance_ms, &h.lag_ms);
+        rest_health_text(c, b, &h, reason, sizeof reason);
+    }
     if (r->has_next)
         json_array_append_new(versions, configuration_json(&r->next, "posted"));
     for (uint32_t i = 0; b != NULL && i < r->config.instances_count; i++)
         if (r->config.instances[i].id != r->instance_id)
             json_array_append_new(connections, connection_json(c, b, &r->config.instances[i]));
-    return json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:s, s:I, s:o, s:o, s:n}", "name",
+    return json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:s, s:s, s:I, s:o, s:o, s:n}", "name",
                      r->config.name, "guid", r->config.guid, "cluster_name",
                      manager_cluster(c->m)->name, "instance_id", (int)r->instance_id, "db_uid",
                      (int)r->bdb_uid, "active_config_version", (json_int_t)r->config.version,
-                     "availability", health == BDB_HEALTHY ? "up" : "down", "lag_ms",
-                     (json_int_t)lag_ms, "configurations", versions, "connections", connections,
-                     "connection_error");
+                     "availability", h.health == BDB_HEALTHY ? "up" : "down", "reason", reason,
+                     "lag_ms", (json_int_t)h.lag_ms, "configurations", versions, "connections",
+                     connections, "connection_error");
 }
 
 /* One other cluster's report being asked for. */

@@ -28,7 +28,10 @@
     X(CLOCK, "clock out of bounds: synchronise the machines' clocks")                              \
     X(CONFIG, "configurations differ")                                                             \
     X(BUSY, "busy: try again later")                                                               \
-    X(STOPPED, "stopped")
+    X(STOPPED, "stopped")                                                                          \
+    X(READ_ONLY, "read-only file system: the disk may have failed; mount it for writing again")    \
+    X(FILES, "too many open files: raise the process's or the system's limit (ulimit -n)")         \
+    X(NOT_FOLDER, "a part of the path is no folder")
 
 enum err {
 #define X(name, text) ERR_##name,

@@ -100,8 +100,8 @@ static void save_act(struct act *a) { manager_save(a->m, (struct done){.fn = sav
 static void removed(void *arg, const struct refusal *why, uint32_t uid)
 {
     struct act *a = arg;
-    (void)uid;
-    if (why != NULL && why->status != 404) {
+    /* Gone it may be although that could not be saved: which is tried again, with what follows. */
+    if (why != NULL && why->status != 404 && cluster_bdb(&a->m->cluster, uid) != NULL) {
         act_end(a, why);
         return;
     }
@@ -123,6 +123,17 @@ static void prepared(void *arg, const struct refusal *why, uint32_t uid)
     struct act *a = arg;
     struct crdb *r = cluster_crdb(&a->m->cluster, a->guid);
     struct refusal gone = {0};
+    const struct bdb *b = cluster_bdb(&a->m->cluster, uid);
+    if (r != NULL && why != NULL && b != NULL && strcmp(b->guid, a->guid) == 0) {
+        /* It was made and could not be saved: nothing half-made is left. */
+        r->bdb_uid = uid;
+        r->status = CRDB_READY;
+        remove_local(a->m, r, (struct done){0});
+        refuse(&gone, why->status, why->code, "nothing was made here: %.300s",
+               strncmp(why->message, "done, but ", 10) == 0 ? why->message + 10 : why->message);
+        act_end(a, &gone);
+        return;
+    }
     if (r == NULL || why != NULL) {
         if (r != NULL)
             cluster_drop_crdb(&a->m->cluster, a->guid);

@@ -28,6 +28,7 @@ struct storage {
     uint64_t newest;         /* snapshot, whole; 0 none */
     uint64_t trim_at;        /* mono_us: when to look again for segments that nobody needs */
     bool unfounded;          /* the first snapshot is not there */
+    char refused[1300];      /* STORAGE_BROKEN without an opening: why */
     char unfounded_why[256]; /* why it failed, "" it has not */
     struct buf trim;         /* names to remove, each with its 0 byte */
     bool trims;              /* a request is under way */
@@ -74,6 +75,13 @@ void storage_start(struct storage *s, struct port *port, struct moment now)
     s->opening = opening_new(&(struct opening_opts){
         .shard = s->opts.shard, .folder = s->folder, .id = s->opts.id, .owner = s->opts.owner});
     opening_start(s->opening, port, now);
+}
+
+void storage_refuse(struct storage *s, struct port *port, const char *why)
+{
+    port_log(port, 'E', "%s", why);
+    snprintf(s->refused, sizeof s->refused, "%s", why);
+    s->state = STORAGE_BROKEN;
 }
 
 static void journal_began(void *arg, uint64_t number, uint64_t before_end,
@@ -349,7 +357,7 @@ enum storage_state storage_state(const struct storage *s) { return s->state; }
 const char *storage_error(const struct storage *s)
 {
     if (s->state == STORAGE_BROKEN)
-        return opening_error(s->opening);
+        return s->opening != NULL ? opening_error(s->opening) : s->refused;
     if (s->unfounded_why[0] != 0)
         return s->unfounded_why;
     return s->journal != NULL ? journal_error(s->journal) : "";

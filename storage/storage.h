@@ -40,6 +40,8 @@ struct storage *storage_new(const struct storage_opts *o);
 void storage_free(struct storage *s);
 unsigned storage_requests(const struct storage *s); /* under way */
 void storage_start(struct storage *s, struct port *port, struct moment now);
+/* Instead: it cannot be opened, since there is no place for its folder. */
+void storage_refuse(struct storage *s, struct port *port, const char *why);
 /* EV_FILE of one of its requests. Taken. */
 void storage_answer(struct storage *s, struct port *port, struct file_req *taken,
                     struct moment now);

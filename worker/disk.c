@@ -244,9 +244,17 @@ void disk_answer(struct worker *w, struct port *port, struct file_req *taken, st
         if (--k->missing == 0)
             erase_begin(w, port, k);
     } else if (taken->tag == DISK_PARENT) {
-        /* What kept it from being made keeps storage from making its own in it, which says so. */
+        enum err err = taken->err;
+        char why[DISK_PATH_MAX + 200];
+        snprintf(why, sizeof why, "making the folder %s: %s", taken->path, err_text(err));
         file_req_free(taken);
-        settle_read(w, port, k);
+        if (err == ERR_OK || err == ERR_EXISTS) {
+            settle_read(w, port, k);
+        } else {
+            k->parent = false;
+            storage_refuse(k->member->storage, port, why);
+            dataset_failed(k->member->database->front, port, why);
+        }
     } else if (taken->tag == SETTLE_READ || taken->tag == SETTLE_WRITE) {
         settle_answer(k->member, taken);
         if (k->parent)

@@ -151,13 +151,13 @@ static void link_row(struct text_table *t, const json_t *report, const json_t *l
 
 static bool show_status(const json_t *reports)
 {
-    static const char *const regions[] = {"REPL-ID", "CLUSTER-FQDN", "DB",
-                                          "VERSION", "AVAILABLE",    "LAG-MS"};
+    static const char *const regions[] = {"REPL-ID",   "CLUSTER-FQDN", "DB",    "VERSION",
+                                          "AVAILABLE", "LAG-MS",       "REASON"};
     static const char *const links[] = {"AT",  "FROM",     "STATE", "BEHIND-MS", "UNACKED-MS",
                                         "OPS", "RECEIVED", "SENT",  "LAST-ERROR"};
     struct text_table a = {0}, b = {0};
     bool well = true;
-    text_table_row(&a, regions, 6);
+    text_table_row(&a, regions, 7);
     text_table_row(&b, links, 9);
     for (size_t i = 0; i < json_array_size(reports); i++) {
         const json_t *r = json_array_get(reports, i);
@@ -172,8 +172,9 @@ static bool show_status(const json_t *reports)
                              error[0] ? "-" : db,
                              error[0] ? "-" : version,
                              error[0] ? error : str_of(r, "availability"),
-                             error[0] || int_of(r, "lag_ms") < 0 ? "-" : lag};
-        text_table_row(&a, row, 6);
+                             error[0] || int_of(r, "lag_ms") < 0 ? "-" : lag,
+                             str_of(r, "reason")};
+        text_table_row(&a, row, 7);
         well = well && strcmp(str_of(r, "availability"), "up") == 0;
         const json_t *connections = json_object_get(r, "connections");
         for (size_t k = 0; k < json_array_size(connections); k++) {

@@ -375,3 +375,54 @@ def test_read_only_disk():
     def end(disk):
         subprocess.run(["umount", str(next(pathlib.Path(disk.dir).glob("*/db")))], check=True)
     on_a_small_disk("always", begin, end)
+
+
+def failing_disk_is_told(a, b):
+    """What REST, ctl and /metrics of both regions say while the disk of `a` is full."""
+    uid = a.bdbs()[0]["uid"]
+    try:
+        a.node.rest("GET", f"/v1/bdbs/{uid}/availability")
+        raise AssertionError("a region that takes no writes is not available")
+    except RestError as e:
+        assert e.status == 503 and "bdb_unavailable_disk_failing" in e.body and "no space left" in e.body, e
+    assert b.node.rest("GET", f"/v1/bdbs/{b.bdbs()[0]['uid']}/availability")["status"] == "available"
+    for r in (a, b):
+        reports = r.node.rest("GET", f"/v1/crdbs/{r.crdbs()[0]['guid']}/health_report")
+        said = {i["cluster_name"]: (i["availability"], i["reason"]) for i in reports}
+        assert said[b.node.name] == ("up", "") and said[a.node.name][0] == "down" and "no space left" in said[a.node.name][1], said
+
+
+def test_geo_on_a_full_disk():
+    """One region's disk is full: nothing half-made is left of a database that is created; one that is there is told of everywhere."""
+    try:
+        own_mounts()
+    except PermissionError as why:
+        print(f"     left out: {why}", flush=True)
+        return
+    disk = SmallDisk(60)
+    a = b = None
+    try:
+        a, b = Region("small.e2e.test", inside=disk.dir), Region("large.e2e.test")
+        disk.fill()
+        for there, here in ((a, b), (b, a)):
+            try:
+                geo([here, there], **ALWAYS)
+                raise AssertionError("it was made on a full disk")
+            except RuntimeError as why:
+                assert "nothing was made here" in str(why) and "no space left" in str(why), why
+            eventually("nothing is left", lambda: [(r.crdbs(), r.bdbs()) for r in (a, b)] == [([], [])] * 2)
+        disk.release()
+        eventually("it can be made", lambda: geo([a, b], **ALWAYS))
+        assert command(b.db, "SET", "k", "v") == b"OK"
+        cluster.wait_equal([a.db, b.db])
+        disk.fill()
+        refused_within(a.db, 3, "SET", "k", "v")
+        eventually("it is told", lambda: a.node.rest("GET", f"/v1/bdbs/alerts/{a.bdbs()[0]['uid']}")["bdb_disk_failing"]["state"])
+        failing_disk_is_told(a, b)
+        disk.release()
+        eventually("it is well", lambda: a.node.rest("GET", f"/v1/bdbs/{a.bdbs()[0]['uid']}/availability")["status"] == "available")
+    finally:
+        for r in (a, b):
+            if r is not None:
+                r.node.stop()
+        disk.end()
