@@ -65,7 +65,8 @@ struct cell *expiry_any(const struct shard *s, uint64_t random, struct part **p,
     if (e->now.n + e->sweep.n == 0)
         return NULL;
     size_t at = (size_t)(random % (e->now.n + e->sweep.n));
-    const struct heap_entry *entry = at < e->now.n ? &e->now.at[at] : &e->sweep.at[at - e->now.n];
+    const struct heap_entry *entry =
+        at < e->now.n ? heap_at(&e->now, at) : heap_at(&e->sweep, at - e->now.n);
     *hash = entry->what;
     return entry_key(s, entry, p);
 }
@@ -143,12 +144,10 @@ static void sweep(struct shard *s)
     }
     for (unsigned i = 0; i < SWEEP_BUDGET && e->sweep.n > 0; i++) {
         struct part *p;
-        struct heap_entry last = e->sweep.at[--e->sweep.n];
-        if (entry_key(s, &last, &p) != NULL)
+        struct heap_entry last;
+        if (heap_take_last(&e->sweep, &last) && entry_key(s, &last, &p) != NULL)
             heap_push(&e->now, last);
     }
-    if (e->sweep.n == 0)
-        heap_deinit(&e->sweep);
 }
 
 bool expiry_tick(struct shard *s, struct moment now)

@@ -71,7 +71,7 @@ void shard_memory(const struct shard *s, struct memory_use *out)
 {
     *out = (struct memory_use){.held = shard_held(s), .kept = s->kept.bytes};
     out->log = log_memory(s->log);
-    out->deadlines = (s->expiry.now.cap + s->expiry.sweep.cap) * sizeof(struct heap_entry);
+    out->deadlines = heap_memory(&s->expiry.now) + heap_memory(&s->expiry.sweep);
     for (uint32_t i = 0; i < s->shown; i++)
         add_part(&s->parts[i], out);
     if (shard_has_catalog(s)) {

@@ -12,13 +12,12 @@ Test(heap, pops_in_order_and_ties_by_what_and_which)
     rng_init(&rng, 1);
     size_t before = mem_used();
     cr_assert_null(heap_min(&h));
-    for (unsigned i = 0; i < 5000; i++)
+    for (unsigned i = 0; i < 3 * HEAP_CHUNK; i++)
         heap_push(&h, (struct heap_entry){.when = (int64_t)rng_below(&rng, 100) - 50,
                                           .what = rng_below(&rng, 5),
                                           .which = rng_below(&rng, 3)});
     struct heap_entry last = {.when = INT64_MIN}, e;
-    for (unsigned i = 0; i < 5000; i++) {
-        cr_assert_eq(heap_min(&h)->when, h.at[0].when);
+    for (unsigned i = 0; i < 3 * HEAP_CHUNK; i++) {
         cr_assert(heap_pop(&h, &e));
         cr_assert_geq(e.when, last.when);
         if (e.when == last.when) {
@@ -56,4 +55,25 @@ Test(heap, filter_keeps_order_and_gives_memory_back)
         last = e.when;
     }
     heap_deinit(&h);
+}
+
+Test(heap, taking_the_last_leaves_a_heap)
+{
+    struct heap h = {0}, moved = {0};
+    struct heap_entry e;
+    const uint64_t n = 5 * HEAP_CHUNK / 2;
+    size_t before = mem_used();
+    for (uint64_t i = 0; i < n; i++)
+        heap_push(&h, (struct heap_entry){.when = (int64_t)(i * 7919 % n), .what = i});
+    for (uint64_t i = 0; i < n / 2; i++) {
+        cr_assert(heap_take_last(&h, &e));
+        heap_push(&moved, e);
+    }
+    for (uint64_t i = 0; i < n; i++) { /* all of them, from whichever has the next */
+        bool here = heap_min(&h) != NULL && heap_min(&h)->when == (int64_t)i;
+        cr_assert(heap_pop(here ? &h : &moved, &e));
+        cr_assert_eq(e.when, (int64_t)i);
+    }
+    cr_assert(!heap_take_last(&h, &e));
+    cr_assert_eq(mem_used(), before);
 }
