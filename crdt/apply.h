@@ -97,9 +97,21 @@ void value_own_ranks(const struct cell *key, uint32_t actor, struct bytes ranks,
  * dots, increments, deadlines; joining keeps what both hold, and what the other has not seen
  * (mine/theirs are the contexts). value_decode returns NULL on malformed bytes. `theirs` cell is
  * taken (freed). Either cell may be NULL.
+ *
+ * A partition's state is a sequence of records, each framed by its length (4 bytes, big endian):
+ * whole keys, parts of large ones (crdt/slicer.h), and what a shelf holds (crdt/shelf.h).
+ * value_gather adds what a key's record says to what was gathered of that key so far (*key; NULL:
+ * nothing). False: malformed, or it does not fit; *key is still to be freed.
  */
 void value_encode(struct buf *out, const struct cell *key);
 struct cell *value_decode(struct bytes s, struct hash_key hash_key);
+bool value_record_name(struct bytes record, struct bytes *name);
+bool value_gather(struct cell **key, struct bytes record, struct hash_key hash_key);
+/* A record by itself: a whole key, or one with what a part says; *more: not the first part. NULL:
+ * malformed. */
+struct cell *value_decode_part(struct bytes record, struct hash_key hash_key, bool *more);
+size_t value_record_begin(struct buf *out);
+void value_record_end(struct buf *out, size_t at); /* what value_record_begin returned */
 struct cell *value_join(struct cell *key, const struct context *mine, struct cell *theirs,
                         const struct context *their_context, const struct context *vv_after,
                         const struct surroundings *s, struct applied *out);

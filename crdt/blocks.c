@@ -516,6 +516,8 @@ static size_t pass_block(struct large *l, struct block *b, unsigned slot, coll_c
         struct reg r;
         reg_init(&r, l->head.type);
         enum fate fate = change(block_cell(b, slot), 0, &r, arg);
+        if (fate != FATE_KEEP)
+            large_changes(l, cell_name(block_cell(b, slot)), block_cell(b, slot));
         if (fate == FATE_REPLACE)
             pass_replace(l, b, slot, drop, dropped, &r);
         reg_close(&r);

@@ -130,6 +130,8 @@ void coll_walk_from(struct coll_iter *it, const struct coll *c, size_t rank)
     coll_walk(it, c);
     if (it->kind == WALK_BLOCKS)
         blocks_iter(&it->blocks, coll_large(c), rank);
+    else if (it->kind == WALK_TREE)
+        tree_iter(&it->tree, &coll_large(c)->tree, rank);
     else
         while (rank-- > 0 && coll_next(it) != NULL)
             continue;
@@ -237,6 +239,7 @@ static void large_replace(struct large *l, struct place *at, const struct headin
 static struct coll *large_put(struct large *l, struct place *at, const struct heading *h,
                               const struct image *im)
 {
+    large_changes(l, h->name, at->cell);
     image_raise(&l->newest, im);
     if (!coll_has_table(l->head.type)) {
         blocks_put(l, at, h, im);
@@ -415,6 +418,17 @@ static bool builder_append(struct coll_builder *b, const struct heading *heading
     return true;
 }
 
+struct coll_builder coll_build_on(struct coll *c)
+{
+    struct coll_builder b = {.coll = c};
+    if (c != NULL && !c->is_large) {
+        b.cap = c->bytes;
+        b.last = packed_last(c);
+        memset(b.names, 0xff, sizeof b.names); /* each may be there */
+    }
+    return b;
+}
+
 bool coll_build(struct coll_builder *b, enum type type, struct bytes name, const struct image *im,
                 struct hash_key key)
 {
@@ -463,6 +477,7 @@ struct coll *coll_cut(struct coll *c, const struct place *at)
         return packed_shift(c, slot, -(ptrdiff_t)cell_size(at->cell));
     }
     struct large *l = coll_large(c);
+    large_changes(l, cell_name(at->cell), at->cell);
     if (coll_has_table(c->type)) {
         if (coll_has_tree(c->type))
             tree_take(&l->tree, at->cell);
@@ -478,10 +493,24 @@ struct coll *coll_cut(struct coll *c, const struct place *at)
     return NULL;
 }
 
+static void run_changes(struct large *l, size_t rank, size_t n)
+{
+    struct block_iter it;
+    blocks_iter(&it, l, rank);
+    while (n-- > 0) {
+        const struct cell *e = blocks_next(&it);
+        readings_before(l, cell_name(e), e);
+    }
+}
+
 struct coll *coll_cut_run(struct coll *c, size_t rank, size_t n)
 {
     assert(!coll_has_table(c->type) && rank + n <= coll_count(c));
+    if (coll_is_read(c))
+        run_changes(coll_large(c), rank, n);
     if (n == coll_count(c)) {
+        if (c->is_large)
+            readings_end(coll_large(c)); /* they were told of each */
         coll_free(c);
         return NULL;
     }

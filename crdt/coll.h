@@ -30,6 +30,7 @@ struct large {
     struct context newest; /* covers every dot inside: whoever has seen this has seen all */
     size_t held;           /* bytes of the cells, or of the blocks */
     uint64_t freed;        /* how far freeing in steps has got: a cursor of the table */
+    struct reading *readings; /* under way: crdt/reading.h */
 };
 
 #define COLL_ELEM_MAX 64u         /* an element beyond this makes a hash, set or zset large */
@@ -94,6 +95,8 @@ struct coll_builder {
     uint32_t cap, last; /* packed: bytes there is room for; where the last cell begins */
     uint64_t names[8];  /* packed: a bit for each name, at a place that follows from it */
 };
+/* To go on with one that has been built before; c NULL: as zeroed. */
+struct coll_builder coll_build_on(struct coll *c);
 /* False: there is such an element already. */
 bool coll_build(struct coll_builder *b, enum type type, struct bytes name, const struct image *im,
                 struct hash_key key);
@@ -123,9 +126,24 @@ void coll_free(struct coll *c);
 /* Frees up to *budget elements and lowers it; false when all is freed, the collection too. */
 bool coll_free_step(struct coll *c, size_t *budget);
 
+/* ---- readings under way (reading.h). Whatever changes an element of a large collection says so
+ * first: `e` is the element, NULL one that is new. */
+static inline bool coll_is_read(const struct coll *c)
+{
+    return c != NULL && c->is_large && coll_large(c)->readings != NULL;
+}
+void readings_before(struct large *l, struct bytes name, const struct cell *e);
+void readings_end(struct large *l); /* nothing is left of it */
+static inline void large_changes(struct large *l, struct bytes name, const struct cell *e)
+{
+    if (__builtin_expect(l->readings != NULL, 0))
+        readings_before(l, name, e);
+}
+
 /* ---- reading, shared with value.c */
 void coll_walk(struct coll_iter *it, const struct coll *c);
-void coll_walk_from(struct coll_iter *it, const struct coll *c, size_t rank); /* lists, streams */
+/* From a rank on: cheap where there is an order. */
+void coll_walk_from(struct coll_iter *it, const struct coll *c, size_t rank);
 const struct cell *coll_by_rank(const struct coll *c, size_t rank);
 /* Rank of the first element for which below() is false; it must be true for a prefix of the order.
  * Only where there is an order; c NULL: 0. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "crdt/coll.h"
 
+#include <assert.h>
+
 #include "base/mem.h"
 #include "crdt/blocks.h"
 
@@ -152,6 +154,7 @@ static void free_item(void *item, void *arg)
 
 static void free_frame(struct large *l)
 {
+    readings_end(l);
     if (coll_has_table(l->head.type))
         table_deinit(&l->table, NULL, NULL);
     if (coll_has_tree(l->head.type))
@@ -200,6 +203,7 @@ bool coll_free_step(struct coll *c, size_t *budget)
         return false;
     }
     struct large *l = coll_large(c);
+    assert(l->readings == NULL || coll_count(c) == 0);
     if (coll_has_table(c->type) ? free_table_step(l, budget) : blocks_free_step(l, budget))
         return true;
     free_frame(l);

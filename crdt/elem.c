@@ -186,6 +186,8 @@ static bool extend(struct coll *c, enum type type, struct place *at, const struc
     uint64_t seed = ch->s->digest_off ? 0 : digest_seed(ch->key, type);
     if (!ch->s->digest_off)
         minus = digest_element(seed, type, at->cell);
+    if (c->is_large)
+        large_changes(coll_large(c), op->elem, at->cell);
     if (!cell_extend(at->cell, op->stamp, op->num, c->base))
         return false;
     if (c->is_large)

@@ -1,17 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "crdt/state.h"
+
 #include <math.h>
 
 #include "base/mem.h"
 #include "crdt/elem.h"
 #include "crdt/hll.h"
 #include "crdt/position.h"
+#include "crdt/reading.h"
 
 /*
  * A key's full state as MessagePack, for state transfer:
  *   key        [name, [dot, ms, ...], [type, body, ...]]     deadlines by dot; types ascending
+ *   part       [name, [dot, ms, ...], [type, body, ...], k]  of a key that is too large for one
  *   body       register, or [name, register, ...]            by type
  *   register   [[dot, value, ...], [from, to, kind, amount, ...]]
  *   amount     kind 0: int; 1: bin(16) big endian; 2: bin(10), see real_put; 3: bin, see hll.h
+ * A key comes as a whole or in parts, one with k 0 first, which has the deadlines, and any number
+ * with k 1; no type's register and no element is in two of them.
  * What only this region needs to know (since when a deadline is bare, what awaits compaction) does
  * not travel.
  */
@@ -84,6 +90,21 @@ static void put_deadlines(struct buf *out, const struct cell *key)
     }
 }
 
+size_t value_record_begin(struct buf *out)
+{
+    size_t at = buf_len(out);
+    buf_put(out, (const uint8_t[4]){0}, 4);
+    return at;
+}
+
+void value_record_end(struct buf *out, size_t at)
+{
+    uint32_t n = (uint32_t)(buf_len(out) - at - 4);
+    uint8_t *head = out->p + out->head + at;
+    for (int i = 0; i < 4; i++)
+        head[i] = (uint8_t)(n >> (24 - 8 * i));
+}
+
 void value_encode(struct buf *out, const struct cell *key)
 {
     uint32_t types = 0;
@@ -104,6 +125,93 @@ void value_encode(struct buf *out, const struct cell *key)
         else
             put_coll(out, c);
     }
+}
+
+/* ------------------------------------------------------------ writing parts */
+
+/* An array of which it is not known yet how many it will have. */
+static size_t open_array(struct buf *out)
+{
+    buf_put(out, (const uint8_t[5]){0xdd}, 5);
+    return buf_len(out) - 4;
+}
+
+static void close_array(struct buf *out, size_t at, uint32_t n)
+{
+    uint8_t *p = out->p + out->head + at;
+    for (int i = 0; i < 4; i++)
+        p[i] = (uint8_t)(n >> (24 - 8 * i));
+}
+
+void part_begin(struct part_writer *w, struct buf *out, struct bytes name, enum type type)
+{
+    *w = (struct part_writer){.out = out, .type = type, .at = value_record_begin(out)};
+    mp_put_array(out, 4);
+    mp_put_bin(out, name);
+    mp_put_array(out, 0);
+    mp_put_array(out, 2);
+    mp_put_uint(out, type);
+    w->count_at = open_array(out);
+}
+
+void part_add(struct part_writer *w, const struct cell *elem)
+{
+    mp_put_bin(w->out, cell_name(elem));
+    put_register(w->out, elem, w->type, 0);
+    w->n++;
+}
+
+void part_end(struct part_writer *w)
+{
+    if (w->n == 0) {
+        w->out->tail -= buf_len(w->out) - w->at;
+        return;
+    }
+    close_array(w->out, w->count_at, 2 * w->n);
+    mp_put_uint(w->out, PART_MORE);
+    value_record_end(w->out, w->at);
+}
+
+static bool add_one(void *arg, const struct cell *elem)
+{
+    part_add(arg, elem);
+    return false;
+}
+
+/* A large collection is never empty. */
+static void put_first(struct buf *out, struct reading *r, enum type type)
+{
+    struct part_writer w = {.out = out, .type = type, .count_at = open_array(out)};
+    reading_next(r, add_one, &w);
+    close_array(out, w.count_at, 2 * w.n);
+}
+
+void value_encode_head(struct buf *out, const struct cell *key, struct reading *first)
+{
+    const struct coll *large = &first->coll->head;
+    uint32_t types = 0;
+    for (enum type t = TYPE_STREAM; t < TYPE_COUNT; t++) {
+        const struct coll *c = key_coll(key, t);
+        types += key_register(key, t) != NULL || c == large || (c != NULL && !c->is_large);
+    }
+    mp_put_array(out, 4);
+    mp_put_bin(out, cell_name(key));
+    put_deadlines(out, key);
+    mp_put_array(out, 2 * types);
+    for (enum type t = TYPE_STREAM; t < TYPE_COUNT; t++) {
+        const struct cell *reg = key_register(key, t);
+        const struct coll *c = key_coll(key, t);
+        if (reg == NULL && (c == NULL || (c->is_large && c != large)))
+            continue;
+        mp_put_uint(out, t);
+        if (reg != NULL)
+            put_register(out, reg, t, 0);
+        else if (c == large)
+            put_first(out, first, t);
+        else
+            put_coll(out, c);
+    }
+    mp_put_uint(out, PART_FIRST);
 }
 
 /* ------------------------------------------------------------ reading */
@@ -220,7 +328,7 @@ static bool name_valid(enum type type, struct bytes name, const struct reg *r)
 static bool read_coll(struct mp *m, enum type type, struct hash_key key, struct coll **out)
 {
     uint32_t n = mp_array(m);
-    struct coll_builder b = {0};
+    struct coll_builder b = coll_build_on(*out);
     bool ok = n > 0 && n % 2 == 0;
     for (uint32_t i = 0; i < n && ok && !m->bad; i += 2) {
         struct bytes name = mp_bin(m);
@@ -271,7 +379,7 @@ static bool read_types(struct mp *m, struct multi *parts, struct hash_key key)
             continue;
         }
         struct reg r;
-        bool ok = read_register(m, (uint8_t)type, &r);
+        bool ok = read_register(m, (uint8_t)type, &r) && parts->part[type].reg == NULL;
         if (ok)
             parts->part[type].reg = register_cell(&r);
         reg_close(&r);
@@ -281,17 +389,53 @@ static bool read_types(struct mp *m, struct multi *parts, struct hash_key key)
     return !m->bad;
 }
 
-struct cell *value_decode(struct bytes s, struct hash_key hash_key)
+bool value_record_name(struct bytes record, struct bytes *name)
 {
-    struct mp m = mp_read(s);
-    struct multi parts = {0};
-    bool ok = mp_array(&m) == 3;
+    struct mp m = mp_read(record);
+    mp_array(&m);
+    *name = mp_bin(&m);
+    return !m.bad;
+}
+
+/* Adds what a record says to `*key`, whose name it has; *part gets which part it is. */
+static bool read_key(struct bytes record, struct hash_key hash_key, struct cell **key,
+                     uint64_t *part)
+{
+    struct mp m = mp_read(record);
+    struct multi parts;
+    uint32_t items = mp_array(&m);
     struct bytes name = mp_bin(&m);
-    ok = ok && !m.bad && read_deadlines(&m, &parts) && read_types(&m, &parts, hash_key) &&
-         mp_done(&m);
-    struct cell *key = multi_close(&parts, NULL, name, NULL, NULL);
-    if (ok)
+    if (m.bad || (items != 3 && items != 4))
+        return false;
+    multi_open(&parts, *key);
+    bool ok = read_deadlines(&m, &parts) && read_types(&m, &parts, hash_key);
+    *part = items == 4 ? mp_uint(&m) : PART_FIRST;
+    *key = multi_close(&parts, *key, name, NULL, NULL);
+    return ok && mp_done(&m) && *part <= PART_MORE && *key != NULL;
+}
+
+bool value_gather(struct cell **key, struct bytes record, struct hash_key hash_key)
+{
+    uint64_t part;
+    bool more = *key != NULL;
+    return read_key(record, hash_key, key, &part) && (part == PART_MORE) == more;
+}
+
+struct cell *value_decode_part(struct bytes record, struct hash_key hash_key, bool *more)
+{
+    uint64_t part;
+    struct cell *key = NULL;
+    if (read_key(record, hash_key, &key, &part)) {
+        *more = part == PART_MORE;
         return key;
+    }
     value_free(key);
     return NULL;
+}
+
+struct cell *value_decode(struct bytes s, struct hash_key hash_key)
+{
+    bool more;
+    struct mp m = mp_read(s);
+    return mp_array(&m) == 3 ? value_decode_part(s, hash_key, &more) : NULL;
 }

@@ -51,7 +51,12 @@ static struct coll *cut_run(struct coll *c, size_t rank, size_t n, struct hash12
     bool was_large = c->is_large;
     struct hash128 none = {0};
     ch->out->changed = true;
-    c = coll_cut_run(c, rank, n);
+    if (n == coll_count(c)) { /* freed later, where it is large */
+        coll_discard(c, ch->s);
+        c = NULL;
+    } else {
+        c = coll_cut_run(c, rank, n);
+    }
     change_digest(ch->s, sum, none);
     coll_sum(c, was_large, ch, sum, none);
     return c;

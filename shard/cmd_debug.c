@@ -103,7 +103,7 @@ static void reload_key(struct reload *r, struct cell *key)
     if (s->geo) /* large collections keep their own sums */
         value_redigest(again);
     change_begin(s, &change, r->part, table_hash(&r->part->keys, name), key);
-    value_free(key);
+    garbage_cell(s, key); /* a transfer may be reading it */
     change_end(s, &change, again);
 }
 

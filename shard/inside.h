@@ -198,6 +198,7 @@ struct shard {
     uint64_t elsewhere; /* what counts against memory_max and is not this shard's */
     struct expiry expiry;
     struct transfer *transfers;
+    size_t slice_bytes;      /* a collection larger than this is transferred in slices */
     struct shelf_total kept; /* by the partitions' shelves */
     size_t patch_min;
     struct garbage *garbage;
@@ -327,6 +328,7 @@ void catalog_tell(struct shard *s, struct bytes key, struct bytes name);
 void catalog_names(const struct shard *s, struct names names[CATALOG_KINDS]);
 void catalog_joined(struct shard *s, struct names names[CATALOG_KINDS]);
 
+#define SLICE_BYTES_DEFAULT ((size_t)64 << 10)
 #define LOG_BYTES_DEFAULT (64u << 20)
 #define KEPT_BYTES_DEFAULT (64u << 20)
 /* memory.c: what is kept for others, within the limit. */

@@ -25,6 +25,24 @@ static bool next_record(struct bytes *state, struct bytes *out)
     return true;
 }
 
+/* A key, or a part of one of which there are parts already. */
+static bool read_key(const struct shard *s, const struct part *p, struct bytes record,
+                     struct table *out)
+{
+    struct bytes name;
+    if (!value_record_name(record, &name) ||
+        (!part_is_hidden(s, p) && slot_partition(hash_slot(name), s->partitions) != p->number))
+        return false;
+    uint64_t hash = table_hash(out, name);
+    struct cell *held = table_get(out, hash, name), *key = held;
+    bool good = value_gather(&key, record, s->hash_key);
+    if (held == NULL && key != NULL)
+        table_put(out, hash, key);
+    else if (key != held)
+        table_replace(out, hash, held, key);
+    return good && (!part_is_hidden(s, p) || catalog_key_ok(key));
+}
+
 /* Reads what transfer_next wrote into a table of its own; false when malformed (what was read is
  * still in it). What was kept for patches is only looked at. */
 static bool read_states(const struct shard *s, const struct part *p, struct bytes state,
@@ -39,19 +57,8 @@ static bool read_states(const struct shard *s, const struct part *p, struct byte
                 return false;
             continue;
         }
-        struct cell *key = value_decode(record, s->hash_key);
-        if (key == NULL)
+        if (!read_key(s, p, record, out))
             return false;
-        struct bytes name = cell_name(key);
-        uint64_t hash = table_hash(out, name);
-        bool fits = part_is_hidden(s, p)
-                        ? catalog_key_ok(key)
-                        : slot_partition(hash_slot(name), s->partitions) == p->number;
-        if (!fits || table_get(out, hash, name) != NULL) {
-            value_free(key);
-            return false;
-        }
-        table_put(out, hash, key);
     }
     return true;
 }

@@ -65,6 +65,7 @@ struct shard *shard_new(const struct shard_opts *o)
         shelf_init(&s->parts[i].shelf, &s->kept, o->hash_key);
         s->parts[i].open.ops.charged = true;
     }
+    s->slice_bytes = o->slice_bytes ? o->slice_bytes : SLICE_BYTES_DEFAULT;
     s->feed.records.charged = s->name.charged = s->ranks.charged = true;
     s->text.charged = s->room.charged = true;
     s->around = (struct surroundings){.hash_key = o->hash_key,

@@ -48,6 +48,7 @@ struct shard_opts {
                               answer -OOM */
     size_t patch_min;      /* strings of so many bytes are patched (docs/patches.md); 0: 4096 */
     size_t kept_bytes_max; /* what is kept for patches to come; 0: 64 MiB */
+    size_t slice_bytes;    /* larger collections are transferred in slices; 0: 64 KiB */
     void (*touched)(void *arg,
                     uint64_t session); /* a key that session WATCHes was changed; may be NULL */
     /* The session's waiting command has come to its end. Called within other calls: it must not
@@ -246,14 +247,15 @@ void shard_set_importing(struct shard *s, bool importing);
 void shard_set_reachable(struct shard *s, uint64_t regions);
 
 /*
- * State transfer out: a consistent copy of one partition as of the context at begin. Keys about to
- * change are serialised first, so the caller can take slices at leisure. Several may run at a time.
+ * State transfer out: a consistent copy of one partition as of the context at begin. What is about
+ * to change, a key or an element of a large one, is serialised first, so the caller can take slices
+ * at leisure. Several may run at a time.
  */
 struct transfer;
 struct transfer *transfer_begin(struct shard *s, uint32_t partition, struct moment now);
 const struct context *transfer_context(const struct transfer *t);
-/* Appends whole key states (a uint32 length each, then value_encode) until `bytes` are reached;
- * false when nothing is left. Before them what is kept for patches (crdt/shelf.h), likewise. */
+/* Appends records (crdt/apply.h): keys, or parts of large ones, until `bytes` are reached; false
+ * when nothing is left. Before them what is kept for patches (crdt/shelf.h), likewise. */
 bool transfer_next(struct transfer *t, struct buf *out, size_t bytes);
 size_t transfer_buffered(const struct transfer *t); /* bytes serialised early and not yet taken */
 void transfer_end(struct transfer *t);              /* done or abandoned */

@@ -174,7 +174,8 @@ void deploy_start(struct deploy *d, unsigned r)
                                 .seed = d->opts.seed * 31 + r * 7 + i + 1000 * g->incarnation,
                                 .patch_min = d->opts.patch_min,
                                 .kept_bytes_max = d->opts.kept_bytes_max,
-                                .segment_bytes = d->opts.segment_bytes};
+                                .segment_bytes = d->opts.segment_bytes,
+                                .slice_bytes = d->opts.slice_bytes};
         if (i == 0) {
             o.control = "0.0.0.0:9000";
             snprintf(o.control_token, sizeof o.control_token, "%s", TOKEN);

@@ -60,7 +60,8 @@ struct vault *vault_start(struct world *w, uint32_t host, const struct vault_opt
                                               .xadd_ids = XADD_IDS_LIBERAL,
                                               .log_bytes_max = 64 << 10,
                                               .patch_min = o->patch_min,
-                                              .kept_bytes_max = o->kept_bytes_max});
+                                              .kept_bytes_max = o->kept_bytes_max,
+                                              .slice_bytes = o->slice_bytes});
     v->storage = storage_new(&(struct storage_opts){.shard = v->shard,
                                                     .folder = o->folder,
                                                     .id = {.db_uid = o->db_uid,

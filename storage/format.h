@@ -5,8 +5,9 @@
 #include "shard/log.h"
 
 /*
- * The bytes of log segments and snapshots, version 2. Numbers are little-endian; a checksum is
- * XXH3. Version 1 is read too: it had no BEGIN records.
+ * The bytes of log segments and snapshots, version 3. Numbers are little-endian; a checksum is
+ * XXH3. Older versions are read, too: 2 knew no states of keys in parts (crdt/state.c), 1 also had
+ * no BEGIN records.
  *
  * A shard's folder holds
  *   log-<number, 16 hex digits>        segments of the log, in order of their numbers
@@ -16,7 +17,7 @@
  * Either begins with a header of 80 bytes:
  *   0  "MERIDIAN"
  *   8  u32 kind: 1 segment, 2 snapshot
- *  12  u32 version: 2
+ *  12  u32 version: 3
  *  16  u32 uid of the database, u32 shard
  *  24  u32 partitions of the database, u32 first one held, u32 how many are held
  *  36  u32 what was promised when it was begun: enum sync_policy
@@ -41,7 +42,7 @@
  * POLICY (from here on another one), CLOSED (orderly end: nothing follows). Records of a snapshot:
  * for each partition PARTITION and any number of KEYS, at last WHOLE.
  */
-#define FORMAT_VERSION 2u
+#define FORMAT_VERSION 3u
 #define FORMAT_HEADER 80u
 #define FORMAT_END_UNKNOWN UINT64_MAX
 #define RECORD_HEAD 16u

@@ -47,10 +47,11 @@ bool inspect_keys(struct bytes states, void (*visit)(void *arg, const struct cel
                 return false;
             continue;
         }
-        struct cell *key = value_decode(record, (struct hash_key){.k0 = 1, .k1 = 2});
+        bool more;
+        struct cell *key = value_decode_part(record, (struct hash_key){.k0 = 1, .k1 = 2}, &more);
         if (key == NULL)
             return false;
-        if (visit != NULL)
+        if (visit != NULL && !more)
             visit(arg, key);
         value_free(key);
     }

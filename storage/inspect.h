@@ -47,7 +47,8 @@ struct inspect_opts {
 void inspect(const struct inspect_opts *o, struct inspection *out);
 
 /* Reads states as transfer_next writes them, key by key (kept strings are left out). False:
- * malformed. `visit` gets each key with what it holds; may be NULL. */
+ * malformed. `visit` gets each key with what it holds, a large one with its first elements only;
+ * may be NULL. */
 struct cell;
 bool inspect_keys(struct bytes states, void (*visit)(void *arg, const struct cell *key), void *arg);
 /* The same for a frame's operations. */

@@ -200,12 +200,13 @@ static void end_transfer(struct feed *f, struct port *port)
 static void send_slices(struct feed *f, struct port *port)
 {
     struct buf *bytes = &f->s->scratch;
-    uint64_t stop = f->sent + PUMP_BYTES;
+    size_t slice_bytes = f->s->config.slice_bytes ? f->s->config.slice_bytes : SLICE_BYTES;
+    uint64_t stop = f->sent + PUMP_SLICES * slice_bytes;
     struct share_slice slice = share_begin(f->s->share, port);
     bool more = true;
     while (more && f->sent < stop && !feed_blocked(f) && share_left(&slice, port)) {
         buf_clear(bytes);
-        more = transfer_next(f->transfer, bytes, SLICE_BYTES);
+        more = transfer_next(f->transfer, bytes, slice_bytes);
         if (buf_len(bytes) > 0)
             feed_put(f, port, WIRE_SLICE, buf_bytes(bytes));
     }

@@ -20,8 +20,8 @@
 #define SYNCER_MAGIC "\x9bMERIDIAN" /* 0x9b is never the start of RESP or an inline command */
 #define SYNCER_MAGIC_LEN 9u
 /* 2: the hidden partition of the catalog travels too. 3: PUBLISH, VERIFY. 4: RECALL.
- * 5: news name lives, and admitted ones. */
-#define SYNCER_PROTOCOL 5u
+ * 5: news name lives, and admitted ones. 6: states of large keys in parts. */
+#define SYNCER_PROTOCOL 6u
 
 struct syncer;
 
@@ -51,6 +51,7 @@ struct syncer_config {
     int64_t clock_drift_max_ms; /* 0: 60,000 */
     size_t send_max;            /* bytes under way to one peer before the feed waits; 0: 4 MiB */
     size_t transfer_max;        /* of one partition's state, staged before it is joined; 0: 1 GiB */
+    size_t slice_bytes;         /* of a state sent at a time; 0: 64 KiB */
     size_t wait_max; /* bytes of frames waiting for their causes before the link waits; 0: 64 MiB */
     size_t elide_max; /* bytes of what was read from disk for one peer that wait for what makes them
                          invisible; 0: 64 MiB */

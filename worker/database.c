@@ -87,6 +87,7 @@ static struct syncer_config *syncer_config_new(const struct worker *w, const str
     c->clock_drift_max_ms = db->clock_drift_max_ms;
     c->compression = db->compression;
     c->elide_max = archive_room(db);
+    c->slice_bytes = w->opts.slice_bytes;
     for (uint32_t i = 0; i < db->regions_count; i++) {
         const struct plane_region *from = &db->regions[i];
         struct syncer_region *to = &c->regions[from->id];
@@ -261,6 +262,7 @@ static void members_create(struct database *d, struct moment now)
             .memory_max = (size_t)db->memory_max,
             .patch_min = w->opts.patch_min,
             .kept_bytes_max = w->opts.kept_bytes_max,
+            .slice_bytes = w->opts.slice_bytes,
             .catalog = catalog_changed,
             .catalog_arg = d,
             .event = member_event,

@@ -79,6 +79,7 @@ static void make_storage(struct database *d, struct member *m, bool filled)
                                                            .count = m->count},
                                                     .policy = policy_of(&d->config),
                                                     .segment_bytes = w->opts.segment_bytes,
+                                                    .slice_bytes = w->opts.slice_bytes,
                                                     .snapshot_bytes = d->config.snapshot_bytes,
                                                     .log_retention = archive_retention(&d->config),
                                                     .filled = filled,

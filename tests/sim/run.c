@@ -29,7 +29,10 @@ static void build(struct run *r, bool verbose)
                             .backlog_bytes = rng_below(g, 3) ? 1u << 20 : 16384,
                             .xadd_ids = (uint32_t)(r->seed / 2 % 4),
                             .patch_min = 1 + r->seed % 8,
-                            .kept_bytes_max = r->seed % 3 ? 0 : 1000 + r->seed % 2000};
+                            .kept_bytes_max = r->seed % 3 ? 0 : 1000 + r->seed % 2000,
+                            .slice_bytes = r->seed % 4 == 0   ? 0
+                                           : r->seed % 4 == 1 ? 1
+                                                              : 300};
     for (unsigned i = 1; i <= o.regions; i++) {
         o.names[i] = names[i];
         o.workers[i] = 1 + (unsigned)rng_below(g, 2);

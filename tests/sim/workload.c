@@ -57,7 +57,7 @@ static void send_words(struct client *c, unsigned n, const char *const *words)
 static void send_line(struct client *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static void send_line(struct client *c, const char *fmt, ...)
 {
-    char line[320];
+    char line[7040];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(line, sizeof line, fmt, ap);
@@ -312,9 +312,29 @@ static const char *const free_commands[] = {
 };
 #define FREE_COMMANDS (sizeof free_commands / sizeof *free_commands)
 
+/* Large collections: a long member makes one of a hash, set or sorted set, long elements of a list
+ * or stream. */
+#define PAD_MEMBER 70u
+#define PAD_ELEMENT 3000u
+
+static size_t pad(char *out, size_t room, size_t n)
+{
+    if (room < n + 100)
+        return 0;
+    memset(out, 'z', n);
+    return n;
+}
+
+static bool is_long(const struct run *r, const char *form)
+{
+    return r->seed % 3 == 0 && (strncmp(form, "LPUSH", 5) == 0 || strncmp(form, "RPUSH", 5) == 0 ||
+                                strncmp(form, "XADD", 4) == 0);
+}
+
 static void put_free(struct run *r, char *out, size_t size, const char *form)
 {
     size_t n = 0;
+    bool pads = is_long(r, form);
     for (; *form != 0 && n + 16 < size; form++) {
         if (*form != '%') {
             out[n++] = *form;
@@ -327,9 +347,13 @@ static void put_free(struct run *r, char *out, size_t size, const char *form)
             break;
         case 'v':
             out[n++] = (char)('p' + rng_below(&r->rng, 4));
+            if (pads && out[n - 1] != 'p')
+                n += pad(out + n, size - n, PAD_ELEMENT);
             break;
         case 'm':
             out[n++] = (char)('w' + rng_below(&r->rng, 4));
+            if (r->seed % 3 == 0 && out[n - 1] == 'z')
+                n += pad(out + n, size - n, PAD_MEMBER);
             break;
         case 'o': /* an offset */
             n += (size_t)snprintf(out + n, size - n, "%u", (unsigned)rng_below(&r->rng, 90));
@@ -358,7 +382,7 @@ static const char *draw_command(struct run *r)
 
 static void send_free(struct client *c)
 {
-    char line[280];
+    char line[7000];
     c->on_reply = NULL;
     bool multi = rng_below(&c->run->rng, 12) == 0;
     if (multi)
