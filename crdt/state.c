@@ -17,7 +17,8 @@
  *   register   [[dot, value, ...], [from, to, kind, amount, ...]]
  *   amount     kind 0: int; 1: bin(16) big endian; 2: bin(10), see real_put; 3: bin, see hll.h
  * A key comes as a whole or in parts, one with k 0 first, which has the deadlines, and any number
- * with k 1; no type's register and no element is in two of them.
+ * with k 1; no type's register and no element is in two of them. Where the first is lost (a damaged
+ * file), the others are still good.
  * What only this region needs to know (since when a deadline is bare, what awaits compaction) does
  * not travel.
  */
@@ -417,8 +418,8 @@ static bool read_key(struct bytes record, struct hash_key hash_key, struct cell 
 bool value_gather(struct cell **key, struct bytes record, struct hash_key hash_key)
 {
     uint64_t part;
-    bool more = *key != NULL;
-    return read_key(record, hash_key, key, &part) && (part == PART_MORE) == more;
+    bool held = *key != NULL;
+    return read_key(record, hash_key, key, &part) && (!held || part == PART_MORE);
 }
 
 struct cell *value_decode_part(struct bytes record, struct hash_key hash_key, bool *more)

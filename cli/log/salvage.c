@@ -2,7 +2,7 @@
 #include "cli/log/log.h"
 
 #include "base/mem.h"
-#include "crdt/cell.h"
+#include "crdt/apply.h"
 #include "shard/shard.h"
 
 #include <fcntl.h>
@@ -117,28 +117,25 @@ static void unreadable(struct salvage *s, const struct log_file *file, uint64_t 
                to - from, from);
 }
 
-struct owner {
-    uint32_t partitions, partition;
-    bool found;
-};
-
-static void find_owner(void *arg, const struct cell *key)
+/* The partition of the first key; false: there is none. */
+static bool find_owner(const struct salvage *s, struct bytes states, uint32_t *partition)
 {
-    struct owner *o = arg;
-    o->partition = slot_partition(hash_slot(cell_name(key)), o->partitions);
-    o->found = true;
+    struct bytes name;
+    if (states.n < 4 || !value_record_name(bytes_of(states.p + 4, states.n - 4), &name))
+        return false;
+    *partition = slot_partition(hash_slot(name), s->head.partitions);
+    return true;
 }
 
 /* Behind damage keys may be another partition's, whose beginning was in it. */
 static bool is_owned(const struct salvage *s, struct bytes states)
 {
-    struct owner o = {.partitions = s->head.partitions};
+    uint32_t partition;
     if (!s->in_partition)
         return false;
     if (!s->hurt || s->partition == s->head.partitions) /* the hidden one is the last */
         return true;
-    (void)inspect_keys(states, find_owner, &o);
-    return o.found && o.partition == s->partition;
+    return find_owner(s, states, &partition) && partition == s->partition;
 }
 
 static void take_snapshot(struct salvage *s, const struct record *r)
