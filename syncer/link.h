@@ -36,7 +36,7 @@
 #define PUMP_BYTES ((size_t)1 << 20)
 #define PUMP_PACKED_BYTES ((size_t)128 << 10) /* while they are compressed */
 #define SLICE_BYTES ((size_t)16 << 10)        /* of a state */
-#define PUMP_SLICES 64u /* as many bytes of a state at one go */
+#define PUMP_SLICES 64u                       /* as many bytes of a state at one go */
 #define INCARNATIONS_BACK 15u
 
 /* ------------------------------------------------------------ partitions */
