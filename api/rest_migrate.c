@@ -35,6 +35,7 @@ static bool import_spec(const json_t *body, struct migration_spec *spec, const c
 {
     const json_t *list = json_object_get(body, "dataset_import_sources");
     const json_t *db = json_object_get(body, "from_db");
+    const json_t *drop = json_object_get(body, "drop_field_ttl");
     size_t n = json_array_size(list);
     if (n == 0 || n > MIGRATION_PATHS_MAX)
         return refuse(why, 400, "invalid_schema",
@@ -42,12 +43,15 @@ static bool import_spec(const json_t *body, struct migration_spec *spec, const c
                       MIGRATION_PATHS_MAX);
     if (db != NULL && (!json_is_integer(db) || json_integer_value(db) < 0))
         return refuse(why, 400, "invalid_schema", "from_db: a database's number is expected");
+    if (drop != NULL && !json_is_boolean(drop))
+        return refuse(why, 400, "invalid_schema", "drop_field_ttl: true or false is expected");
     for (size_t i = 0; i < n; i++)
         if ((paths[i] = place_path(json_array_get(list, i), "dataset_import_sources", why)) == NULL)
             return false;
     *spec = (struct migration_spec){.kind = MIGRATION_IMPORT,
                                     .paths = paths,
                                     .count = (uint32_t)n,
+                                    .drop_field_ttl = json_is_true(drop),
                                     .from_db = db != NULL ? json_integer_value(db) : -1};
     return true;
 }

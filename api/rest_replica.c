@@ -73,15 +73,16 @@ static const char *source_status(const struct follow_status *s)
 
 static void put_progress(const struct follow_status *s, json_t *o)
 {
-    json_t *more =
-        json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
-                  "state", follow_state_name(s->state), "text", s->text, "last_error", s->error,
-                  "replication_id", s->replication_id, "replication_offset", (json_int_t)s->applied,
-                  "lag", (json_int_t)s->lag_ms, "lag_bytes", (json_int_t)s->lag_bytes, "rdb_size",
-                  (json_int_t)s->snapshot_bytes, "rdb_transferred", (json_int_t)s->snapshot_read,
-                  "keys", (json_int_t)s->keys, "commands", (json_int_t)s->commands, "passed_over",
-                  (json_int_t)s->passed_over, "failed", (json_int_t)s->failed, "full_syncs",
-                  (json_int_t)s->full_syncs, "partial_syncs", (json_int_t)s->partial_syncs);
+    json_t *more = json_pack(
+        "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "state",
+        follow_state_name(s->state), "text", s->text, "last_error", s->error, "replication_id",
+        s->replication_id, "replication_offset", (json_int_t)s->applied, "lag",
+        (json_int_t)s->lag_ms, "lag_bytes", (json_int_t)s->lag_bytes, "rdb_size",
+        (json_int_t)s->snapshot_bytes, "rdb_transferred", (json_int_t)s->snapshot_read, "keys",
+        (json_int_t)s->keys, "commands", (json_int_t)s->commands, "passed_over",
+        (json_int_t)s->passed_over, "failed", (json_int_t)s->failed, "fields_without_ttl",
+        (json_int_t)s->fields, "full_syncs", (json_int_t)s->full_syncs, "partial_syncs",
+        (json_int_t)s->partial_syncs);
     json_object_update(o, more);
     json_decref(more);
 }

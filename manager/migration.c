@@ -161,6 +161,8 @@ static void spawn(struct migrations *l, struct migration *g)
         argv[n++] = "--tls";
         argv[n++] = "--insecure"; /* this node's own listener */
     }
+    if (import && g->drop_field_ttl)
+        argv[n++] = "--drop-field-ttl";
     if (import && g->from_db[0]) {
         argv[n++] = "--from-db";
         argv[n++] = g->from_db;
@@ -306,6 +308,7 @@ bool migration_start(struct migrations *l, uint32_t uid, const struct migration_
         g->paths[i] = mem_strdup(spec->paths[i]);
     g->status_path = path_of(l, g, "json");
     g->password_path = path_of(l, g, "password");
+    g->drop_field_ttl = spec->drop_field_ttl;
     if (spec->from_db >= 0)
         snprintf(g->from_db, sizeof g->from_db, "%lld", (long long)spec->from_db);
     g->tag = l->next_tag++;

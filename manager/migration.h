@@ -32,7 +32,8 @@ struct migration_spec {
     enum migration_kind kind;
     const char *const *paths; /* RDB files to read, one after the other; export: one to write */
     uint32_t count;
-    int64_t from_db; /* import: the database of the file; -1: the only one */
+    bool drop_field_ttl; /* import: hashes whose fields expire, without those deadlines */
+    int64_t from_db;     /* import: the database of the file; -1: the only one */
 };
 
 struct migration {
@@ -49,6 +50,7 @@ struct migration {
     /* inside */
     char *paths[MIGRATION_PATHS_MAX];  /* owned */
     char *status_path, *password_path; /* owned */
+    bool drop_field_ttl;
     char from_db[24];
     uint32_t tag;
     int pid;

@@ -137,6 +137,8 @@ static void start(struct replicas *l, const struct bdb *b, bool flush)
                                          .target_port = b->config.port,
                                          .target_tls = r->target_tls,
                                          .target_password = b->config.authentication_redis_pass,
+                                         .skip_failed = u.skip_failed,
+                                         .drop_field_ttl = u.drop_field_ttl,
                                          .flush = flush});
     r->next = l->first;
     l->first = r;

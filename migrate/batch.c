@@ -76,6 +76,33 @@ void batch_make_round(const struct batch *b, const struct mark *m, bool loose,
         buf_put_str(&r->requests, exec);
 }
 
+static const struct resp_limits no_limits = {
+    .bulk_max = UINT64_MAX / 4, .args_max = UINT32_MAX, .query_max = UINT64_MAX / 4};
+
+void batch_round_without(struct batch_round *r, const uint32_t *at, size_t n)
+{
+    struct resp p = {0};
+    struct resp_args args = {0};
+    struct buf out = {0};
+    struct bytes in = buf_bytes(&r->requests);
+    uint32_t first = r->aparts + (r->loose ? 0 : 1);
+    size_t next = 0;
+    for (uint32_t i = 0; resp_parse(&p, in, &no_limits, &args) == RESP_DONE; i++) {
+        if (next < n && i == first + at[next])
+            next++;
+        else
+            buf_put_bytes(&out, bytes_of(in.p, p.used));
+        in = bytes_of(in.p + p.used, in.n - p.used);
+        resp_args_clear(&args);
+        resp_next(&p);
+    }
+    resp_args_deinit(&args);
+    buf_deinit(&r->requests);
+    r->requests = out;
+    r->count -= (unsigned)next;
+    r->replies -= (unsigned)next;
+}
+
 enum batch_part batch_round_part(const struct batch_round *r, unsigned i, unsigned *command)
 {
     *command = i;
@@ -101,14 +128,12 @@ static void show_word(struct buf *out, struct bytes w)
 void batch_round_name(const struct batch_round *r, bool apart, unsigned command, char *out,
                       size_t size)
 {
-    static const struct resp_limits all = {
-        .bulk_max = UINT64_MAX / 4, .args_max = UINT32_MAX, .query_max = UINT64_MAX / 4};
     struct resp p = {0};
     struct resp_args args = {0};
     struct buf text = {0};
     struct bytes in = buf_bytes(&r->requests);
     unsigned at = apart ? command : command + r->aparts + (r->loose ? 0 : 1);
-    for (unsigned i = 0; resp_parse(&p, in, &all, &args) == RESP_DONE && i < at; i++) {
+    for (unsigned i = 0; resp_parse(&p, in, &no_limits, &args) == RESP_DONE && i < at; i++) {
         in = bytes_of(in.p + p.used, in.n - p.used);
         resp_args_clear(&args);
         resp_next(&p);

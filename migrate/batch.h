@@ -51,6 +51,9 @@ void batch_round_deinit(struct batch_round *r);
 /* Replaces what `r` held. */
 void batch_make_round(const struct batch *b, const struct mark *m, bool loose,
                       struct batch_round *r);
+/* Takes the round's commands (not aparts) at these n positions, ascending, out of it: the target
+ * does not know them. The mark stays. */
+void batch_round_without(struct batch_round *r, const uint32_t *at, size_t n);
 /* What reply i of the round answers; *command: which of the round's commands (or aparts). */
 enum batch_part batch_round_part(const struct batch_round *r, unsigned i, unsigned *command);
 /* Writes the words of the round's command (not apart) as "SET key ...", cut to size. */

@@ -55,6 +55,24 @@ static enum effect anywhere(struct effect_state *s, struct args a, struct effect
     return EFFECT_PASS;
 }
 
+/* What goes at its time comes as HDEL. */
+static enum effect field_ttl(struct effect_state *s, struct args a, struct effect_out *out)
+{
+    (void)a;
+    if (!here(s) || !s->drop_field_ttl)
+        return pass(s, out);
+    out->dropped = true;
+    return EFFECT_NONE;
+}
+
+/* One source's order of that must not take what others have written since theirs. */
+static enum effect flush(struct effect_state *s, struct args a, struct effect_out *out)
+{
+    if (!here(s) && bytes_is_nocase(a.argv[0], "flushdb"))
+        return elsewhere(out);
+    return s->shared ? resync(out, "one of several sources was emptied") : EFFECT_PASS;
+}
+
 static enum effect begin(struct effect_state *s, struct args a, struct effect_out *out)
 {
     (void)s, (void)a, (void)out;
@@ -164,12 +182,16 @@ static const struct {
     const char *name;
     enum effect (*run)(struct effect_state *s, struct args a, struct effect_out *out);
 } special[] = {
-    {"select", select_db},  {"multi", begin},       {"exec", end},         {"ping", nothing},
-    {"replconf", replconf}, {"flushall", anywhere}, {"publish", anywhere}, {"spublish", anywhere},
-    {"swapdb", swapdb},     {"move", move},         {"copy", copy},        {"function", function},
-    {"script", script},     {"acl", nothing},       {"config", nothing},   {"discard", nothing},
-    {"quit", nothing},      {"wait", nothing},      {"cluster", nothing},  {"failover", nothing},
-    {"replicaof", nothing}, {"slaveof", nothing},   {"debug", nothing},    {"eval_ro", nothing},
+    {"select", select_db},     {"multi", begin},        {"exec", end},
+    {"ping", nothing},         {"replconf", replconf},  {"flushall", flush},
+    {"flushdb", flush},        {"publish", anywhere},   {"spublish", anywhere},
+    {"swapdb", swapdb},        {"move", move},          {"copy", copy},
+    {"function", function},    {"script", script},      {"acl", nothing},
+    {"config", nothing},       {"discard", nothing},    {"quit", nothing},
+    {"wait", nothing},         {"cluster", nothing},    {"failover", nothing},
+    {"hexpire", field_ttl},    {"hpexpire", field_ttl}, {"hexpireat", field_ttl},
+    {"hpexpireat", field_ttl}, {"hpersist", field_ttl}, {"replicaof", nothing},
+    {"slaveof", nothing},      {"debug", nothing},      {"eval_ro", nothing},
 };
 
 enum effect effect_of(struct effect_state *s, uint32_t argc, const struct bytes *argv,
@@ -179,7 +201,7 @@ enum effect effect_of(struct effect_state *s, uint32_t argc, const struct bytes 
     out->argc = argc;
     out->argv = argv;
     out->why = NULL;
-    out->other = false;
+    out->other = out->dropped = false;
     for (unsigned i = 0; i < sizeof special / sizeof special[0]; i++)
         if (bytes_is_nocase(argv[0], special[i].name))
             return special[i].run(s, a, out);

@@ -31,8 +31,10 @@ enum effect {
 #define EFFECT_DB_MAX INT64_C(1000000)
 
 struct effect_state {
-    int64_t chosen;   /* which of the source's databases is followed */
-    int64_t selected; /* SELECT in the stream; -1: none yet */
+    int64_t chosen;      /* which of the source's databases is followed */
+    int64_t selected;    /* SELECT in the stream; -1: none yet */
+    bool drop_field_ttl; /* deadlines of hashes' fields are left out and counted (`dropped`) */
+    bool shared;         /* the target holds other sources' keys, too: FLUSHALL is a RESYNC */
 };
 
 #define EFFECT_ARGS_MAX 8u
@@ -41,7 +43,8 @@ struct effect_out {
     const struct bytes *argv;           /* the command's own, or `room` */
     struct bytes room[EFFECT_ARGS_MAX]; /* of a rewritten command */
     const char *why;
-    bool other; /* NONE: a change of another database was left out */
+    bool other;   /* NONE: a change of another database was left out */
+    bool dropped; /* NONE: a field's deadline was */
 };
 
 /* argc > 0. All bytes in *out are borrowed from the command. */

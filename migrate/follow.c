@@ -53,7 +53,8 @@ struct follow *follow_new(const struct follow_opts *o)
     if (f->opts.silence_us == 0)
         f->opts.silence_us = SILENCE_US;
     snprintf(f->source_name, sizeof f->source_name, "%.250s:%u", o->source_host, o->source_port);
-    f->effects = (struct effect_state){.chosen = o->source_db, .selected = -1};
+    f->effects = (struct effect_state){
+        .chosen = o->source_db, .selected = -1, .drop_field_ttl = o->drop_field_ttl};
     f->backoff_us = BACKOFF_FIRST_US;
     f->tick_us = UINT64_MAX;
     follow_source_init(f);
@@ -276,6 +277,7 @@ void follow_status(const struct follow *f, struct follow_status *out)
         .commands = f->commands,
         .transactions = f->transactions,
         .passed_over = f->passed_over,
+        .fields = f->fields,
         .full_syncs = f->full_syncs,
         .partial_syncs = f->partial_syncs,
     };

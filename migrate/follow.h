@@ -49,6 +49,7 @@ struct follow_opts {
     const char *target_user, *target_password;
     bool flush;          /* a target that holds other data is emptied; else that is an error */
     bool skip_failed;    /* keys and commands that the target refuses are counted, and it goes on */
+    bool drop_field_ttl; /* hashes whose fields expire: without those deadlines, not refused */
     uint64_t silence_us; /* a source that is silent for so long is given up; 0: 60 s */
 };
 
@@ -65,6 +66,7 @@ struct follow_status {
     uint64_t snapshot_read;
     uint64_t keys, failed; /* loaded by the last snapshot; refused by the target, of all */
     uint64_t commands, transactions, passed_over; /* applied; left out as another database's */
+    uint64_t fields;                              /* of hashes: deadlines that were left out */
     uint64_t full_syncs, partial_syncs;
 };
 

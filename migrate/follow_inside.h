@@ -42,7 +42,8 @@ struct follow_target {
     bool lost;                     /* while following: the connection is gone, the source waits */
     char refused[FOLLOW_TEXT_MAX]; /* the first error of the round; "" none */
     bool passes;                   /* ... may not come again */
-    unsigned inner;                /* commands that failed when the others were applied */
+    struct buf unknown; /* owned: uint32_t, which of the round's commands were not even queued */
+    unsigned inner;     /* commands that failed when the others were applied */
 };
 
 enum follow_step {
@@ -97,6 +98,7 @@ struct follow {
     bool ending, forget;
     uint64_t ending_us;
     uint64_t snapshot_bytes, snapshot_read, keys, failed;
+    uint64_t fields;
     uint64_t commands, transactions, passed_over, full_syncs, partial_syncs;
 };
 

@@ -312,8 +312,10 @@ static void load_begin(struct follow *f, uint64_t size)
 {
     f->snapshot_bytes = size;
     f->snapshot_read = f->keys = 0;
-    f->load = migrate_load_new(
-        &(struct migrate_load_opts){.db = (uint64_t)f->opts.source_db, .keep_others = true});
+    f->load =
+        migrate_load_new(&(struct migrate_load_opts){.db = (uint64_t)f->opts.source_db,
+                                                     .keep_others = true,
+                                                     .drop_field_ttl = f->opts.drop_field_ttl});
     f->sink = migrate_sink_new(
         &(struct migrate_sink_opts){.host = f->opts.target_host,
                                     .port = f->opts.target_port,
@@ -339,6 +341,7 @@ static void load_end(struct follow *f)
         return;
     }
     f->failed += failed;
+    f->fields += migrate_load_stats(f->load)->fields;
     follow_close_load(f);
     follow_target_loaded(f);
 }
@@ -407,6 +410,7 @@ static void command(struct follow *f, const struct psync_event *ev)
         break;
     case EFFECT_NONE:
         f->passed_over += ev->argc > 0 && out.other;
+        f->fields += ev->argc > 0 && out.dropped;
         break;
     case EFFECT_RESYNC:
         f->anew = true;

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <strings.h>
 
 #define WAIT_FIRST_US 100000u
 #define WAIT_MAX_US 2000000u
@@ -33,6 +34,7 @@ void follow_target_deinit(struct follow *f)
 {
     asker_deinit(&f->target.ask, f->port);
     batch_round_deinit(&f->target.sent);
+    buf_deinit(&f->target.unknown);
 }
 
 bool follow_target_is_idle(const struct follow *f)
@@ -47,6 +49,7 @@ static void ask(struct follow *f, enum follow_round round, const struct buf *req
     t->refused[0] = 0;
     t->passes = false;
     t->inner = 0;
+    buf_clear(&t->unknown);
     asker_ask(&t->ask, f->port, buf_bytes(requests), n);
 }
 
@@ -390,6 +393,10 @@ static void batch_reply(struct follow *f, unsigned i, const struct resp_reply *r
         return;
     }
     t->inner += part == BATCH_COMMAND;
+    if (part == BATCH_QUEUED) {
+        uint32_t at = command;
+        buf_put(&t->unknown, &at, sizeof at);
+    }
     note_refused(f, name, r);
 }
 
@@ -421,6 +428,28 @@ static void try_again(struct follow *f)
     memcpy(f->error, f->text, sizeof f->error);
 }
 
+/* skip_failed: the transaction once more, without what the target did not even queue. */
+static void leave_out(struct follow *f)
+{
+    struct follow_target *t = &f->target;
+    size_t n = buf_len(&t->unknown) / sizeof(uint32_t);
+    struct buf at = {0};
+    buf_put_bytes(&at, buf_bytes(&t->unknown));
+    f->failed += n;
+    t->sent_count -= n;
+    memcpy(f->error, t->refused, sizeof f->error);
+    port_log(f->port, 'W', "replica of %s: left out: %s", f->source_name, t->refused);
+    batch_round_without(&t->sent, (const uint32_t *)(const void *)at.p, n);
+    buf_deinit(&at);
+    send_round(f);
+}
+
+static bool is_field_ttl(const char *refused)
+{
+    return strncasecmp(refused, "hpexpire", 8) == 0 || strncasecmp(refused, "hexpire", 7) == 0 ||
+           strncasecmp(refused, "hpersist", 8) == 0;
+}
+
 static void batch_done(struct follow *f)
 {
     struct follow_target *t = &f->target;
@@ -436,12 +465,17 @@ static void batch_done(struct follow *f)
         ask_mark(f, ROUND_FAILED, MARK_LOADING, 0);
     else if (t->passes)
         try_again(f);
+    else if (f->opts.skip_failed && buf_len(&t->unknown) > 0)
+        leave_out(f);
     else
         follow_stop(
             f,
-            "the target refuses a command, nothing of its transaction was applied: %s (module "
-            "commands cannot be followed)",
-            t->refused);
+            "the target refuses a command, nothing of its transaction was applied: %.150s (a "
+            "module's "
+            "command, or a newer Redis'? --skip-failed, or ?skip-failed in the URI, goes on "
+            "without them%s)",
+            t->refused,
+            is_field_ttl(t->refused) ? "; --drop-field-ttl without fields' deadlines" : "");
 }
 
 /* A snapshot that came without a file: the stream begins when the source has heard of us. */

@@ -4,9 +4,11 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "migrate/load_parts.h"
+#include "rdb/expiring.h"
 
 #include <stdio.h>
 
+#define PLAIN_KEPT (1u << 20)
 #define DBS_MAX 64u                    /* told apart when a file is only read */
 #define RESTORE_BYTES_MAX (500u << 20) /* below what servers take as one argument (512 MiB) */
 
@@ -15,7 +17,7 @@ struct migrate_load {
     struct migrate_load_stats stats;
     struct rdb_file file;
     struct load_parts parts;
-    struct buf payload;
+    struct buf payload, plain;
     bool skipping; /* the key whose parts come is not taken */
     uint64_t size; /* keys in the present database, as the file says */
     struct {
@@ -55,6 +57,7 @@ void migrate_load_free(struct migrate_load *l)
     rdb_file_deinit(&l->file);
     load_parts_deinit(&l->parts);
     buf_deinit(&l->payload);
+    buf_deinit(&l->plain);
     mem_free(l);
 }
 
@@ -192,6 +195,34 @@ static void put_value(struct migrate_load *l, struct migrate_sink *s, const stru
         finish_parts(l, r, (uint8_t)type);
 }
 
+/* A hash whose fields expire: refused, or as a plain one. */
+static void put_expiring(struct migrate_load *l, struct migrate_sink *s, const struct rdb_record *r,
+                         struct moment now)
+{
+    struct rdb_record plain = *r;
+    struct rdb_expiring told;
+    if (!l->opts.drop_field_ttl) {
+        migrate_sink_note(s, RDB_HASH, r->name,
+                          "a hash whose fields expire (HEXPIRE), which is not supported: "
+                          "--drop-field-ttl takes such hashes without their fields' deadlines");
+        return;
+    }
+    buf_clear(&l->plain);
+    if (rdb_expiring_plain(r->code, r->body, (int64_t)now.wall_ms, &l->plain, &told) != RDB_OK) {
+        migrate_sink_note(s, RDB_HASH, r->name, "the value is malformed at byte %llu",
+                          (unsigned long long)r->at);
+        return;
+    }
+    l->stats.fields += told.lost;
+    l->stats.fields_of += told.lost > 0;
+    l->stats.expired += told.fields == 0;
+    plain.code = RDB_CODE_HASH;
+    plain.body = buf_bytes(&l->plain);
+    if (told.fields > 0)
+        put_value(l, s, &plain, RDB_HASH);
+    buf_reuse(&l->plain, PLAIN_KEPT);
+}
+
 /* ------------------------------------------------------------ records */
 
 static void take_value(struct migrate_load *l, struct migrate_sink *s, const struct rdb_record *r,
@@ -210,9 +241,7 @@ static void take_value(struct migrate_load *l, struct migrate_sink *s, const str
     if (known)
         put_value(l, s, r, type);
     else
-        migrate_sink_note(s, RDB_HASH, r->name,
-                          "a hash whose fields expire (Redis 7.4), which is not supported: write "
-                          "it without HEXPIRE at the source");
+        put_expiring(l, s, r, now);
 }
 
 static bool take_key(struct migrate_load *l, struct migrate_sink *s, const struct rdb_record *r,

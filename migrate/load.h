@@ -21,13 +21,15 @@ struct migrate_load_opts {
     uint64_t db;      /* the one whose keys are taken; MIGRATE_DB_ANY: the only one that has any */
     bool keep_others; /* keys of other databases: skipped and counted, not an error */
     bool no_functions;
-    bool dry; /* only read and count: no sink is needed */
+    bool drop_field_ttl; /* hashes whose fields expire: without their deadlines, not refused */
+    bool dry;            /* only read and count: no sink is needed */
     struct rdb_file_limits limits;
 };
 
 struct migrate_load_stats {
     uint64_t keys; /* seen, of the database that is taken */
     uint64_t expired, other_dbs, modules, functions;
+    uint64_t fields, fields_of;    /* that lost their deadline; hashes that have such */
     uint64_t types[MIGRATE_KINDS]; /* keys by type */
     uint64_t expected;             /* what the file says there is; 0: not said */
     uint64_t db;                   /* the one taken; MIGRATE_DB_ANY: none yet */

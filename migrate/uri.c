@@ -90,6 +90,22 @@ static bool read_secrets(const char *from, size_t n, struct redis_uri *out, cons
     return true;
 }
 
+static bool read_options(const char *text, struct redis_uri *out, const char **why)
+{
+    while (*text == '?' || *text == '&') {
+        size_t n = strcspn(++text, "&");
+        if (bytes_is(bytes_of(text, n), "drop-field-ttl"))
+            out->drop_field_ttl = true;
+        else if (bytes_is(bytes_of(text, n), "skip-failed"))
+            out->skip_failed = true;
+        else
+            return bad(why, "behind '?' only drop-field-ttl and skip-failed are known (a '?' of a "
+                            "password is written %3F)");
+        text += n;
+    }
+    return *text == 0 || bad(why, "nothing is expected behind '#' (write it %23)");
+}
+
 bool redis_uri_read(const char *text, struct redis_uri *out, const char **why)
 {
     *out = (struct redis_uri){0};
@@ -112,15 +128,18 @@ bool redis_uri_read(const char *text, struct redis_uri *out, const char **why)
     if (slash != NULL && slash + 1 < end &&
         !read_number(slash + 1, (size_t)(end - slash - 1), 0, DB_MAX, &out->db))
         return bad(why, "behind the '/' the number of a database is expected");
-    if (*end != 0)
-        return bad(why, "nothing is expected behind '?' or '#' (encode them as %3F, %23)");
+    if (!read_options(end, out, why))
+        return false;
     return read_place(place, (size_t)((slash != NULL ? slash : end) - place), out, why);
 }
 
 void redis_uri_show(const struct redis_uri *u, char *out, size_t size)
 {
     bool v6 = strchr(u->host, ':') != NULL;
-    snprintf(out, size, "%s://%s%s%s%s%s:%u/%lld", u->tls ? "rediss" : "redis", u->user,
+    snprintf(out, size, "%s://%s%s%s%s%s:%u/%lld%s%s", u->tls ? "rediss" : "redis", u->user,
              u->user[0] ? "@" : "", v6 ? "[" : "", u->host, v6 ? "]" : "", u->port,
-             (long long)u->db);
+             (long long)u->db, u->drop_field_ttl ? "?drop-field-ttl" : "",
+             !u->skip_failed     ? ""
+             : u->drop_field_ttl ? "&skip-failed"
+                                 : "?skip-failed");
 }

@@ -7,7 +7,6 @@
 #include <stdio.h>
 
 #define MAGIC_BYTES 9u
-#define VALKEY_VERSION 80u
 #define CHECKED_FROM 5u /* the version that brought checksums */
 
 enum opcode {
@@ -406,7 +405,7 @@ static enum rdb_file_result take_magic(struct rdb_file *f)
     }
     if (at == 0)
         rdb_file_bad(f, 0, "this is no RDB file: it does not begin with REDIS and a version");
-    else if (at == 6 ? n != VALKEY_VERSION : n < 1 || n > RDB_FILE_VERSION_MAX)
+    else if (at == 6 ? n != RDB_VALKEY_VERSION : n < 1 || n > RDB_FILE_VERSION_MAX)
         rdb_file_bad(f, 0,
                      "the file's version is %u, the newest known is %u: let an older server write "
                      "it, or import from the live server",

@@ -6,9 +6,9 @@
 
 /*
  * A whole snapshot file (dump.rdb), or the same bytes as a server sends them to its replicas
- * (PSYNC): pushed in any pieces, read record by record. Versions 1 to 12. Values are not decoded
- * but only measured: a record gives their bytes as they stand, ready for a DUMP's payload
- * (rdb_record_payload) or rdb_read.
+ * (PSYNC): pushed in any pieces, read record by record. Versions 1 to 12, and Valkey's 80. Values
+ * are not decoded but only measured: a record gives their bytes as they stand, ready for a DUMP's
+ * payload (rdb_record_payload) or rdb_read.
  *
  *   file      REDIS version: 4 digits | VALKEY version: 3 digits, record.., ff [crc64: 8]
  *   record    fa text text                  AUX: name and value
@@ -30,6 +30,7 @@
  * parts, each a value of its own; one text is never longer than text_max.
  */
 #define RDB_FILE_VERSION_MAX 12u
+#define RDB_VALKEY_VERSION 80u
 #define RDB_PART_BYTES (8u << 20)
 #define RDB_STREAM_BYTES (256u << 20)
 #define RDB_VALUE_MAX (512u << 20)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "rdb/file.h"
 
+#include "rdb/expiring.h"
+
 /*
  * How long a value is, without decoding it and however its bytes arrive. Each code has a line of
  * steps; one that finds too few bytes is done again from its own beginning:
@@ -42,6 +44,8 @@ static const char *steps_of(uint8_t code)
         return "(tt)llllllll(tlll(idl)(td(i)))";
     case RDB_CODE_STREAM_3:
         return "(tt)llllllll(tlll(idl)(tdd(i)))";
+    case RDB_CODE_HASH_EXPIRING_VALKEY:
+        return "(ttd)";
     case RDB_CODE_HASH_EXPIRING: /* the nearest expiry, then ttl, field, value */
         return "d(ltt)";
     case RDB_CODE_HASH_EXPIRING_LISTPACK:
@@ -58,7 +62,9 @@ static bool is_stream(uint8_t code)
 
 bool rdb_scan_begin(struct rdb_file *f)
 {
-    f->step = steps_of(f->code);
+    /* The same number was another thing in Redis 7.4 before it was out. */
+    bool other = f->code == RDB_CODE_HASH_EXPIRING_VALKEY && f->version < RDB_VALKEY_VERSION;
+    f->step = other ? NULL : steps_of(f->code);
     f->scanned = f->value;
     f->depth = 0;
     f->parted = f->trailer = f->looped = false;
@@ -175,7 +181,7 @@ static bool part_is_full(const struct rdb_file *f)
 {
     size_t most = is_stream(f->code) ? f->limits.stream_bytes : f->limits.part_bytes;
     return f->depth == 1 && !f->looped && f->loops[0].left > 0 && f->scanned - f->value >= most &&
-           f->code < RDB_CODE_HASH_EXPIRING;
+           !rdb_code_is_expiring(f->code);
 }
 
 static enum rdb_scan loop_round(struct rdb_file *f)

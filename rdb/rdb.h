@@ -40,7 +40,8 @@ enum rdb_code {
     RDB_CODE_STREAM_2 = 19,         /* with first and deleted IDs, entries added and read */
     RDB_CODE_SET_LISTPACK = 20,
     RDB_CODE_STREAM_3 = 21, /* with consumers' last activity */
-    /* Hashes whose fields expire (Redis 7.4): known by their length only. */
+    /* Hashes whose fields expire: not read as they stand (expiring.h). */
+    RDB_CODE_HASH_EXPIRING_VALKEY = 22, /* Valkey 9, in files of its version 80 */
     RDB_CODE_HASH_EXPIRING = 24,
     RDB_CODE_HASH_EXPIRING_LISTPACK = 25,
 };

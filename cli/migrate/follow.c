@@ -20,7 +20,7 @@ struct follow_flags {
     struct target to;
     struct report report;
     const char *source, *source_password_file, *source_cacert;
-    bool source_insecure, flush, skip_failed, until_synced;
+    bool source_insecure, flush, skip_failed, drop_field_ttl, until_synced;
     struct redis_uri uri;
     struct buf source_ca; /* owned */
     /* while it runs */
@@ -47,6 +47,8 @@ static void flags_table(struct follow_flags *f, struct arg *table, unsigned *n)
          &f->flush, 0, 0},
         {"skip-failed", NULL, "go on without keys and commands that are refused", ARG_FLAG,
          &f->skip_failed, 0, 0},
+        {"drop-field-ttl", NULL, "take hashes whose fields expire, without the fields' deadlines",
+         ARG_FLAG, &f->drop_field_ttl, 0, 0},
         {"until-synced", NULL, "end when all that the source has is there", ARG_FLAG,
          &f->until_synced, 0, 0},
         {"status-file", "FILE", "keep JSON about the progress there", ARG_TEXT,
@@ -85,7 +87,7 @@ static bool read_source(struct follow_flags *f)
 
 static int parse(struct follow_flags *f, int argc, char **argv)
 {
-    struct arg table[TARGET_FLAGS + 10] = {{0}};
+    struct arg table[TARGET_FLAGS + 11] = {{0}};
     *f = (struct follow_flags){0};
     struct args a = {
         .command = "import",
@@ -214,6 +216,9 @@ static void summary(struct follow_flags *f)
     char a[32], b[32];
     follow_status(f->follow, &s);
     report_end_line(&f->report);
+    if (s.fields > 0)
+        fprintf(stderr, "%s deadlines of hashes' fields were left out\n",
+                report_number(a, s.fields));
     if (s.state == FOLLOW_STOPPED)
         fprintf(stderr, "meridian import: %s\n", s.text);
     if (!f->report.quiet)
@@ -261,7 +266,8 @@ static int run(struct follow_flags *f, struct log *log)
                                 .target_user = f->to.user,
                                 .target_password = (const char *)f->to.secret.p,
                                 .flush = f->flush,
-                                .skip_failed = f->skip_failed};
+                                .skip_failed = f->skip_failed || f->uri.skip_failed,
+                                .drop_field_ttl = f->drop_field_ttl || f->uri.drop_field_ttl};
         f->follow = follow_new(&o);
         struct machine m = {.self = f, .step = step, .deadline = deadline};
         struct follow_status s;

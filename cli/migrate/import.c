@@ -16,7 +16,7 @@ struct import_flags {
     const char *file;
     uint64_t db, connections, value_mib;
     uint64_t part_kib; /* 0: not said */
-    bool no_check, no_functions;
+    bool no_check, no_functions, drop_field_ttl;
     uint64_t file_bytes;
     uint64_t begun_us, told_us, told_keys;
 };
@@ -25,7 +25,7 @@ struct import_flags {
 
 static int parse(struct import_flags *f, int argc, char **argv)
 {
-    struct arg table[TARGET_FLAGS + 8] = {{0}};
+    struct arg table[TARGET_FLAGS + 9] = {{0}};
     *f = (struct import_flags){.db = DB_NOT_SAID, .connections = 4, .value_mib = 512};
     target_flags(&f->to, "to", table);
     const struct arg more[] = {
@@ -41,6 +41,8 @@ static int parse(struct import_flags *f, int argc, char **argv)
         {"no-check", NULL, "do not read the file to its end before writing", ARG_FLAG, &f->no_check,
          0, 0},
         {"no-functions", NULL, "leave function libraries out", ARG_FLAG, &f->no_functions, 0, 0},
+        {"drop-field-ttl", NULL, "take hashes whose fields expire, without the fields' deadlines",
+         ARG_FLAG, &f->drop_field_ttl, 0, 0},
         {"status-file", "FILE", "keep JSON about the progress there", ARG_TEXT,
          &f->report.status_file, 0, 4000},
         {"quiet", NULL, "print errors only", ARG_FLAG, &f->report.quiet, 0, 0},
@@ -144,9 +146,12 @@ static void tell(void *arg, const struct migrate_import *i, struct moment now)
 
 static void summary_skipped(const struct migrate_load_stats *l)
 {
-    char a[32];
+    char a[32], b[32];
     if (l->expired > 0)
         fprintf(stderr, "skipped: %s keys that have expired\n", report_number(a, l->expired));
+    if (l->fields > 0)
+        fprintf(stderr, "%s fields of %s hashes lost their expiry (they stay for ever)\n",
+                report_number(a, l->fields), report_number(b, l->fields_of));
     if (l->other_dbs > 0)
         fprintf(stderr, "skipped: %s keys of other databases\n", report_number(a, l->other_dbs));
 }
@@ -202,6 +207,7 @@ static int run(struct import_flags *f, struct log *log)
             .path = f->file,
             .load = {.db = f->db == DB_NOT_SAID ? MIGRATE_DB_ANY : f->db,
                      .no_functions = f->no_functions,
+                     .drop_field_ttl = f->drop_field_ttl,
                      .limits = {.part_bytes = (size_t)f->part_kib << 10,
                                 .stream_bytes = (size_t)f->part_kib << 10,
                                 .value_max = (size_t)f->value_mib << 20}},

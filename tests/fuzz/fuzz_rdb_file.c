@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "base/mem.h"
 #include "rdb/crc64.h"
+#include "rdb/expiring.h"
 #include "rdb/file.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -30,6 +31,15 @@ static void look(struct seen *seen, const struct rdb_record *r, struct buf *payl
     must(body.n == 1 + r->head.n + r->body.n);
     struct rdb_in in = rdb_in(bytes_of(body.p + 1, body.n - 1));
     rdb_read(&in, r->code, &type, NULL, NULL); /* malformed or not: it must not break */
+    if (rdb_code_is_expiring(r->code) && r->first && r->last) {
+        struct rdb_expiring told;
+        buf_clear(payload);
+        if (rdb_expiring_plain(r->code, r->body, 1000, payload, &told) == RDB_OK &&
+            told.fields > 0) {
+            in = rdb_in(buf_bytes(payload));
+            must(rdb_read(&in, RDB_CODE_HASH, &type, NULL, NULL) == RDB_OK && in.p == in.end);
+        }
+    }
 }
 
 static struct seen read_file(struct bytes file, size_t piece, size_t part_bytes)

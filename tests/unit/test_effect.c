@@ -49,6 +49,53 @@ Test(effect, only_the_chosen_database_counts)
     means(&s, "SELECT x", "bad");
 }
 
+Test(effect, deadlines_of_fields_are_left_out_when_asked_to)
+{
+    struct effect_state s = {.chosen = 0, .selected = 0};
+    struct effect_out out;
+    const struct bytes argv[] = {bytes_str("HPEXPIREAT"), bytes_str("h")};
+    means(&s, "HPEXPIREAT h 1 FIELDS 1 f", "pass HPEXPIREAT h 1 FIELDS 1 f");
+    s.drop_field_ttl = true;
+    cr_expect(effect_of(&s, 2, argv, &out) == EFFECT_NONE && out.dropped && !out.other);
+    means(&s, "HPERSIST h FIELDS 1 f", "none");
+    means(&s, "HDEL h f", "pass HDEL h f");
+    s.selected = 1;
+    means(&s, "HPEXPIREAT h 1 FIELDS 1 f", "none other");
+}
+
+Test(effect, one_of_several_sources_must_not_empty_what_others_wrote)
+{
+    struct effect_state s = {.chosen = 0, .selected = 1, .shared = true};
+    means(&s, "FLUSHDB", "none other");
+    means(&s, "FLUSHALL", "resync");
+    s.selected = 0;
+    means(&s, "FLUSHDB", "resync");
+}
+
+Test(batch, what_the_target_does_not_know_is_taken_out_of_a_round)
+{
+    struct batch b = {0};
+    struct batch_round r = {0};
+    struct mark m = {.state = MARK_AT};
+    const char *const names[] = {"ONE", "TWO", "SIX", "TEN"};
+    const uint32_t out[] = {0, 2};
+    unsigned command;
+    char text[64];
+    for (unsigned i = 0; i < 4; i++)
+        batch_add(&b, i == 1, 1, &(struct bytes){.p = (const uint8_t *)names[i], .n = 3});
+    batch_make_round(&b, &m, false, &r);
+    cr_expect(r.replies == 1 + 1 + 3 + 2);
+    batch_round_without(&r, out, 2);
+    cr_expect(r.count == 1 && r.aparts == 1 && r.replies == 1 + 1 + 1 + 2);
+    batch_round_name(&r, false, 0, text, sizeof text);
+    cr_expect_str_eq(text, "SIX");
+    cr_expect(batch_round_part(&r, 3, &command) == BATCH_MARK);
+    batch_round_name(&r, false, 1, text, sizeof text);
+    cr_expect(strncmp(text, "SET meridian:replica-of", 23) == 0, "%s", text);
+    batch_deinit(&b);
+    batch_round_deinit(&r);
+}
+
 Test(effect, what_crosses_databases_is_cut_or_needs_a_snapshot)
 {
     struct effect_state s = {.chosen = 2, .selected = 2};

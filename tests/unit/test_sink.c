@@ -551,6 +551,54 @@ Test(load, several_databases_are_an_error_that_says_to_choose)
     buf_deinit(&file);
 }
 
+static void field(struct buf *file, const char *name)
+{
+    rdb_put_text(file, bytes_str(name)), rdb_put_text(file, bytes_str("v"));
+}
+
+/* Three fields each: one never expires, one later, one has. */
+Test(load, brings_hashes_without_their_fields_deadlines_when_asked_to)
+{
+    struct hand *h = hand_ready();
+    struct buf file = {0};
+    struct listpack pack = {0};
+    size_t n;
+    struct migrate_load *l =
+        migrate_load_new(&(struct migrate_load_opts){.db = MIGRATE_DB_ANY, .drop_field_ttl = true});
+    buf_put_str(&file, "VALKEY080");
+    key(&file, RDB_CODE_HASH_EXPIRING, "table");
+    rdb_put_fixed(&file, 1, 8), rdb_put_length(&file, 3);
+    rdb_put_length(&file, 0), field(&file, "never");
+    rdb_put_length(&file, UINT64_C(1) << 50), field(&file, "later");
+    rdb_put_length(&file, 1), field(&file, "gone");
+    key(&file, RDB_CODE_HASH_EXPIRING_VALKEY, "triples");
+    rdb_put_length(&file, 3);
+    field(&file, "never"), rdb_put_fixed(&file, UINT64_MAX, 8);
+    field(&file, "later"), rdb_put_fixed(&file, UINT64_C(1) << 50, 8);
+    field(&file, "gone"), rdb_put_fixed(&file, 1, 8);
+    key(&file, RDB_CODE_HASH_EXPIRING_LISTPACK, "all_gone");
+    listpack_add(&pack, bytes_str("f")), listpack_add(&pack, bytes_str("v"));
+    listpack_add_number(&pack, 1);
+    struct buf packed = {0};
+    listpack_finish(&pack, &packed);
+    rdb_put_fixed(&file, 1, 8), rdb_put_text(&file, buf_bytes(&packed));
+    finish(&file);
+    h->now.wall_ms = 2000;
+    cr_assert(load(h, l, buf_bytes(&file)) == LOAD_END, "%s", migrate_load_why(l));
+    (void)migrate_sink_errors(h->sink, &n);
+    cr_expect(n == 0);
+    const struct migrate_load_stats *s = migrate_load_stats(l);
+    cr_expect(s->keys == 3 && s->fields == 2 && s->fields_of == 2 && s->expired == 1);
+    const char *all = sent(h);
+    cr_expect(count(all, "RESTORE") == 2);
+    cr_expect(count(all, "later") == 2 && count(all, "gone") == 0, "%s", all);
+    migrate_load_free(l);
+    listpack_deinit(&pack);
+    buf_deinit(&packed);
+    buf_deinit(&file);
+    hand_free(h);
+}
+
 Test(load, names_what_it_cannot_bring)
 {
     struct hand *h = hand_ready();
