@@ -328,16 +328,17 @@ static struct coll *packed_put(struct coll *c, struct place *at, const struct he
     return c;
 }
 
-static bool outgrown(const struct coll *c, const struct place *at, const struct heading *h,
-                     const struct image *im)
+/* `need`: the bytes of the new cell. */
+static inline bool outgrown(const struct coll *c, const struct place *at, const struct heading *h,
+                            const struct image *im, size_t need)
 {
     if (!at->cell && c->count >= COLL_PACKED_MAX)
         return true;
     if (!coll_has_table(c->type))
-        return c->bytes + cell_need(h, im) > COLL_LIST_BYTES_MAX;
+        return c->bytes + need > COLL_LIST_BYTES_MAX;
     return h->name.n > COLL_ELEM_MAX ||
            (c->type == TYPE_HASH &&
-            cell_need(h, im) - h->name.n > (im->form == CELL_WIDE ? 4 : 1) * (COLL_ELEM_MAX + 12));
+            need - h->name.n > (im->form == CELL_WIDE ? 4 : 1) * (COLL_ELEM_MAX + 12));
 }
 
 /* ------------------------------------------------------------ changing */
@@ -352,7 +353,7 @@ struct coll *coll_put(struct coll *c, enum type type, struct place *at, struct b
         c = mem_alloc(sizeof *c);
         *c = (struct coll){.type = (uint8_t)type, .base = im->form == CELL_WIDE ? 0 : im->dot};
     }
-    if (!outgrown(c, at, &h, im)) {
+    if (!outgrown(c, at, &h, im, cell_need(&h, im))) {
         h.base = c->base;
         return packed_put(c, at, &h, im);
     }
@@ -368,6 +369,8 @@ struct coll *coll_put(struct coll *c, enum type type, struct place *at, struct b
 }
 
 /* ------------------------------------------------------------ reading one back */
+
+#define BUILD_FIRST 480u /* a small one is put together without moving on its way */
 
 /* The block has the size that its bytes need: others go by that. */
 static void builder_trim(struct coll_builder *b)
@@ -399,9 +402,9 @@ static bool builder_append(struct coll_builder *b, const struct heading *heading
     struct heading h = *heading;
     struct place at = {0};
     h.base = c->base;
-    if (outgrown(c, &at, &h, im))
-        return false;
     size_t need = cell_need(&h, im);
+    if (outgrown(c, &at, &h, im, need))
+        return false;
     if (b->cap < c->bytes + need) {
         b->cap = (uint32_t)(c->bytes + need + (c->bytes + need) / 2 + 64);
         c = b->coll = mem_realloc(c, sizeof *c + b->cap);
@@ -435,7 +438,8 @@ bool coll_build(struct coll_builder *b, enum type type, struct bytes name, const
     struct heading h = {.name = name};
     struct place at;
     if (b->coll == NULL) {
-        b->coll = mem_alloc(sizeof *b->coll);
+        b->coll = mem_alloc(sizeof *b->coll + BUILD_FIRST);
+        b->cap = BUILD_FIRST;
         *b->coll =
             (struct coll){.type = (uint8_t)type, .base = im->form == CELL_WIDE ? 0 : im->dot};
     }

@@ -33,9 +33,24 @@ static void put_int(struct buf *out, __int128 v)
     mp_put_bin(out, bytes_of(p, sizeof p));
 }
 
+/* One sibling and no increments, which most are: written from where it stands. */
+static void put_single(struct buf *out, const struct cell *c, const struct view *v, stamp_t base)
+{
+    mp_put_array(out, 2);
+    mp_put_array(out, 2);
+    mp_put_uint(out, view_dot(c, v, base));
+    mp_put_bin(out, view_rest(c, v));
+    mp_put_array(out, 0);
+}
+
 static void put_register(struct buf *out, const struct cell *c, enum type type, stamp_t base)
 {
     struct reg r;
+    struct view v = cell_view(c);
+    if (v.form < CELL_COUNT) {
+        put_single(out, c, &v, base);
+        return;
+    }
     reg_open(&r, (uint8_t)type, c, base);
     mp_put_array(out, 2);
     mp_put_array(out, 2 * r.nsib);
@@ -326,22 +341,53 @@ static bool name_valid(enum type type, struct bytes name, const struct reg *r)
     return true;
 }
 
+/* What put_single writes, in the form that every stamp of our time has; false, and nothing read: it
+ * is to be read as any register. */
+static bool read_single(struct mp *m, enum type type, struct image *im)
+{
+    const uint8_t *p = m->p;
+    size_t left = mp_left(m);
+    stamp_t dot;
+    if (left < 14 || p[0] != 0x92 || p[1] != 0x92 || p[2] != 0xcf || p[11] != 0xc4 ||
+        left < 14u + p[12] || p[13 + p[12]] != 0x90)
+        return false;
+    memcpy(&dot, p + 3, sizeof dot);
+    dot = __builtin_bswap64(dot);
+    struct bytes val = bytes_of(p + 13, p[12]);
+    if (stamp_is_zero(dot) || !value_valid(type, val))
+        return false;
+    image_one(im,
+              type == TYPE_SET    ? CELL_DOT
+              : type == TYPE_ZSET ? CELL_SCORE
+                                  : CELL_ONE,
+              dot, val);
+    m->p += 14 + val.n;
+    return true;
+}
+
+static bool read_elem(struct mp *m, enum type type, struct hash_key key, struct coll_builder *b)
+{
+    struct bytes name = mp_bin(m);
+    struct image im;
+    struct reg r;
+    if (type != TYPE_STREAM && read_single(m, type, &im))
+        return (type != TYPE_LIST || position_valid(name)) && coll_build(b, type, name, &im, key);
+    bool ok = read_register(m, coll_reg_type(type, name), &r) && name_valid(type, name, &r);
+    if (ok) {
+        image_of_reg(&im, &r);
+        ok = coll_build(b, type, name, &im, key);
+    }
+    reg_close(&r);
+    return ok;
+}
+
 static bool read_coll(struct mp *m, enum type type, struct hash_key key, struct coll **out)
 {
     uint32_t n = mp_array(m);
     struct coll_builder b = coll_build_on(*out);
     bool ok = n > 0 && n % 2 == 0;
-    for (uint32_t i = 0; i < n && ok && !m->bad; i += 2) {
-        struct bytes name = mp_bin(m);
-        struct reg r;
-        struct image im;
-        ok = read_register(m, coll_reg_type(type, name), &r) && name_valid(type, name, &r);
-        if (ok) {
-            image_of_reg(&im, &r);
-            ok = coll_build(&b, type, name, &im, key);
-        }
-        reg_close(&r);
-    }
+    for (uint32_t i = 0; i < n && ok && !m->bad; i += 2)
+        ok = read_elem(m, type, key, &b);
     *out = coll_built(&b);
     return ok && !m->bad;
 }
