@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "base/mem.h"
-#include "sim/world.h"
-#include "storage/storage.h"
+#include "sim/vault.h"
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
@@ -17,47 +16,30 @@
 #define TICKET 7u
 
 struct process {
-    struct shard *shard;
-    struct storage *storage;
-    struct shard *copy; /* kept */
+    struct vault *vault;
+    struct shard *shard;     /* the vault's */
+    struct storage *storage; /* likewise */
+    struct shard *copy;      /* kept */
     struct rng rng;
     unsigned writes, values; /* a turn; of values with so many bytes at most */
-    uint64_t tick_us;
     bool ready;
     bool reads, reading, ended, failed; /* the copy takes what it lacks */
     struct archive_place place;
     uint64_t frames, covered, reads_n, slices;
 };
 
-static void run_command(struct shard *shard, struct moment now, unsigned argc,
-                        const char *const *argv)
+static void write_something(struct process *p)
 {
-    struct bytes args[8];
+    char words[4200];
     struct buf out = {0};
-    struct reply r = {.out = &out, .resp = 2};
-    for (unsigned i = 0; i < argc; i++)
-        args[i] = bytes_str(argv[i]);
-    struct call c = {.shard = shard,
-                     .command = command_find(args[0]),
-                     .argc = argc,
-                     .argv = args,
-                     .reply = &r,
-                     .now = now};
-    shard_execute(shard, &c);
+    size_t n = (size_t)rng_below(&p->rng, p->values) + 1;
+    uint64_t key = rng_below(&p->rng, 60);
+    bool hash = rng_below(&p->rng, 3) == 0;
+    int at = snprintf(words, sizeof words, "%s k%" PRIu64 " ", hash ? "HSET" : "SET", key);
+    memset(words + at, 'a' + (int)rng_below(&p->rng, 26), n);
+    snprintf(words + at + n, sizeof words - (size_t)at - n, "%s", hash ? " v" : "");
+    vault_command(p->vault, words, &out);
     buf_deinit(&out);
-}
-
-static void write_something(struct process *p, struct moment now)
-{
-    char key[16], value[4096];
-    size_t n = (size_t)rng_below(&p->rng, p->values);
-    snprintf(key, sizeof key, "k%" PRIu64, rng_below(&p->rng, 60));
-    memset(value, 'a' + (int)rng_below(&p->rng, 26), n);
-    value[n] = 0;
-    if (rng_below(&p->rng, 3) == 0)
-        run_command(p->shard, now, 4, (const char *[]){"HSET", key, value, "v"});
-    else
-        run_command(p->shard, now, 3, (const char *[]){"SET", key, value});
 }
 
 static bool reaches(void *arg, uint32_t partition, const struct context *begin)
@@ -123,45 +105,23 @@ static void read_on(struct process *p, struct port *port, struct moment now)
     }
 }
 
-static void step(void *self, struct port *port, const struct event *ev)
+static void turn(void *arg, struct vault *v, struct moment now)
 {
-    struct process *p = self;
-    if (ev->kind == EV_START)
-        storage_start(p->storage, port, ev->now);
-    else if (ev->kind == EV_FILE)
-        storage_answer(p->storage, port, ev->file, ev->now);
-    else if (ev->kind == EV_TIMER)
-        p->tick_us = ev->now.mono_us + 300;
-    if (!p->ready && storage_state(p->storage) == STORAGE_RUNS) {
-        p->ready = true;
+    struct process *p = arg;
+    (void)v, (void)now;
+    for (unsigned i = 0; i < p->writes; i++)
+        write_something(p);
+}
+
+static void after(void *arg, struct vault *v, struct moment now)
+{
+    struct process *p = arg;
+    if (!p->ready)
         archive_set_readers(storage_archive(p->storage),
                             &(struct archive_readers){
                                 .arg = p, .frame = take_frame, .done = read_done, .lacks = lacks});
-    }
-    if (p->ready && ev->kind == EV_TIMER)
-        for (unsigned i = 0; i < p->writes; i++)
-            write_something(p, ev->now);
-    shard_close_frames(p->shard, ev->now);
-    storage_step(p->storage, port, ev->now);
-    if (p->ready)
-        read_on(p, port, ev->now);
-}
-
-static uint64_t deadline(void *self)
-{
-    struct process *p = self;
-    uint64_t disk = storage_deadline(p->storage);
-    return p->tick_us < disk ? p->tick_us : disk;
-}
-
-static void drop(void *self, struct port *port)
-{
-    struct process *p = self;
-    (void)port;
-    storage_free(p->storage);
-    shard_free(p->shard);
-    p->storage = NULL;
-    p->shard = NULL;
+    p->ready = true;
+    read_on(p, vault_port(v), now);
 }
 
 static struct shard *shard_make(uint32_t actor)
@@ -182,7 +142,6 @@ struct test {
     uint32_t lives;
     struct process now;
     struct shard *copy;
-    struct port *port;
     uint64_t retention;
 };
 
@@ -191,17 +150,23 @@ static void start(struct test *t, unsigned writes)
     struct process *p = &t->now;
     *p = (struct process){.copy = t->copy, .writes = writes, .values = 600};
     rng_init(&p->rng, t->lives + 1);
-    p->shard = shard_make(actor_make(1, t->lives++));
-    p->storage = storage_new(
-        &(struct storage_opts){.shard = p->shard,
-                               .folder = FOLDER,
-                               .id = {.db_uid = 7, .partitions = PARTITIONS, .count = PARTITIONS},
-                               .policy = SYNC_ALWAYS,
-                               .segment_bytes = 16 << 10,
-                               .snapshot_bytes = 60 << 10,
-                               .log_retention = t->retention});
-    t->port = world_machine(t->world, t->host, 1,
-                            (struct machine){.self = p, .step = step, .deadline = deadline}, drop);
+    p->vault = vault_start(t->world, t->host,
+                           &(struct vault_opts){.folder = FOLDER,
+                                                .db_uid = 7,
+                                                .partitions = PARTITIONS,
+                                                .count = PARTITIONS,
+                                                .actor = actor_make(1, t->lives++),
+                                                .policy = SYNC_ALWAYS,
+                                                .segment_bytes = 16 << 10,
+                                                .snapshot_bytes = 60 << 10,
+                                                .log_retention = t->retention,
+                                                .log_bytes = 16 << 10,
+                                                .turn = turn,
+                                                .after = after,
+                                                .arg = p,
+                                                .tick_us = 300});
+    p->shard = vault_shard(p->vault);
+    p->storage = vault_storage(p->vault);
 }
 
 static void run_for(struct test *t, uint64_t us)
@@ -374,7 +339,8 @@ Test(archive, a_segment_that_became_shorter_is_damaged)
     cut->owner = t->now.storage;
     cut->tag = STORAGE_TRIM;
     cut->offset = 5000;
-    t->port->ops->file(t->port, cut);
+    struct port *port = vault_port(t->now.vault);
+    port->ops->file(port, cut);
     catch_up(t);
     cr_assert(t->now.failed && !t->now.ended);
     test_free(t);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "base/mem.h"
 #include "sim/vault.h"
-#include "storage/storage.h"
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
@@ -21,13 +20,13 @@ struct oracle {
 };
 
 struct process {
-    struct shard *shard;
-    struct storage *storage;
+    struct vault *vault;
+    struct shard *shard;     /* the vault's */
+    struct storage *storage; /* likewise */
     struct rng rng;
     struct oracle *oracle;
     uint64_t recorded; /* of the shard's log, into the oracle */
     unsigned writes;   /* a turn; 0: only opens */
-    uint64_t tick_us;
     bool ready, closing;
     struct shard *foreign; /* kept: another region, whose partitions are joined now and then */
 };
@@ -48,36 +47,19 @@ static void record(struct process *p)
     }
 }
 
-static void run_command(struct process *p, struct moment now, unsigned argc,
-                        const char *const *argv)
-{
-    struct bytes args[8];
-    struct buf out = {0};
-    struct reply r = {.out = &out, .resp = 2};
-    for (unsigned i = 0; i < argc; i++)
-        args[i] = bytes_str(argv[i]);
-    struct call c = {.shard = p->shard,
-                     .command = command_find(args[0]),
-                     .argc = argc,
-                     .argv = args,
-                     .reply = &r,
-                     .now = now};
-    shard_execute(p->shard, &c);
-    buf_deinit(&out);
-}
-
 /* Another region has gone on, and sends a partition's whole state. */
 static void join_something(struct process *p, struct moment now)
 {
-    struct process other = {.shard = p->foreign};
-    char key[16];
+    char words[64];
+    struct buf state = {0};
     for (unsigned i = 0; i < 5; i++) {
-        snprintf(key, sizeof key, "k%" PRIu64, rng_below(&p->rng, 40));
-        run_command(&other, now, 4, (const char *[]){"HSET", key, "theirs", key});
+        uint64_t key = rng_below(&p->rng, 40);
+        snprintf(words, sizeof words, "HSET k%" PRIu64 " theirs k%" PRIu64, key, key);
+        vault_command_on(p->foreign, now, words, &state);
     }
+    buf_clear(&state);
     uint32_t partition = (uint32_t)rng_below(&p->rng, PARTITIONS);
     struct transfer *t = transfer_begin(p->foreign, partition, now);
-    struct buf state = {0};
     while (transfer_next(t, &state, 1000))
         continue;
     cr_assert(shard_join(p->shard, partition, buf_bytes(&state), transfer_context(t), now));
@@ -87,69 +69,48 @@ static void join_something(struct process *p, struct moment now)
 
 static void write_something(struct process *p, struct moment now)
 {
-    char key[16], field[16], value[600];
+    char value[600], words[700];
+    struct buf out = {0};
     uint64_t what = rng_below(&p->rng, 100);
-    size_t n = rng_below(&p->rng, 40) == 0 ? 599 : (size_t)rng_below(&p->rng, 20);
-    snprintf(key, sizeof key, "k%" PRIu64, rng_below(&p->rng, 40));
-    snprintf(field, sizeof field, "f%" PRIu64, rng_below(&p->rng, 300));
+    size_t n = rng_below(&p->rng, 40) == 0 ? 599 : 1 + (size_t)rng_below(&p->rng, 20);
+    unsigned key = (unsigned)rng_below(&p->rng, 40), field = (unsigned)rng_below(&p->rng, 300);
     memset(value, 'a' + (int)rng_below(&p->rng, 26), n);
     value[n] = 0;
     if (what < 20)
-        run_command(p, now, 3, (const char *[]){"SET", key, value});
+        snprintf(words, sizeof words, "SET k%u %s", key, value);
     else if (what < 40)
-        run_command(p, now, 2, (const char *[]){"INCR", field});
+        snprintf(words, sizeof words, "INCR f%u", field);
     else if (what < 60)
-        run_command(p, now, 4, (const char *[]){"HSET", key, field, value});
+        snprintf(words, sizeof words, "HSET k%u f%u %s", key, field, value);
     else if (what < 75)
-        run_command(p, now, 3, (const char *[]){"RPUSH", key, value});
+        snprintf(words, sizeof words, "RPUSH k%u %s", key, value);
     else if (what < 85)
-        run_command(p, now, 3, (const char *[]){"SADD", key, field});
-    else if (what < 97)
-        run_command(p, now, 2, (const char *[]){"DEL", key});
-    else if (what < 99)
+        snprintf(words, sizeof words, "SADD k%u f%u", key, field);
+    else
+        snprintf(words, sizeof words, what < 97 ? "DEL k%u" : "FLUSHALL", key);
+    if (what == 97 || what == 98)
         join_something(p, now);
     else
-        run_command(p, now, 1, (const char *[]){"FLUSHALL"});
+        vault_command(p->vault, words, &out);
+    buf_deinit(&out);
 }
 
-static void step(void *self, struct port *port, const struct event *ev)
+static void turn(void *arg, struct vault *v, struct moment now)
 {
-    struct process *p = self;
-    if (ev->kind == EV_START)
-        storage_start(p->storage, port, ev->now);
-    else if (ev->kind == EV_FILE)
-        storage_answer(p->storage, port, ev->file, ev->now);
-    else if (ev->kind == EV_TIMER)
-        p->tick_us = ev->now.mono_us + 300;
-    if (!p->ready && storage_state(p->storage) == STORAGE_RUNS) {
-        p->ready = true;
+    struct process *p = arg;
+    (void)v;
+    for (unsigned i = 0; i < p->writes && !p->closing; i++)
+        write_something(p, now);
+}
+
+static void after(void *arg, struct vault *v, struct moment now)
+{
+    struct process *p = arg;
+    (void)v, (void)now;
+    if (!p->ready)
         p->recorded = log_end(shard_log(p->shard));
-        p->tick_us = ev->now.mono_us;
-    }
-    if (p->ready && !p->closing && ev->kind == EV_TIMER)
-        for (unsigned i = 0; i < p->writes; i++)
-            write_something(p, ev->now);
-    shard_close_frames(p->shard, ev->now);
-    if (p->ready)
-        record(p);
-    storage_step(p->storage, port, ev->now);
-}
-
-static uint64_t deadline(void *self)
-{
-    struct process *p = self;
-    uint64_t at = p->ready ? p->tick_us : UINT64_MAX, disk = storage_deadline(p->storage);
-    return at < disk ? at : disk;
-}
-
-static void drop(void *self, struct port *port)
-{
-    struct process *p = self;
-    (void)port;
-    storage_free(p->storage);
-    shard_free(p->shard);
-    p->storage = NULL;
-    p->shard = NULL;
+    p->ready = true;
+    record(p);
 }
 
 static struct shard *shard_make(uint32_t actor)
@@ -170,7 +131,6 @@ struct test {
     struct oracle oracle;
     struct process now;
     struct shard *foreign;
-    struct port *port;
     enum sync_policy policy;
     struct rng rng;
     unsigned torn, snapshots, failures;
@@ -179,21 +139,24 @@ struct test {
 static void start(struct test *t, unsigned writes)
 {
     struct process *p = &t->now;
-    char name[16];
     *p = (struct process){.oracle = &t->oracle, .writes = writes, .foreign = t->foreign};
-    snprintf(name, sizeof name, "h%" PRIu64, t->oracle.lives);
     rng_init(&p->rng, rng_next(&t->rng));
-    p->shard = shard_make(actor_make(1, (uint32_t)t->oracle.lives++));
-    p->storage = storage_new(
-        &(struct storage_opts){.shard = p->shard,
-                               .folder = FOLDER,
-                               .id = {.db_uid = 7, .partitions = PARTITIONS, .count = PARTITIONS},
-                               .policy = t->policy,
-                               .segment_bytes = 8 << 10,
-                               .snapshot_bytes = 24 << 10,
-                               .slice_bytes = 512});
-    t->port = world_machine(t->world, t->host, 1,
-                            (struct machine){.self = p, .step = step, .deadline = deadline}, drop);
+    p->vault = vault_start(t->world, t->host,
+                           &(struct vault_opts){.folder = FOLDER,
+                                                .db_uid = 7,
+                                                .partitions = PARTITIONS,
+                                                .count = PARTITIONS,
+                                                .actor = actor_make(1, (uint32_t)t->oracle.lives++),
+                                                .policy = t->policy,
+                                                .segment_bytes = 8 << 10,
+                                                .snapshot_bytes = 24 << 10,
+                                                .slice_bytes = 512,
+                                                .turn = turn,
+                                                .after = after,
+                                                .arg = p,
+                                                .tick_us = 300});
+    p->shard = vault_shard(p->vault);
+    p->storage = vault_storage(p->vault);
 }
 
 static void run_for(struct test *t, uint64_t us)
@@ -390,8 +353,7 @@ Test(storage, an_orderly_end_keeps_everything)
         run_for(t, 100000);
         t->now.closing = true;
         promise(t, true, promised);
-        storage_close(t->now.storage, t->port,
-                      (struct moment){.wall_ms = 1, .mono_us = world_now_us(t->world)});
+        storage_close(t->now.storage, vault_port(t->now.vault), vault_now(t->now.vault));
         run_for(t, 100000);
         cr_assert_eq(storage_state(t->now.storage), STORAGE_CLOSED);
         world_power_loss(t->world, t->host);
@@ -446,8 +408,7 @@ Test(storage, survives_power_loss_while_it_ends)
         run_for(t, 30000 + rng_below(&t->rng, 30000));
         t->now.closing = true;
         promise(t, false, promised);
-        storage_close(t->now.storage, t->port,
-                      (struct moment){.wall_ms = 1, .mono_us = world_now_us(t->world)});
+        storage_close(t->now.storage, vault_port(t->now.vault), vault_now(t->now.vault));
         run_for(t, rng_below(&t->rng, 8000));
         world_power_loss(t->world, t->host);
         start(t, 0);
