@@ -163,6 +163,11 @@ static void refused(struct follow *f, struct bytes text)
                     "the user at the source %s may not replicate: it needs +psync +replconf +ping "
                     "+info (ACL SETUSER): %.*s",
                     name, n, (const char *)text.p);
+    else if (begins(text, "ERR unknown command 'PSYNC'"))
+        follow_stop(f,
+                    "the source %s does not know PSYNC (Redis before 2.8, or something in "
+                    "between): import an RDB file of it",
+                    name);
     else
         follow_stop(f,
                     "the source %s refuses to be followed (%.*s): is replication forbidden there? "

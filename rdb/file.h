@@ -30,7 +30,6 @@
  * parts, each a value of its own; one text is never longer than text_max.
  */
 #define RDB_FILE_VERSION_MAX 12u
-#define RDB_VALKEY_VERSION 80u
 #define RDB_PART_BYTES (8u << 20)
 #define RDB_STREAM_BYTES (256u << 20)
 #define RDB_VALUE_MAX (512u << 20)

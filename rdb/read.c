@@ -393,6 +393,7 @@ bool rdb_payload_open(struct bytes payload, struct bytes *out)
     struct bytes covered = bytes_of(payload.p, payload.n - 8);
     const uint8_t *tail = payload.p + payload.n - PAYLOAD_TAIL;
     *out = bytes_of(payload.p, payload.n - PAYLOAD_TAIL);
-    return pack_unsigned(tail, 2) <= RDB_VERSION_MAX &&
+    uint64_t version = pack_unsigned(tail, 2);
+    return (version <= RDB_VERSION_MAX || version == RDB_VALKEY_VERSION) &&
            pack_unsigned(tail + 2, 8) == crc64(0, covered);
 }

@@ -4,9 +4,9 @@
 
     tests/compat/migrate.py [--port N] [--keys N] [--seed N]
 
-Starts redis-server and a node of its own (ports N .. N+9). Every key is then read in both (type, value, expiry, groups of streams,
+Starts redis-server and a node of its own (ports N .. N+13). Every key is then read in both (type, value, expiry, groups of streams,
 functions) and compared. Encodings of versions that are not installed (6 to 9: ziplists, zipmaps, quicklists of ziplists,
-scores as texts) are written here, byte by byte, into files that both sides load. Then large values in parts, with
+scores as texts) are written here, byte by byte, into files that both sides load. Then three regions, of which one is away; large values in parts, with
 connections that break meanwhile; damaged files; several databases; REST.
 Ends with "N passed, N failed"; exit status 1 if any failed. MIGRATE_KEYS: how many keys (50,000).
 """
@@ -15,6 +15,7 @@ import os
 import pathlib
 import random
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -412,10 +413,10 @@ class Run(Checks):
         code, text, _ = meridian("export", self.path("x.rdb"), "--from", f"127.0.0.1:{port}", env=secret)
         self.check(code == 0, "export with the password in the environment", text)
 
-    def wait(self, uid, what):
+    def wait(self, uid, what, node=None):
         end = time.monotonic() + 300
         while time.monotonic() < end:
-            status = self.node.rest("GET", f"/v1/bdbs/{uid}")[f"{what}_status"]
+            status = (node or self.node).rest("GET", f"/v1/bdbs/{uid}")[f"{what}_status"]
             if status in ("succeeded", "failed"):
                 return status
             time.sleep(0.1)
@@ -431,6 +432,42 @@ class Run(Checks):
             self.check(code == 0, f"import of version {version}", text)
             self.check(self.same(redis.conn, self.ours, f"version {version}") == OLD_KEYS, "all are there")
             redis.stop()
+
+    def geo(self):
+        """Into one of three regions while one is away; each operation is sent once; the export of another region is the same."""
+        nodes = [self.node] + [cluster.Node(f"geo{i}.test", rest_port=self.o.port + 10 + 2 * i, discovery_port=self.o.port + 11 + 2 * i)
+                               for i in range(2)]
+        ports = [self.o.port + 3 + i for i in range(3)]
+        try:
+            for node in nodes[1:]:
+                node.bootstrap()
+            cluster.create_crdb("geo", list(zip(nodes, ports)))
+            away = int(pathlib.Path(nodes[2].dir, "plane.pid").read_text(encoding="ascii"))
+            os.kill(away, signal.SIGSTOP)
+            code, text, _ = meridian("import", self.path("dump.rdb"), "--to", f"127.0.0.1:{ports[0]}")
+            self.check(code == 0, "import into a region while another is away", text)
+            cluster.wait_equal(ports[:2])
+            once = cluster.link_bytes(ports[1])
+            os.kill(away, signal.SIGCONT)
+            cluster.wait_equal(ports)
+            uid = next(b["uid"] for b in nodes[1].rest("GET", "/v1/bdbs") if b["name"] == "geo")
+            place = {"type": "mount_point", "path": self.path("dump.rdb")}
+            nodes[1].rest("POST", f"/v1/bdbs/{uid}/actions/import", {"dataset_import_sources": [place]})
+            self.check(self.wait(uid, "import", nodes[1]) == "succeeded", "REST import into an instance", nodes[1].rest("GET", f"/v1/bdbs/{uid}"))
+            cluster.wait_equal(ports)
+            whole = os.path.getsize(self.path("dump.rdb"))
+            print(f"geo: {once} bytes to a region for a file of {whole}, {cluster.info(ports[0], 'crdt')['crdt_backlog_bytes']} in the log")
+            # The file's texts are compressed, the link's are not.
+            self.check(once < 3 * whole + 30_000_000, "what was imported went over the link more than once", once, whole)
+            self.same(self.source.conn, Conn(f"127.0.0.1:{ports[2]}"), "the region that was away")
+            nodes[1].rest("POST", f"/v1/bdbs/{uid}/actions/export", {"export_location": {"type": "mount_point", "path": self.path("geo.rdb")}})
+            self.check(self.wait(uid, "export", nodes[1]) == "succeeded", "REST export of an instance")
+            redis = Redis(self.folder, "geo", "geo.rdb")
+            self.same(self.source.conn, redis.conn, "out of a region")
+            redis.stop()
+        finally:
+            for node in nodes[1:]:
+                node.stop()
 
     def refuses(self):
         self.ours.one("FLUSHALL")
@@ -456,7 +493,7 @@ class Run(Checks):
     def run(self):
         try:
             self.setup()
-            for step in (self.there_and_back, self.in_parts, self.over_rest, self.old_versions, self.refuses):
+            for step in (self.there_and_back, self.in_parts, self.over_rest, self.geo, self.old_versions, self.refuses):
                 began = time.monotonic()
                 step()
                 print(f"{step.__name__}: {time.monotonic() - began:.1f} s", flush=True)
