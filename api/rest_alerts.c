@@ -37,10 +37,11 @@ static void put_files(const struct call *c, const struct bdb *b, json_t *list)
     put_alert(list, "bdb_loading", k.opens > 0, "WARNING",
               "%u of %u shards are being brought back from disk: %u %%", k.opens, k.shards,
               k.percent);
-    put_alert(list, "bdb_snapshot_failed", k.snapshots_failed > 0, "WARNING",
-              "the last snapshot of %u of %u shards failed, it is tried again: see the log of the "
-              "node, and room and rights of its data folder",
-              k.snapshots_failed, k.shards);
+    put_alert(
+        list, "bdb_snapshot_failed", k.snapshots_failed > 0, "WARNING",
+        "the last snapshot of %u of %u shards failed, it is tried again%s%s. See room and rights "
+        "of the data folder",
+        k.snapshots_failed, k.shards, k.error[0] != 0 ? ": " : "", k.error);
 }
 
 static void put_links(const struct call *c, const struct bdb *b, json_t *list)

@@ -33,6 +33,7 @@ struct port_usage;
 enum event_kind {
     EV_START,  /* first event of a machine's life */
     EV_LISTEN, /* answer to port_listen: err tells; tag, listener */
+    /* status 1: accepted while few open files are left, which files need */
     EV_OPEN, /* a connection is up: accepted (listener != 0) or dialled; tag; owner NULL or as given
                 to dial */
     EV_DATA, /* bytes arrived: data, borrowed */

@@ -392,8 +392,12 @@ void conn_opened(struct conn *c)
 {
     c->state = CONN_OPEN;
     conn_deadline(c, 0);
-    struct event ev = {
-        .kind = EV_OPEN, .conn = c->id, .listener = c->listener, .tag = c->tag, .owner = c->owner};
+    struct event ev = {.kind = EV_OPEN,
+                       .conn = c->id,
+                       .listener = c->listener,
+                       .tag = c->tag,
+                       .owner = c->owner,
+                       .status = c->scarce};
     loop_step(c->loop, &ev);
     if (c->state != CONN_OPEN)
         return;

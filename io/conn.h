@@ -51,7 +51,8 @@ struct conn {
     bool local;  /* a Unix socket */
     bool handle; /* u is initialised */
     bool reading, paused, held, high, accepted, broken;
-    bool ended; /* the peer sends no more */
+    bool scarce; /* accepted while open files were few: EV_OPEN.status */
+    bool ended;  /* the peer sends no more */
     uint32_t listener, tag;
     uint32_t place[SET_COUNT]; /* index in the loop's set + 1; 0: not in it */
     struct conn_owner *owner;

@@ -9,6 +9,7 @@
 #include "io/signals.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +40,9 @@ static struct loop *make_loop(struct io *io, const struct io_opts *o, uint32_t i
     l->neighbours = io->loops;
     l->claims = io->claims;
     l->log = o->log;
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < INT_MAX)
+        l->files_max = (int)files.rlim_cur;
     if (o->name != NULL) {
         if (o->count > 1)
             snprintf(l->who_text, sizeof l->who_text, "%s/%u", o->name, i);

@@ -7,6 +7,7 @@
 #include "io/uverr.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -15,6 +16,8 @@
 #include <unistd.h>
 
 #define BACKLOG 4096
+#define FILES_RESERVE 128
+#define TELL_MS 10000u
 
 struct address {
     union {
@@ -32,7 +35,8 @@ struct listener {
     uint32_t tls_id; /* 0 none */
     bool tls_optional;
     int fd;
-    bool open, starved, claimed;
+    bool open, claimed;
+    uint64_t told_ms; /* that files are few */
     struct address address;
     uv_poll_t poll;
     uv_timer_t retry;
@@ -191,22 +195,49 @@ static void on_retry(uv_timer_t *t)
         uv_poll_start(&n->poll, UV_READABLE, on_poll);
 }
 
+/* Once in a while: it lasts, and comes and goes with each connection. */
+static bool may_tell(struct listener *n)
+{
+    uint64_t now_ms = uv_now(&n->loop->uv);
+    if (n->told_ms != 0 && now_ms < n->told_ms + TELL_MS)
+        return false;
+    n->told_ms = now_ms;
+    return true;
+}
+
 /* Out of descriptors or memory: leaves the queue alone for a moment instead of spinning. */
 static void starve(struct listener *n, int err)
 {
-    if (!n->starved)
+    if (may_tell(n))
         loop_log(n->loop, 'W',
                  "cannot accept connections: %s. Raise the limit of open files (ulimit -n)",
                  strerror(err));
-    n->starved = true;
     uv_poll_stop(&n->poll);
     uv_timer_start(&n->retry, on_retry, LISTENER_RETRY_MS, 0);
 }
 
-static void accepted(struct listener *n, int fd)
+/* Connections must not take what files need: some are kept free. The system gives the lowest number
+ * that is free, so the number tells how many are taken. */
+static int files_left(const struct loop *l, int fd)
 {
+    return l->files_max > 0 ? l->files_max - fd - 1 : INT_MAX;
+}
+
+static int files_reserve(const struct loop *l)
+{
+    return l->files_max / 4 < FILES_RESERVE ? l->files_max / 4 : FILES_RESERVE;
+}
+
+static void accepted(struct listener *n, int fd, bool scarce)
+{
+    if (scarce && may_tell(n))
+        loop_log(n->loop, 'W',
+                 "%d of %d open files are used: further clients are refused. Raise the limit "
+                 "(ulimit -n)",
+                 fd + 1, n->loop->files_max);
     struct conn *c = conn_new(n->loop, n->address.u.sa.sa_family == AF_UNIX);
     c->accepted = true;
+    c->scarce = scarce;
     c->listener = n->id;
     c->tag = n->tag;
     if (conn_adopt(c, fd) != 0) {
@@ -234,8 +265,13 @@ static void on_poll(uv_poll_t *p, int status, int events)
     for (unsigned i = 0; status == 0 && n->open && i < LISTENER_BATCH; i++) {
         int fd = accept4(n->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            n->starved = false;
-            accepted(n, fd);
+            int left = files_left(n->loop, fd), reserve = files_reserve(n->loop);
+            if (left <= reserve / 2 && n->address.u.sa.sa_family != AF_UNIX) {
+                close(fd);
+                starve(n, EMFILE);
+                return;
+            }
+            accepted(n, fd, left <= reserve);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             starve(n, errno);
             return;

@@ -85,6 +85,7 @@ struct loop {
     struct listen_claims *claims; /* the process's, see listener.h */
     struct log *log;
     const char *who;
+    int files_max; /* open files that the process may have; 0: nobody knows */
 
     uv_loop_t uv;
     uv_prepare_t prepare;

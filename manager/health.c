@@ -91,7 +91,8 @@ static void add_keep(struct keep_summary *sum, const struct plane_keep *k)
     sum->snapshot_failures += k->snapshot_failures;
     sum->write_failures += k->write_failures;
     sum->sync_us_max = k->sync_us_max > sum->sync_us_max ? k->sync_us_max : sum->sync_us_max;
-    if (sum->error[0] == 0)
+    bool worse = k->state == KEEP_FAILS || k->state == KEEP_BROKEN;
+    if (k->error[0] != 0 && (worse || sum->error[0] == 0))
         snprintf(sum->error, sizeof sum->error, "%s", k->error);
 }
 

@@ -38,6 +38,7 @@ struct saved {
     uint64_t serial;
     bool busy;   /* a snapshot was under way already: none was begun */
     bool failed; /* at least one shard's */
+    char error[256];
 };
 
 static struct figures_keep look(const struct front *f)
@@ -77,8 +78,9 @@ static void save_here(struct front *f, struct port *port, const struct job *job,
     memcpy(&serial, job->argv[0].p, sizeof serial);
     struct keep_answer a = begin(f, port, now);
     if (a.busy || a.begun < a.keep.shards) {
-        tell(f, port, job->session,
-             &(struct saved){.serial = serial, .busy = a.busy, .failed = !a.busy});
+        struct saved said = {.serial = serial, .busy = a.busy, .failed = !a.busy};
+        snprintf(said.error, sizeof said.error, "%.255s", a.keep.error);
+        tell(f, port, job->session, &said);
         return;
     }
     struct keep_wait *w = mem_zalloc(sizeof *w);
@@ -102,7 +104,9 @@ void keep_turn(struct front *f, struct port *port)
         struct keep_wait *w = list;
         list = w->next;
         bool failed = !f->settings.on_disk || k.snapshot_failures > w->failures;
-        tell(f, port, w->session, &(struct saved){.serial = w->serial, .failed = failed});
+        struct saved said = {.serial = w->serial, .failed = failed};
+        snprintf(said.error, sizeof said.error, "%.255s", k.error);
+        tell(f, port, w->session, &said);
         mem_free(w);
     }
 }
@@ -226,12 +230,15 @@ struct saving {
     uint64_t serial;
     uint32_t missing; /* workers that have not told */
     bool busy, failed;
+    char error[256]; /* of one that failed */
 };
 
 static void end(struct front *f, struct port *port, uint64_t session, void *state, struct reply *r)
 {
     struct saving *s = state;
     struct figures_keep k = look(f);
+    if (s->error[0] != 0)
+        snprintf(k.error, sizeof k.error, "%s", s->error);
     (void)port;
     (void)session;
     if (r != NULL && s->busy)
@@ -254,6 +261,8 @@ static void hear_saved(struct front *f, struct port *port, uint64_t session, str
         return; /* it has ended meanwhile */
     s->busy |= said.busy;
     s->failed |= said.failed;
+    if (said.failed && said.error[0] != 0)
+        memcpy(s->error, said.error, sizeof s->error);
     if (--s->missing == 0)
         blocked_over(f, port, session);
 }

@@ -96,7 +96,8 @@ void figures_keep_add(struct figures_keep *sum, const struct figures_keep *one)
     sum->saved_ms = older(sum->saved_ms, one->saved_ms);
     sum->begun_ms = older(sum->begun_ms, one->begun_ms);
     sum->opens_ms = older(sum->opens_ms, one->opens_ms);
-    if (sum->error[0] == 0)
+    bool worse = one->failing > 0 || one->broken > 0; /* than a snapshot that failed */
+    if (one->error[0] != 0 && (worse || sum->error[0] == 0))
         memcpy(sum->error, one->error, sizeof sum->error);
 }
 

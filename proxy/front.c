@@ -166,18 +166,29 @@ static void hear_count(struct front *f, struct bytes arg)
     f->others[count[0]] = count[1];
 }
 
-void front_accept(struct front *f, struct port *port, conn_id conn, struct moment now)
+/* Who comes when there is no room is refused as it speaks, unless it is a peer's link: clients must
+ * not keep regions apart. Only so many wait for that. */
+static bool may_wait(const struct front *f)
 {
-    if (is_crowded(f)) {
+    uint32_t max = STRANGERS_MAX / courier_workers(f->courier);
+    return f->strangers < (max > 4 ? max : 4);
+}
+
+void front_accept(struct front *f, struct port *port, conn_id conn, bool scarce, struct moment now)
+{
+    bool crowded = scarce || is_crowded(f);
+    if (crowded && !may_wait(f)) {
         struct buf *out = port->ops->out(port, conn);
         if (out != NULL)
-            buf_put_str(out, "-ERR max number of clients reached\r\n");
+            buf_put_str(out, CROWDED_TEXT);
         port->ops->close(port, conn, true);
         f->refused++;
         return;
     }
-    f->connections++;
+    f->connections += !crowded;
     struct session *s = session_new(f, conn, now);
+    s->stranger = crowded;
+    f->strangers += crowded;
     port->ops->own(port, conn, &s->owner);
     if (!f->catalog.complete && f->dataset.missing == 0)
         session_hold(s, port, true);
@@ -194,6 +205,15 @@ static void close_idle(struct front *f, struct port *port, struct moment now)
     }
 }
 
+static void close_strangers(struct front *f, struct port *port, struct moment now)
+{
+    for (struct session *s = f->first, *next; s != NULL && f->strangers > 0; s = next) {
+        next = s->next;
+        if (s->stranger && !s->dead && now.mono_us - s->born_us > STRANGERS_US)
+            session_refuse(s, port, now);
+    }
+}
+
 static void free_dead(struct front *f, struct port *port, struct moment now)
 {
     for (struct session *s = f->first, *next; s != NULL && f->dead > 0; s = next) {
@@ -207,6 +227,7 @@ void front_tick(struct front *f, struct port *port, struct moment now)
 {
     rate_sample(&f->rate, stats_calls(&f->stats), now.mono_us);
     free_dead(f, port, now);
+    close_strangers(f, port, now);
     acl_tell(f, port);
     push_tick(f, port, now);
     memory_tick(f, port);

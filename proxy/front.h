@@ -95,6 +95,10 @@ struct front_opts {
 };
 
 #define BATCH_MAX 64u
+#define STRANGERS_MAX                                                                              \
+    64u /* of all workers, but at least 4 on each, that wait beyond the limit ... */
+#define STRANGERS_US 5000000u /* ... so long */
+#define CROWDED_TEXT "-ERR max number of clients reached\r\n"
 
 /* One parsed command of a batch. */
 struct request {
@@ -139,9 +143,10 @@ struct front {
 
     struct session *first; /* all sessions of this worker, newest first */
     uint32_t sessions;
-    uint32_t dead;    /* of them killed, not yet freed */
-    uint32_t *others; /* owned: sessions of each worker, as it last said */
-    uint32_t told;    /* what the others were last told of ours */
+    uint32_t dead;      /* of them killed, not yet freed */
+    uint32_t strangers; /* of them beyond the limit: a peer's link may be among them */
+    uint32_t *others;   /* owned: sessions of each worker, as it last said */
+    uint32_t told;      /* what the others were last told of ours */
     struct memory_sums memory;
     struct refusals refusals;
     uint64_t ids;           /* client ids given so far on this worker */
@@ -187,8 +192,9 @@ void front_free(struct front *f, struct port *port);
 void front_end(struct front *f, struct port *port, struct moment now);
 /* Password, limits. Sessions that are authenticated stay so. */
 void front_configure(struct front *f, const struct front_settings *s);
-/* A client connected: a new session owns the connection. */
-void front_accept(struct front *f, struct port *port, conn_id conn, struct moment now);
+/* A client connected, or a peer: a new session owns the connection. `scarce`: there is no room for
+ * more clients, whatever the limit is. */
+void front_accept(struct front *f, struct port *port, conn_id conn, bool scarce, struct moment now);
 /* About ten times a second: idle clients, pauses that end. */
 void front_tick(struct front *f, struct port *port, struct moment now);
 /* Is there a session whose hold has ended without an event? Then front_resume wants to be called.

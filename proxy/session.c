@@ -76,6 +76,7 @@ void session_free(struct session *s, struct port *port, struct moment now)
     if (s->next != NULL)
         s->next->prev = s->prev;
     f->sessions--;
+    f->strangers -= s->stranger;
     f->dead -= s->dead;
     if (s->held)
         held_unlink(s);
@@ -92,6 +93,15 @@ void session_close(struct session *s, struct port *port, bool flush, struct mome
     if (!s->dead)
         port->ops->close(port, s->conn, flush);
     session_free(s, port, now);
+}
+
+void session_refuse(struct session *s, struct port *port, struct moment now)
+{
+    struct buf *out = port->ops->out(port, s->conn);
+    if (out != NULL)
+        buf_put_str(out, CROWDED_TEXT);
+    s->front->refused++;
+    session_close(s, port, true, now);
 }
 
 /* ------------------------------------------------------------ replies in order */
@@ -757,6 +767,10 @@ static void take_data(struct session *s, struct port *port, struct bytes data, s
         conn_id conn = s->conn;
         session_free(s, port, now);
         f->host.link(f->host.arg, f, port, conn, data, now);
+        return;
+    }
+    if (s->stranger) {
+        session_refuse(s, port, now);
         return;
     }
     s->spoken = true;

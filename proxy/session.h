@@ -49,10 +49,11 @@ struct session {
     bool unsure;       /* let in without a password while it was not known whether that is enough */
     bool unrestricted; /* logged in as a user that may do everything: nothing need be checked */
     bool closing;      /* close when what is owed has been written; reads nothing more */
-    bool dead;   /* CLIENT KILL by another: the connection is closed, freed at the next tick */
-    bool held;   /* reading is paused */
-    bool parked; /* by CLIENT PAUSE */
-    bool spoken; /* has sent something: a link's magic can only come first */
+    bool dead;     /* CLIENT KILL by another: the connection is closed, freed at the next tick */
+    bool held;     /* reading is paused */
+    bool parked;   /* by CLIENT PAUSE */
+    bool spoken;   /* has sent something: a link's magic can only come first */
+    bool stranger; /* beyond the limit of clients: only a link may speak */
     bool no_evict, no_touch;
     bool special;                    /* listens to something: runs commands the slow way */
     int32_t watching;                /* index of the shard on which keys are WATCHed, -1 none */
@@ -96,6 +97,8 @@ struct session *session_new(struct front *f, conn_id conn, struct moment now);
  * connection. */
 void session_free(struct session *s, struct port *port, struct moment now);
 /* Closes the connection and frees. */
+/* A stranger goes: the error, and the end. Frees it. */
+void session_refuse(struct session *s, struct port *port, struct moment now);
 void session_close(struct session *s, struct port *port, bool flush, struct moment now);
 /* Continues after answers arrived or a hold ended: writes what is complete, runs held input. May
  * free the session. */

@@ -25,13 +25,13 @@ struct storage {
     uint64_t snapshot_next_from;
     uint64_t snapshot_at; /* mono_us: not before */
     struct archive *archive;
-    uint64_t newest;         /* snapshot, whole; 0 none */
-    uint64_t trim_at;        /* mono_us: when to look again for segments that nobody needs */
-    bool unfounded;          /* the first snapshot is not there */
-    char refused[1300];      /* STORAGE_BROKEN without an opening: why */
-    char unfounded_why[256]; /* why it failed, "" it has not */
-    struct buf trim;         /* names to remove, each with its 0 byte */
-    bool trims;              /* a request is under way */
+    uint64_t newest;        /* snapshot, whole; 0 none */
+    uint64_t trim_at;       /* mono_us: when to look again for segments that nobody needs */
+    bool unfounded;         /* the first snapshot is not there */
+    char refused[1300];     /* STORAGE_BROKEN without an opening: why */
+    char snapshot_why[256]; /* why the last one failed, "" it has not */
+    struct buf trim;        /* names to remove, each with its 0 byte */
+    bool trims;             /* a request is under way */
     struct storage_stats stats;
 };
 
@@ -240,8 +240,8 @@ static void snapshot_ended(struct storage *s, struct port *port, struct moment n
         s->stats.snapshot_failures++;
         s->snapshot_at = now.mono_us + (s->unfounded ? FOUND_RETRY_US : SNAPSHOT_RETRY_US);
     }
-    snprintf(s->unfounded_why, sizeof s->unfounded_why, "%s",
-             done || !s->unfounded ? "" : snapshot_error(s->snapshot));
+    snprintf(s->snapshot_why, sizeof s->snapshot_why, "%s",
+             done ? "" : snapshot_error(s->snapshot));
     snapshot_free(s->snapshot);
     s->snapshot = NULL;
     if (!s->unfounded)
@@ -358,10 +358,12 @@ const char *storage_error(const struct storage *s)
 {
     if (s->state == STORAGE_BROKEN)
         return s->opening != NULL ? opening_error(s->opening) : s->refused;
-    if (s->unfounded_why[0] != 0)
-        return s->unfounded_why;
+    if (s->unfounded && s->snapshot_why[0] != 0)
+        return s->snapshot_why;
     return s->journal != NULL ? journal_error(s->journal) : "";
 }
+
+const char *storage_snapshot_error(const struct storage *s) { return s->snapshot_why; }
 
 void storage_set_policy(struct storage *s, enum sync_policy policy) { s->opts.policy = policy; }
 

@@ -76,6 +76,9 @@ bool storage_snapshot(struct storage *s, struct port *port, struct moment now);
 struct archive *storage_archive(const struct storage *s);
 void storage_set_retention(struct storage *s, uint64_t log_retention); /* 0: 1 GiB */
 
+/* Why the last snapshot failed; "" it did not. */
+const char *storage_snapshot_error(const struct storage *s);
+
 struct storage_stats {
     struct opening_result opening;
     struct journal_stats journal;

@@ -172,7 +172,8 @@ static void member_figures(const struct member *m, struct figures_keep *out)
         out->opens_ms = k->opens_ms;
     if (m->open)
         out->changes = changes_of(m) - k->changes_saved;
-    snprintf(out->error, sizeof out->error, "%s", error);
+    snprintf(out->error, sizeof out->error, "%s",
+             error[0] != 0 ? error : storage_snapshot_error(m->storage));
 }
 
 void keep_figures(void *worker, const struct front *f, struct figures_keep *out)

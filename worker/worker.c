@@ -289,7 +289,7 @@ static void opened(struct worker *w, struct port *port, const struct event *ev)
     }
     struct database *d = database_find(w, ev->tag);
     if (d != NULL && !w->stopped)
-        front_accept(d->front, port, ev->conn, ev->now);
+        front_accept(d->front, port, ev->conn, ev->status != 0, ev->now);
     else
         port->ops->close(port, ev->conn, false);
 }

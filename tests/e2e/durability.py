@@ -426,3 +426,73 @@ def test_geo_on_a_full_disk():
             if r is not None:
                 r.node.stop()
         disk.end()
+
+
+class DyingDevice:
+    """An ext4 file system on a loop device whose backing file can get no more room: then its writes and syncs end with EIO, and the
+    system makes it read-only. `heal` is what an operator does: room, umount, fsck, mount."""
+
+    def __init__(self):
+        self.under = SmallDisk(64)
+        self.image, self.dir = os.path.join(self.under.dir, "image"), os.path.join(self.under.dir, "mnt")
+        os.mkdir(self.dir)
+        with open(self.image, "wb") as f:
+            f.truncate(400 << 20)
+        run = dict(check=True, capture_output=True, text=True)
+        subprocess.run(["mkfs.ext4", "-q", "-E", "nodiscard", "-J", "size=4", self.image], **run)
+        self.device = subprocess.run(["losetup", "-f", "--show", self.image], **run).stdout.strip()
+        mount(self.device, self.dir)
+
+    def heal(self):
+        self.under.release()
+        subprocess.run(["umount", self.dir], check=True)
+        assert subprocess.run(["e2fsck", "-fy", self.device], capture_output=True, check=False).returncode < 4
+        mount(self.device, self.dir)
+
+    def end(self):
+        subprocess.run(["umount", "-l", self.dir], check=False)
+        subprocess.run(["losetup", "-d", self.device], check=False)
+        self.under.end()
+
+
+def test_io_errors():
+    """A device that answers with I/O errors under load: a clear error, reads go on, the process ends quickly when it is told to, and
+    after the repair everything is there that had been acknowledged."""
+    try:
+        own_mounts()
+        device = DyingDevice()
+    except (PermissionError, FileNotFoundError, subprocess.CalledProcessError) as why:
+        print(f"     left out, no loop device or no ext4 here: {why}", flush=True)
+        return
+    region = None
+    try:
+        region = Region("dying.e2e.test", 2, inside=device.dir)
+        region.node.create_db("shop", region.db, shards=2, **ALWAYS)
+        writers = [Writer(f"w{i}", region.db, i) for i in range(2)]
+        for w in writers:
+            w.start()
+        eventually("writes are made", lambda: all(w.total() > 300 for w in writers))
+        device.under.fill()
+        why = refused_within(region.db, 10, "SET", "{t}x#", "y" * 30000)
+        assert why.startswith("MISCONF") and ("input/output error" in why or "read-only" in why), why
+        with Client(region.db) as c:
+            assert isinstance(quick(c, "DBSIZE"), int)
+            assert "aof_last_write_status:err" in c.command("INFO", "persistence").decode()
+        for w in writers:
+            w.stopping.set()
+        for w in writers:
+            w.join()
+        began = time.monotonic()
+        region.node.process.terminate()
+        region.node.process.wait(20)
+        assert time.monotonic() - began < 10, "a device that only fails is not waited for"
+        region.node.log.close()
+        device.heal()
+        region.node.log = open(os.path.join(region.node.dir, "node.log"), "ab")
+        region.node.start()
+        eventually("it takes writes again", lambda: command(region.db, "SET", "probe", "1") == b"OK")
+        check_writes(region.db, writers)
+    finally:
+        if region is not None:
+            region.node.stop()
+        device.end()

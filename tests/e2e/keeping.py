@@ -6,7 +6,7 @@ import subprocess
 import time
 
 from cluster import BINARY, PASSWORD, USER, Client, RestError, command, info
-from e2e import Region, eventually
+from e2e import Region, Regions, eventually, geo
 
 
 def config(db, name):
@@ -131,6 +131,26 @@ def test_limits_set_by_config_are_told_of():
         eventually("it is back", lambda: config(db, "maxmemory") == "104857600" and config(db, "maxmemory-policy") == "allkeys-lru")
     finally:
         region.node.stop()
+
+
+def test_links_come_in_where_there_is_no_room_for_clients():
+    with Regions(2) as (a, b):
+        geo([a, b])
+        assert command(a.db, "CONFIG", "SET", "maxclients", 3) == b"OK"
+        clients = []
+        while len(clients) < 4:
+            clients.append(Client(a.db))
+            if isinstance(clients[-1].command("PING"), Exception):
+                clients.pop().close()
+                break
+        assert str(command(a.db, "PING")).startswith("ERR max number of clients"), "it is full"
+        kill_plane(b)
+        eventually("b is back", lambda: command(b.db, "SET", "from-b", "1") == b"OK")
+        eventually("links are let in, both ways", lambda: clients[0].command("GET", "from-b") == b"1")
+        clients[0].command("SET", "from-a", "1")
+        eventually("and back", lambda: command(b.db, "GET", "from-a") == b"1")
+        for c in clients:
+            c.close()
 
 
 def availability(node, uid):

@@ -165,9 +165,17 @@ Test(session, mutes_replies)
 Test(session, limits_clients)
 {
     struct serve *s = serve_new(&(struct serve_opts){.workers = 1, .shards = 1, .clients_max = 2});
-    struct client *a = client_new(s), *b = client_new(s), *c = client_new(s);
-    cr_expect_str_eq(client_take(c), "-ERR max number of clients reached\r\n");
+    struct client *a = client_new(s), *b = client_new(s), *c = client_new(s), *e = client_new(s);
+    expect(c, "ping\r\n", "-ERR max number of clients reached\r\n");
     cr_expect(client_closed(c));
+    serve_run(s, 5500); /* who says nothing might have been a peer */
+    cr_expect_str_eq(client_take(e), "-ERR max number of clients reached\r\n");
+    cr_expect(client_closed(e));
+    for (int i = 0; i < 64; i++)
+        (void)client_new(s);
+    cr_expect_str_eq(client_take(client_new(s)), "-ERR max number of clients reached\r\n",
+                     "no more than that wait");
+    serve_run(s, 6000);
     expect(a, "ping\r\n", "+PONG\r\n");
     client_close(b);
     serve_run(s, 5);
@@ -183,8 +191,7 @@ Test(session, limits_clients_of_all_workers_together)
         expect(client_new(s), "ping\r\n", "+PONG\r\n");
         serve_run(s, 150); /* workers tell each other ten times a second */
     }
-    struct client *c = client_new(s);
-    cr_expect_str_eq(client_take(c), "-ERR max number of clients reached\r\n");
+    expect(client_new(s), "ping\r\n", "-ERR max number of clients reached\r\n");
     serve_free(s);
 }
 
