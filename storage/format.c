@@ -76,7 +76,7 @@ enum header_result header_read(struct bytes in, struct file_header *out, const c
     }
     uint32_t kind = get_u32(in.p + 8), version = get_u32(in.p + 12);
     if (version == 0 || version > FORMAT_VERSION) {
-        *why = "written by another version: open it with that version, or upgrade";
+        *why = "written by another version: start that version of Meridian, or a newer one";
         return HEADER_VERSION;
     }
     size_t size = version == 1 ? HEADER_1 : FORMAT_HEADER;

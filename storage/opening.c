@@ -407,8 +407,14 @@ static bool read_header(struct opening *o, struct port *port)
     const struct found *f = file_at(o, o->at);
     const char *why = "";
     enum header_result got = header_read(buf_bytes(&o->in), &h, &why);
+    if (got == HEADER_VERSION) {
+        char path[1024];
+        path_of(o, f, path, sizeof path);
+        fail(o, port, "%s says at offset 12: %s. Nothing was changed", path, why);
+        return false;
+    }
     if (got != HEADER_OK) {
-        if (got == HEADER_BAD && f->kind == FILE_KIND_SEGMENT && is_last(o))
+        if (f->kind == FILE_KIND_SEGMENT && is_last(o))
             bad_record(o, port);
         else
             damaged(o, port, 0, why);

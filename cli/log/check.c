@@ -207,6 +207,8 @@ static void print_verdict(const struct log_folder *f, const struct log_verdict *
                v->what);
     else
         printf("  DOES NOT OPEN: %s\n", v->what);
+    if (v->bad != NULL && v->bad->seen.state == INSPECT_VERSION)
+        return;
     printf("  What to do: where other regions have the data, move %s away and start: the region\n"
            "  catches up from them. Else bring the file back from a copy, or keep what stands "
            "before\n"

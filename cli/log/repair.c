@@ -183,8 +183,10 @@ static bool cannot(const struct log_folder *f, const char *why)
 /* One round: makes the first damage the end. */
 static bool shorten_folder(const struct log_folder *f, const struct log_verdict *v, bool yes)
 {
-    if (v->bad != NULL && v->bad->seen.state == INSPECT_VERSION)
-        return cannot(f, "a file is of a version that this program does not know");
+    if (v->bad != NULL && v->bad->seen.state == INSPECT_VERSION) {
+        puts("  cannot be repaired by this version of Meridian, which does not know the file's");
+        return false;
+    }
     if (v->last == NULL && v->base == NULL && v->bad == NULL)
         return cannot(f, "the log's beginning is missing");
     puts("  lost:");

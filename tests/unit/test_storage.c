@@ -464,6 +464,38 @@ Test(storage, a_snapshot_survives_the_segment_that_it_goes_on_in)
     world_free(w);
 }
 
+/* Whoever goes back to an older version must not be told to repair what is as it should be. */
+Test(storage, a_file_of_another_version_is_not_called_damaged)
+{
+    struct world *w = world_new(&(struct world_opts){.seed = 4});
+    struct vault_opts o = {
+        .folder = FOLDER, .db_uid = 7, .partitions = PARTITIONS, .policy = SYNC_ALWAYS};
+    struct buf out = {0};
+    struct bytes content;
+    const uint32_t version = FORMAT_VERSION + 1;
+    uint32_t host = world_host(w, "host");
+    struct vault *v = vault_start(w, host, &o);
+    cr_assert(vault_open(v));
+    vault_command(v, "SET a 1", &out);
+    vault_run(v, 100000);
+    world_kill(w, host, false);
+    cr_assert(world_file(w, host, FOLDER "/log-0000000000000001", &content));
+    buf_clear(&out);
+    buf_put_bytes(&out, content);
+    memcpy(out.p + out.head + 12, &version, sizeof version);
+    uint64_t sum = hash_64(bytes_of(out.p + out.head, 72), 0);
+    memcpy(out.p + out.head + 72, &sum, sizeof sum);
+    world_file_put(w, host, FOLDER "/log-0000000000000001", buf_bytes(&out));
+    v = vault_start(w, host, &o);
+    cr_assert_not(vault_open(v));
+    const char *error = storage_error(vault_storage(v));
+    cr_assert(strstr(error, "another version") != NULL, "%s", error);
+    cr_assert(strstr(error, "is damaged") == NULL && strstr(error, "move the") == NULL, "%s",
+              error);
+    buf_deinit(&out);
+    world_free(w);
+}
+
 static void count_new(void *arg, const char *path, struct bytes content)
 {
     unsigned *n = arg;
