@@ -209,6 +209,11 @@ bool stability_retire(struct stability *s, life_t life, const struct context *vv
 {
     uint32_t actor = life_actor(life);
     struct retired *x = retired_find(s, actor);
+#ifdef MUTANT_old_news
+    if (x != NULL && x->next != LIFE_NONE)
+        life =
+            x->next; /* the planted bug: news of the number's old life are taken for this one's */
+#endif
     if (actor == life_actor(s->life) || stability_outlived(s, life))
         return false;
     if (x == NULL)

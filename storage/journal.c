@@ -387,6 +387,8 @@ uint64_t journal_durable(const struct journal *j)
     return j->policy == SYNC_NONE ? j->written_pos : j->durable_pos;
 }
 
+uint64_t journal_synced(const struct journal *j) { return j->durable_pos; }
+
 const struct context *journal_context(const struct journal *j, uint32_t partition)
 {
     if (j->policy == SYNC_NONE && j->promised == SYNC_NONE)

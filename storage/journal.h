@@ -48,6 +48,7 @@ void journal_answer(struct journal *j, struct port *port, struct file_req *taken
 
 /* Up to here the log is durable; with SYNC_NONE: written. */
 uint64_t journal_durable(const struct journal *j);
+uint64_t journal_synced(const struct journal *j); /* whatever the policy */
 /* What of a partition is durable: claims of having seen may say no more. NULL: nothing is promised
  * (SYNC_NONE, and that is on the disk, so that the next life knows). */
 const struct context *journal_context(const struct journal *j, uint32_t partition);

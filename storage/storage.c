@@ -343,6 +343,8 @@ void storage_close(struct storage *s, struct port *port, struct moment now)
 
 bool storage_kept(const struct storage *s) { return s->opened.found && s->opened.kept; }
 
+bool storage_orderly(const struct storage *s) { return storage_kept(s) && s->opened.orderly; }
+
 bool storage_busy(const struct storage *s)
 {
     return s->state == STORAGE_OPENS || s->state == STORAGE_CLOSES || s->trims ||
@@ -377,6 +379,11 @@ bool storage_founded(const struct storage *s) { return s->state != STORAGE_OPENS
 uint64_t storage_durable(const struct storage *s)
 {
     return s->journal != NULL ? journal_durable(s->journal) : 0;
+}
+
+uint64_t storage_synced(const struct storage *s)
+{
+    return s->journal != NULL ? journal_synced(s->journal) : 0;
 }
 
 const struct context *storage_context(const struct storage *s, uint32_t partition)

@@ -53,6 +53,8 @@ void storage_close(struct storage *s, struct port *port, struct moment now);
 /* After opening: all that earlier lives claimed to have is here. False: a life that promised
  * nothing came before, or none. */
 bool storage_kept(const struct storage *s);
+/* ... and the last of them came to an orderly end. */
+bool storage_orderly(const struct storage *s);
 bool storage_busy(const struct storage *s); /* requests are under way */
 
 /* Is what the files promise true? Not before the first snapshot of a shard that was filled already:
@@ -66,6 +68,8 @@ void storage_set_policy(struct storage *s, enum sync_policy policy);
 void storage_set_snapshot_bytes(struct storage *s, uint64_t bytes); /* 0: 256 MiB */
 /* Position in the shard's log up to which all is durable (SYNC_NONE: written). */
 uint64_t storage_durable(const struct storage *s);
+/* Position up to which it is synced, whatever the policy. */
+uint64_t storage_synced(const struct storage *s);
 /* As journal_context. */
 const struct context *storage_context(const struct storage *s, uint32_t partition);
 /* Asks for a snapshot now. False: one is being taken, or the state is another. */

@@ -147,6 +147,12 @@ void syncer_set_lasting(struct syncer *s, syncer_lasting *lasting, void *arg)
     s->lasting_arg = arg;
 }
 
+void syncer_set_limit(struct syncer *s, syncer_limit *limit, void *arg)
+{
+    s->limit = limit;
+    s->limit_arg = arg;
+}
+
 void syncer_durable(struct syncer *s, struct moment now)
 {
     s->dirty = true; /* the next beat claims it */

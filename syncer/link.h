@@ -201,6 +201,7 @@ struct feed {
     struct past past;
     struct transfer *transfer;
     uint32_t transfer_partition;
+    uint64_t transfer_pos; /* in the log: what the state holds was logged by then */
     struct buf in;
     size_t wire_before;   /* output when frames began to be appended */
     uint64_t sent, acked; /* bytes after WELCOME */
@@ -254,6 +255,8 @@ struct syncer {
     bool full;               /* syncer_hold */
     syncer_lasting *lasting; /* NULL: nothing is on disk */
     void *lasting_arg;
+    syncer_limit *limit; /* NULL: none */
+    void *limit_arg;
     syncer_verified *verified;
     void *verified_arg;
     syncer_heard *heard;

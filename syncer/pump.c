@@ -120,7 +120,14 @@ void feed_frames_end(struct feed *f, struct port *port)
     s->peers[f->puller.region].totals.bytes_out += buf_len(wire) - f->wire_before;
 }
 
-/* Reads on in the log, within a turn's share. True when its end was reached. */
+/* Up to where in the log peers may get it. */
+static uint64_t limit_of(const struct syncer *s)
+{
+    return s->limit != NULL ? s->limit(s->limit_arg) : UINT64_MAX;
+}
+
+/* Reads on in the log, within a turn's share. True when its end, or that of what peers may get, was
+ * reached. */
 static bool send_frames(struct feed *f, struct port *port)
 {
     struct syncer *s = f->s;
@@ -137,6 +144,7 @@ static bool send_frames(struct feed *f, struct port *port)
         room = most;
     struct share_slice slice = {0};
     bool end = false, bulk = false;
+    uint64_t limit = limit_of(s);
     struct frame frame;
     for (unsigned n = 0; n < PUMP_FRAMES && buf_len(out) - start < room; n++) {
         if (n == PUMP_AT_ONCE) {
@@ -145,7 +153,7 @@ static bool send_frames(struct feed *f, struct port *port)
         }
         if (bulk && n % 64 == 0 && !share_left(&slice, port))
             break;
-        if (!log_read(log, &f->pos, &frame)) {
+        if (f->pos >= limit || !log_read(log, &f->pos, &frame)) {
             end = true;
             break;
         }
@@ -176,6 +184,7 @@ static void begin_transfer(struct feed *f, struct port *port, uint32_t index, st
     part->forced = part->whole = false;
     f->transfer = transfer_begin(s->shard, partition, now);
     f->transfer_partition = partition;
+    f->transfer_pos = log_end(shard_log(s->shard));
     struct buf *body = &s->scratch;
     buf_clear(body);
     mp_put_uint(body, partition);
@@ -204,6 +213,8 @@ static void send_slices(struct feed *f, struct port *port)
     uint64_t stop = f->sent + PUMP_SLICES * slice_bytes;
     struct share_slice slice = share_begin(f->s->share, port);
     bool more = true;
+    if (f->transfer_pos > limit_of(f->s))
+        return; /* syncer_durable brings us back */
     while (more && f->sent < stop && !feed_blocked(f) && share_left(&slice, port)) {
         buf_clear(bytes);
         more = transfer_next(f->transfer, bytes, slice_bytes);
@@ -265,6 +276,14 @@ static void send_mark(struct feed *f, struct port *port, bool all, struct moment
     f->sent_us = now.mono_us;
 }
 
+/* Whatever is left to send has to be synced or read first; the disk's answer brings us back. */
+static bool waits_for_disk(const struct feed *f, bool served)
+{
+    if (f->transfer != NULL)
+        return f->transfer_pos > limit_of(f->s);
+    return served && (f->behinds == 0 || past_waits(f));
+}
+
 void feed_pump(struct feed *f, struct port *port, struct moment now)
 {
     struct syncer *s = f->s;
@@ -295,10 +314,10 @@ void feed_pump(struct feed *f, struct port *port, struct moment now)
     if (f->behinds > 0 && !feed_blocked(f))
         past_pump(f, port, now);
     bool served = end && f->transfer == NULL && f->wants == 0;
-    bool all = served && f->behinds == 0;
+    bool all = served && f->behinds == 0 && limit_of(s) >= log_end(shard_log(s->shard));
     if (all)
         push_mark(f);
-    else if (!feed_blocked(f) && !(served && past_waits(f)))
+    else if (!feed_blocked(f) && !waits_for_disk(f, served))
         s->turn_us = 0; /* the rest in the next turn */
     if ((f->unmarked && all) || f->stale_sent == s->caught_up ||
         now.mono_us >= f->sent_us + HEARTBEAT)

@@ -17,9 +17,9 @@ static void parts_new(struct syncer *s)
         struct part *part = &s->parts[i];
         part->stability = stability_new(s->config.region);
         stability_begin(part->stability, life_make(s->config.region, s->config.incarnation),
-                        !s->config.reborn ? NULL
-                        : kept            ? shard_context(s->shard, s->first + i)
-                                          : &nothing);
+                        !s->config.reborn        ? NULL
+                        : kept && s->config.sure ? shard_context(s->shard, s->first + i)
+                                                 : &nothing);
         part->restable = true;
     }
 }
@@ -184,6 +184,7 @@ void syncer_configure(struct syncer *s, struct port *port, const struct syncer_c
     s->config = *config;
     s->config.reborn = old.reborn;
     s->config.kept = old.kept;
+    s->config.sure = old.sure;
     bool anew = old.actor != config->actor || old.tls != config->tls ||
                 strcmp(old.secret, config->secret) != 0;
     if (old.actor != config->actor)

@@ -44,6 +44,8 @@ struct syncer_config {
     bool reborn; /* a new life: earlier incarnations are retired. Memory was lost: catch up before
                     writing */
     bool kept; /* ... but the disk brought back all that they had claimed to have: write at once */
+    bool sure; /* ... and what they had seen counts, although nobody has told yet where the lives
+                  before were cut: that had been known */
     uint32_t partitions;
     uint32_t tls;                                 /* port tls handle for dialling; 0 none */
     struct syncer_region regions[REGION_MAX + 1]; /* by id; id 0 = no such member; own included */
@@ -108,6 +110,10 @@ void syncer_hear_verified(struct syncer *s, syncer_verified *fn, void *arg);
  * tells of its progress by syncer_durable. */
 typedef const struct context *syncer_lasting(void *arg, uint32_t partition);
 void syncer_set_lasting(struct syncer *s, syncer_lasting *lasting, void *arg);
+/* Position in the shard's log up to which peers may get it; none: all of it. syncer_durable says
+ * that it has changed. */
+typedef uint64_t syncer_limit(void *arg);
+void syncer_set_limit(struct syncer *s, syncer_limit *limit, void *arg);
 void syncer_durable(struct syncer *s, struct moment now);
 /*
  * The log on disk, for peers that lack what has left the log's memory. Whoever owns the disk

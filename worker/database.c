@@ -43,7 +43,7 @@ uint32_t database_shard_worker(const struct worker *w, const struct plane_db *db
 
 /* ------------------------------------------------------------ configuration */
 
-static uint32_t incarnation_of(const struct plane_db *db)
+uint32_t database_incarnation(const struct plane_db *db)
 {
 #ifdef MUTANT_stamp_reuse
     (void)db;
@@ -57,7 +57,7 @@ static uint32_t incarnation_of(const struct plane_db *db)
 
 static uint32_t actor_of(const struct plane_db *db)
 {
-    return actor_make(db->region, incarnation_of(db));
+    return actor_make(db->region, database_incarnation(db));
 }
 
 static bool is_reborn(const struct plane_db *db)
@@ -78,8 +78,6 @@ static struct syncer_config *syncer_config_new(const struct worker *w, const str
     snprintf(c->secret, sizeof c->secret, "%s", db->secret);
     c->version = db->version;
     c->region = db->region;
-    c->actor = actor_of(db);
-    c->incarnation = incarnation_of(db);
     c->reborn = is_reborn(db);
     c->partitions = db->partitions;
     c->tls = db->link_tls || db->client_tls ? w->tls_client : 0;
@@ -200,12 +198,23 @@ static const struct context *member_lasting(void *arg, uint32_t partition)
     return storage_context(m->storage, partition);
 }
 
+/* What is the member's own of it; the caller frees. */
+static struct syncer_config *member_config(const struct syncer_config *config,
+                                           const struct member *m, bool kept)
+{
+    struct syncer_config *own = mem_dup(config, sizeof *config);
+    own->incarnation = m->incarnation;
+    own->actor = actor_make(own->region, m->incarnation);
+    own->kept = kept;
+    own->sure = m->sure;
+    return own;
+}
+
 /* `kept`: nothing is missing that this region has ever claimed to have. */
 static void member_link(struct database *d, struct member *m, const struct syncer_config *config,
                         bool kept, struct moment now)
 {
-    struct syncer_config *own = mem_dup(config, sizeof *config);
-    own->kept = kept;
+    struct syncer_config *own = member_config(config, m, kept);
     shard_set_geo(m->shard, true);
     m->syncer = syncer_new(m->shard, m->first, m->count, own,
                            d->config.seed * 2654435761u + m->id + (uint64_t)now.wall_ms);
@@ -213,6 +222,7 @@ static void member_link(struct database *d, struct member *m, const struct synce
     syncer_hear_verified(m->syncer, member_verified, m);
     if (m->storage != NULL)
         syncer_set_lasting(m->syncer, member_lasting, m);
+    syncer_set_limit(m->syncer, settle_limit, m);
     syncer_set_share(m->syncer, &d->worker->share);
     archive_link(m);
     mem_free(own);
@@ -220,7 +230,7 @@ static void member_link(struct database *d, struct member *m, const struct synce
 
 static bool disk_kept(const struct member *m)
 {
-    return m->storage != NULL && storage_kept(m->storage) && settle_is_free(m);
+    return m->storage != NULL && storage_kept(m->storage) && m->free;
 }
 
 void database_relink(struct database *d, struct port *port, struct member *m, struct moment now)
@@ -228,6 +238,7 @@ void database_relink(struct database *d, struct port *port, struct member *m, st
     if (m->syncer == NULL)
         return;
     bool caught_up = syncer_caught_up(m->syncer);
+    m->sure = syncer_settled(m->syncer);
     struct syncer_config *config = syncer_config_new(d->worker, &d->config);
     syncer_free(m->syncer, port);
     member_link(d, m, config, caught_up, now);
@@ -242,7 +253,10 @@ static void members_create(struct database *d, struct moment now)
     struct syncer_config *config = database_is_geo(db) ? syncer_config_new(w, db) : NULL;
     for (uint32_t i = w->opts.index; i < db->shards; i += w->opts.count) {
         struct member *m = &d->members[d->members_count++];
-        *m = (struct member){.id = i, .first = first_of(db, i), .database = d};
+        *m = (struct member){.id = i,
+                             .first = first_of(db, i),
+                             .database = d,
+                             .incarnation = database_incarnation(db)};
         m->open = !database_on_disk(db);
         m->count = first_of(db, i + 1) - m->first;
         if (i + 1 == db->shards)
@@ -285,11 +299,12 @@ void database_opened(struct database *d, struct port *port, struct member *m, st
     m->open = true;
     m->keeping.look_us = 0; /* changes count from here on */
     d->closed_members--;
-    if (database_is_geo(&d->config) && storage_kept(m->storage) && !settle_is_free(m))
+    shard_set_actor(m->shard, actor_make(d->config.region, m->incarnation));
+    if (database_is_geo(&d->config) && storage_kept(m->storage) && !m->free)
         port_log(port, 'W',
-                 "database %u shard %u: this life's number was that of one %u lives ago, of which "
+                 "database %u shard %u: this life's number was that of an earlier one, of which "
                  "peers may have more than is here: writes wait until it has caught up",
-                 d->config.uid, m->id, INCARNATIONS);
+                 d->config.uid, m->id);
     if (database_is_geo(&d->config)) {
         struct syncer_config *config = syncer_config_new(d->worker, &d->config);
         member_link(d, m, config, disk_kept(m), now);
@@ -392,7 +407,9 @@ static void member_configure(struct database *d, struct port *port, struct membe
         syncer_free(m->syncer, port);
         member_link(d, m, config, disk_kept(m), now);
     } else {
-        syncer_configure(m->syncer, port, config, now);
+        struct syncer_config *own = member_config(config, m, false);
+        syncer_configure(m->syncer, port, own, now);
+        mem_free(own);
     }
 }
 
@@ -448,8 +465,10 @@ bool database_configure(struct database *d, struct port *port, const struct plan
     for (uint32_t i = 0; i < d->members_count; i++) {
         shard_set_xadd_ids(d->members[i].shard, (enum xadd_ids)db->xadd_ids);
         shard_set_leaving(d->members[i].shard, db->leaving);
-        if (renamed)
+        if (renamed) {
+            d->members[i].incarnation = database_incarnation(db);
             shard_set_actor(d->members[i].shard, actor_of(db));
+        }
     }
     members_configure(d, port, now);
     disk_configure(d, port, was_on_disk, now);

@@ -212,6 +212,16 @@ static void tell_durable(struct member *m, struct moment now)
         syncer_durable(m->syncer, now);
 }
 
+/* It was brought back: the folder is told as which life it goes on, then it is open. */
+static void choose_life(struct member *m, struct port *port, struct moment now)
+{
+    settle_choose(m);
+    if (settle_chosen(m, port))
+        database_opened(m->database, port, m, now);
+    else
+        m->disk->chosen = true;
+}
+
 static void storage_answered(struct member *m, struct port *port, struct file_req *taken,
                              struct moment now)
 {
@@ -228,9 +238,25 @@ static void storage_answered(struct member *m, struct port *port, struct file_re
     if (opened && m->open) /* files for what was in memory only */
         database_relink(d, port, m, now);
     else if (opened)
-        database_opened(d, port, m, now);
+        choose_life(m, port, now);
     else if (!m->open && storage_state(s) == STORAGE_BROKEN)
         dataset_failed(d->front, port, storage_error(s));
+}
+
+static void settle_answered(struct member *m, struct port *port, struct file_req *taken,
+                            struct moment now)
+{
+    struct disk *k = m->disk;
+    bool chosen = k->chosen;
+    bool done = settle_answer(m, port, taken, now);
+    file_req_free(taken);
+    if (!done)
+        return;
+    if (k->parent)
+        storage_start(m->storage, port, now);
+    k->parent = k->chosen = false;
+    if (chosen)
+        database_opened(m->database, port, m, now);
 }
 
 void disk_answer(struct worker *w, struct port *port, struct file_req *taken, struct moment now)
@@ -257,11 +283,7 @@ void disk_answer(struct worker *w, struct port *port, struct file_req *taken, st
             dataset_failed(k->member->database->front, port, why);
         }
     } else if (taken->tag == SETTLE_READ || taken->tag == SETTLE_WRITE) {
-        settle_answer(k->member, taken);
-        if (k->parent)
-            storage_start(k->member->storage, port, now);
-        k->parent = false;
-        file_req_free(taken);
+        settle_answered(k->member, port, taken, now);
     } else {
         storage_answered(k->member, port, taken, now);
     }
@@ -276,11 +298,13 @@ void disk_leave(struct member *m, struct port *port, bool erase)
         return;
     k->member = NULL;
     k->waits = false;
-    k->missing = storage_requests(m->storage) + k->parent + k->writes;
+    k->missing = storage_requests(m->storage) + (k->parent || k->writes);
     k->erase = erase;
     storage_free(m->storage);
     m->storage = NULL;
     m->disk = NULL;
+    m->gated = false;
+    m->noted = m->before = (struct life_note){0};
     if (k->missing == 0)
         erase_begin(m->database->worker, port, k);
 }

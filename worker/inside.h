@@ -32,6 +32,20 @@ struct keeping {
     bool asked;  /* likewise, or under way */
 };
 
+/* What a shard's folder says of its lives (settle.c); incarnations. */
+struct life_note {
+    uint32_t process; /* of the last process that had it */
+    uint32_t life;    /* as which it wrote */
+    uint32_t settled; /* lives before that one are over for good */
+    bool complete;    /* peers have got nothing of that life that is not in the log */
+};
+
+static inline bool life_note_eq(const struct life_note *a, const struct life_note *b)
+{
+    return a->process == b->process && a->life == b->life && a->settled == b->settled &&
+           a->complete == b->complete;
+}
+
 /* A shard of a database that lives here. */
 struct member {
     uint32_t id, first, count; /* the last one's count includes the hidden partition */
@@ -44,10 +58,17 @@ struct member {
     struct memory_use use; /* by kinds, as of the last look ... */
     uint64_t use_us;       /* ... and when the next is due */
     char refusal[640];     /* why client writes are refused: the disk; "" they are not */
-    uint64_t settled;      /* lives before this incarnation are over for good (settle.c) */
-    bool told;             /* so are all before this one, and the folder says so */
-    bool slow;             /* the disk does not keep up */
-    bool open;             /* else the shard belongs to the storage alone, which brings it back */
+    uint32_t incarnation;  /* as which it writes: may be an earlier process' (settle.c) */
+    uint32_t settled;      /* lives before this one are over for good */
+    struct life_note before, noted, noting; /* when it was opened; on disk; on the way there */
+    bool follows;                           /* `before` is of the process before this one */
+    bool free;                              /* the number is its own, or known to be free */
+    bool sure;  /* what is on disk had been seen by lives that had all of their earlier ones */
+    bool gated; /* peers get what is synced, no more */
+    uint64_t gate_pos;           /* in the log: so it is since then */
+    uint64_t settle_us, note_us; /* when settle.c looks again, writes again after a failure */
+    bool slow;                   /* the disk does not keep up */
+    bool open; /* else the shard belongs to the storage alone, which brings it back */
 };
 
 struct database {
@@ -62,8 +83,7 @@ struct database {
     bool joining; /* reborn and still without peers: prepared to join others, which it will have to
                      catch up with */
     bool more;    /* a shard has upkeep left */
-    struct buf syncs;   /* policy always: turns that are not durable yet, oldest first (disk.c) */
-    uint64_t settle_us; /* when settle.c looks again */
+    struct buf syncs; /* policy always: turns that are not durable yet, oldest first (disk.c) */
     uint32_t closed_members; /* of this worker: not brought back yet */
     uint32_t ticket;         /* of the change that waits for the listener; 0 none */
 };
@@ -235,6 +255,7 @@ struct disk {
     bool parent; /* the requests before storage's, for the database's folder and settle.c's file,
                     are under way */
     bool writes; /* settle.c's file is being written */
+    bool chosen; /* ... for the last time before the member is open */
     bool waits;  /* for the end of erase.c in its folder */
     bool files_only;  /* erase.c leaves the folder */
     bool erase;       /* when the member has gone */
@@ -260,10 +281,16 @@ void disk_begin(struct worker *w, struct port *port, struct disk *k);
 
 /* What the folder says of earlier lives, before it is opened. */
 void settle_read(struct worker *w, struct port *port, struct disk *k);
-void settle_answer(struct member *m, const struct file_req *r);
-/* May this life use its actor's number without asking anybody? */
-bool settle_is_free(const struct member *m);
-/* Notes that all earlier lives are over, once that is so. */
+/* An answer of the folder's. False: another one is to come before anything else is done. */
+bool settle_answer(struct member *m, struct port *port, const struct file_req *r,
+                   struct moment now);
+/* The log was brought back: as which life does the shard go on? */
+void settle_choose(struct member *m);
+/* ... and the folder is to know before it writes. False: an answer is to come. */
+bool settle_chosen(struct member *m, struct port *port);
+/* Position in the shard's log up to which peers may get it (a syncer_limit; arg: the member). */
+uint64_t settle_limit(void *arg);
+/* Notes what has changed. */
 void settle_turn(struct database *d, struct port *port, struct moment now);
 
 /* The member has gone and so have its requests: removes the folder or just frees. */
@@ -271,6 +298,8 @@ void erase_begin(struct worker *w, struct port *port, struct disk *k);
 void erase_answer(struct worker *w, struct port *port, struct file_req *taken);
 bool erase_runs(const struct worker *w, uint32_t uid, uint32_t shard);
 bool erase_any(const struct worker *w);
+/* Of this process. */
+uint32_t database_incarnation(const struct plane_db *db);
 static inline bool database_on_disk(const struct plane_db *db)
 {
     return db->persistence != PERSIST_OFF;

@@ -4,17 +4,34 @@
 #include <stdio.h>
 
 /*
- * Which lives of a shard are over for good. Actors' numbers come round after INCARNATIONS lives
- * (crdt/stamp.h). A life that takes one again may write at once only if nobody can have anything of
- * the old life that is not here; what is written then would pass for having seen it. Only peers can
- * tell, so a life that has learnt it from them (syncer_settled) notes it in the shard's folder, in
- * a file that says: lives before this one are over. A life whose number is not known to be free
- * catches up with its peers before it writes, as if the disk had kept nothing.
+ * Which life a shard goes on as after a restart, and what is known of the lives before. Its folder
+ * has a file that says so, since the log can't: whether an operation has left the process before it
+ * was durable is not seen in it.
  *
- *   0  "MERLIVES"   8  u64 the life's incarnation   16  u64 XXH3 of the 16 bytes before
+ *   0  "MERLIFE2"   8  u64 process: the incarnation under which the last process was started
+ *  16  u64 life: the incarnation under which it wrote
+ *  24  u64 settled: lives before this one are over for good (crdt/stability.h)
+ *  32  u64 1: of that life nothing has left the process that the log does not have; else 0
+ *  40  u64 XXH3 of the 40 bytes before
+ * Before it was "MERLIVES", u64 settled, u64 XXH3 of these 16 bytes. It is read, never written.
+ *
+ * The same life. With policy always peers get only what is synced (settle_limit), so a process that
+ * is killed leaves nothing anywhere that its log lacks, and the next one goes on as the same life:
+ * with its number, at once. So it is after an orderly end, whatever the policy. The file says so
+ * only once all that has left before is durable, and before peers get more than that again it says
+ * so no longer. A folder that was not there when the process before was started (an older copy, or
+ * one that another process took) is known by that process' incarnation, and begins a new life.
+ *
+ * A new life. It has a number that others may have had (crdt/stamp.h), and may write at once only
+ * if nobody can have anything of these that is not here; what is written then would pass for having
+ * seen it. Only peers can tell, so a life that has learnt it from them (syncer_settled) notes it. A
+ * life whose number is not known to be free catches up with its peers before it writes, as if the
+ * disk had kept nothing.
  */
-#define LIFE_BYTES 24u
-#define LOOK_US UINT64_C(1000000)
+#define NOTE_BYTES 48u
+#define OLD_NOTE_BYTES 24u
+#define LOOK_US UINT64_C(200000)
+#define RETRY_US UINT64_C(500000)
 
 static void path_of(const struct worker *w, const struct disk *k, char *out, size_t size)
 {
@@ -23,6 +40,13 @@ static void path_of(const struct worker *w, const struct disk *k, char *out, siz
     snprintf(out, size, "%s/lives", folder);
 }
 
+static uint32_t process_of(const struct member *m)
+{
+    return database_incarnation(&m->database->config);
+}
+
+/* ------------------------------------------------------------ the file */
+
 void settle_read(struct worker *w, struct port *port, struct disk *k)
 {
     char path[DISK_PATH_MAX + 8];
@@ -30,54 +54,174 @@ void settle_read(struct worker *w, struct port *port, struct disk *k)
     disk_ask(port, k, FILE_READ, path, SETTLE_READ);
 }
 
-static void put(struct buf *out, uint64_t incarnation)
+static void put(struct buf *out, const struct life_note *n)
 {
-    buf_put(out, "MERLIVES", 8);
-    buf_put(out, &incarnation, sizeof incarnation);
+    const uint64_t fields[] = {n->process, n->life, n->settled, n->complete};
+    buf_put(out, "MERLIFE2", 8);
+    buf_put(out, fields, sizeof fields);
     uint64_t sum = hash_64(buf_bytes(out), 0);
     buf_put(out, &sum, sizeof sum);
 }
 
-void settle_answer(struct member *m, const struct file_req *r)
+static bool sum_is_right(struct bytes in)
 {
-    uint64_t incarnation, sum;
-    struct bytes in = buf_bytes(&r->data);
-    if (r->op == FILE_WRITE) {
-        m->disk->writes = false;
-        m->told = r->err == ERR_OK; /* else once more */
-        return;
-    }
-    if (r->err != ERR_OK || in.n != LIFE_BYTES || memcmp(in.p, "MERLIVES", 8) != 0)
-        return; /* no life has got so far, or not known */
-    memcpy(&incarnation, in.p + 8, sizeof incarnation);
-    memcpy(&sum, in.p + 16, sizeof sum);
-    if (sum == hash_64(bytes_of(in.p, 16), 0))
-        m->settled = incarnation;
+    uint64_t sum;
+    memcpy(&sum, in.p + in.n - sizeof sum, sizeof sum);
+    return sum == hash_64(bytes_of(in.p, in.n - sizeof sum), 0);
 }
 
-bool settle_is_free(const struct member *m)
+/* False: it says nothing. */
+static bool get(struct bytes in, uint32_t process, struct life_note *out)
 {
-    uint64_t incarnation = m->database->config.incarnation;
-    return incarnation < INCARNATIONS || incarnation - INCARNATIONS < m->settled;
+    uint64_t fields[4];
+    bool old = in.n == OLD_NOTE_BYTES && memcmp(in.p, "MERLIVES", 8) == 0;
+    bool good = in.n == NOTE_BYTES && memcmp(in.p, "MERLIFE2", 8) == 0;
+    if ((!old && !good) || !sum_is_right(in))
+        return false;
+    memcpy(fields, in.p + 8, old ? sizeof fields[0] : sizeof fields);
+    if (old) /* each process was a life */
+        *out = (struct life_note){.life = process > 0 ? process - 1 : 0,
+                                  .settled = (uint32_t)fields[0]};
+    else
+        *out = (struct life_note){.process = (uint32_t)fields[0],
+                                  .life = (uint32_t)fields[1],
+                                  .settled = (uint32_t)fields[2],
+                                  .complete = fields[3] != 0};
+    return true;
+}
+
+static void note(struct member *m, struct port *port, struct life_note n)
+{
+    char path[DISK_PATH_MAX + 8];
+    path_of(m->database->worker, m->disk, path, sizeof path);
+    struct file_req *r = file_req_new(FILE_WRITE, path);
+    put(&r->data, &n);
+    r->owner = m->disk;
+    r->tag = SETTLE_WRITE;
+    m->noting = n;
+    m->disk->writes = true;
+    port->ops->file(port, r);
+}
+
+bool settle_answer(struct member *m, struct port *port, const struct file_req *r, struct moment now)
+{
+    uint32_t process = process_of(m);
+    m->disk->writes = false;
+    if (r->op == FILE_WRITE) {
+        if (r->err == ERR_OK)
+            m->noted = m->noting;
+        else
+            m->note_us = now.mono_us + RETRY_US;
+        return true;
+    }
+    struct life_note found = {0};
+    bool read = r->err == ERR_OK && get(buf_bytes(&r->data), process, &found);
+    bool next = read && process > 0 && found.process == process - 1;
+    if (!next) { /* there may have been a life for each of the processes between */
+        found.complete = false;
+        found.life = process > 0 ? process - 1 : 0;
+    }
+    m->before = m->noted = found;
+    m->follows = next;
+    if (m->open || !database_is_geo(&m->database->config))
+        return true;
+    found.process = process; /* known as this one's from here on, whatever becomes of it */
+    note(m, port, found);
+    return false;
+}
+
+/* ------------------------------------------------------------ which life */
+
+/* Nobody had its number, or whoever had is over for good. */
+static bool is_free(const struct life_note *before, uint32_t incarnation)
+{
+    uint32_t back = (before->life - incarnation) % INCARNATIONS;
+    return incarnation < INCARNATIONS || back > before->life ||
+           before->life - back < before->settled;
+}
+
+void settle_choose(struct member *m)
+{
+    bool kept = storage_kept(m->storage);
+    uint32_t process = process_of(m);
+    bool always = m->database->config.persistence == PERSIST_ALWAYS;
+    m->incarnation = process;
+    m->gated = always;
+    m->gate_pos = 0;
+    m->settled = m->before.settled;
+    m->sure = kept && m->before.settled == m->before.life;
+    m->free = kept && is_free(&m->before, process);
+    if (!kept || !m->follows || (!m->before.complete && !storage_orderly(m->storage)))
+        return;
+    m->incarnation = m->before.life;
+    m->free = true;
+    m->gated |= m->before.complete;
+}
+
+bool settle_chosen(struct member *m, struct port *port)
+{
+    struct life_note n = {.process = process_of(m),
+                          .life = m->incarnation,
+                          .settled = m->settled,
+                          .complete = m->gated};
+    if (!database_is_geo(&m->database->config) || life_note_eq(&n, &m->noted))
+        return true;
+    note(m, port, n);
+    return false;
+}
+
+uint64_t settle_limit(void *arg)
+{
+    const struct member *m = arg;
+#ifdef MUTANT_ships_unsynced
+    return UINT64_MAX; /* the planted bug: peers get what the disk has not */
+#endif
+    return m->storage != NULL && m->gated ? storage_synced(m->storage) : UINT64_MAX;
+}
+
+/* ------------------------------------------------------------ while it lives */
+
+static void look_settled(struct member *m, struct moment now)
+{
+    if (now.mono_us < m->settle_us || m->settled == m->incarnation)
+        return;
+    m->settle_us = now.mono_us + LOOK_US;
+    if (syncer_settled(m->syncer))
+        m->settled = m->incarnation;
+}
+
+/* Peers get no more than what is synced from now on, or more: once the file says that it is so. */
+static void look_gated(struct member *m)
+{
+    bool wanted = m->database->config.persistence == PERSIST_ALWAYS && storage_founded(m->storage);
+    if (wanted && !m->gated) {
+        m->gated = true;
+        m->gate_pos = log_end(shard_log(m->shard));
+    } else if (!wanted && m->gated && !m->noted.complete && !m->disk->writes) {
+        m->gated = false;
+    }
+}
+
+static void look(struct member *m, struct port *port, struct moment now)
+{
+    look_settled(m, now);
+    look_gated(m);
+    bool always = m->database->config.persistence == PERSIST_ALWAYS;
+    struct life_note n = {.process = process_of(m),
+                          .life = m->incarnation,
+                          .settled = m->settled,
+                          .complete =
+                              always && m->gated && storage_synced(m->storage) >= m->gate_pos};
+    if (!m->disk->writes && now.mono_us >= m->note_us && !life_note_eq(&n, &m->noted))
+        note(m, port, n);
 }
 
 void settle_turn(struct database *d, struct port *port, struct moment now)
 {
-    char path[DISK_PATH_MAX + 8];
-    if (now.mono_us < d->settle_us)
-        return;
-    d->settle_us = now.mono_us + LOOK_US;
     for (uint32_t i = 0; i < d->members_count; i++) {
         struct member *m = &d->members[i];
-        if (m->storage == NULL || m->syncer == NULL || m->told || m->disk->writes ||
-            !syncer_settled(m->syncer))
-            continue;
-        path_of(d->worker, m->disk, path, sizeof path);
-        struct file_req *r = file_req_new(FILE_WRITE, path);
-        put(&r->data, d->config.incarnation);
-        r->owner = m->disk;
-        r->tag = SETTLE_WRITE;
-        m->disk->writes = true;
-        port->ops->file(port, r);
+        if (m->storage != NULL && m->syncer != NULL && m->open &&
+            storage_state(m->storage) == STORAGE_RUNS)
+            look(m, port, now);
     }
 }

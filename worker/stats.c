@@ -145,8 +145,8 @@ void stats_describe(void *worker, const struct front *f, struct figures_db *out)
     snprintf(out->guid, sizeof out->guid, "%s", db->guid);
     out->version = db->version;
     out->region = db->region;
-    out->actor = actor_make(db->region, db->incarnation);
-    out->incarnation = db->incarnation;
+    out->incarnation = d->members_count > 0 ? d->members[0].incarnation : db->incarnation;
+    out->actor = actor_make(db->region, out->incarnation);
     out->partitions = db->partitions;
 }
 

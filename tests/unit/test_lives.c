@@ -202,7 +202,7 @@ Test(lives, many_of_one_region_with_a_sync_a_second) { many_lives(2, PERSIST_SEC
 
 Test(lives, a_number_that_may_not_be_free_waits_for_the_peers)
 {
-    struct lives *l = lives_new(2, PERSIST_ALWAYS);
+    struct lives *l = lives_new(2, PERSIST_SECOND);
     cr_expect_str_eq(ask(l, 1, "set a 1\r\n", 50), "+OK\r\n");
     die(l, 1, false);
     die(l, 2, false); /* nobody can tell region 1 what became of its first life */
@@ -228,7 +228,7 @@ Test(lives, a_number_that_may_not_be_free_waits_for_the_peers)
 Test(lives, many_of_all_regions_at_random)
 {
     for (uint64_t seed = 1; seed <= 6; seed++) {
-        struct lives *l = lives_new(3, PERSIST_ALWAYS);
+        struct lives *l = lives_new(3, seed % 2 ? PERSIST_SECOND : PERSIST_ALWAYS);
         struct rng rng;
         rng_init(&rng, seed);
         for (unsigned death = 0; death < 100; death++) {
@@ -247,4 +247,70 @@ Test(lives, many_of_all_regions_at_random)
         cr_assert_str_eq(ask(l, 3, "get done\r\n", 500), "$1\r\n1\r\n");
         lives_free(l);
     }
+}
+
+/* Nothing has left the process that the disk does not have: it goes on as who it was. */
+static void one_life(enum persistence p, bool orderly, bool want)
+{
+    struct lives *l = lives_new(2, p);
+    char text[64];
+    cr_expect_str_eq(ask(l, 1, "incr n\r\n", 50), ":1\r\n");
+    run(l, 2000);
+    die(l, 2, true); /* alone, whoever needs to be told something is not told it */
+    for (unsigned i = 0; i < 40; i++) {
+        if (orderly) {
+            hang_up(l, 1);
+            deploy_stop(l->deploy, 1);
+            run(l, 100);
+            cr_assert(deploy_stopped(l->deploy, 1));
+        }
+        die(l, 1, i % 2);
+        deploy_start(l->deploy, 1);
+        run(l, 150);
+        snprintf(text, sizeof text, ":%u\r\n", i + 2);
+        if (want)
+            cr_expect_str_eq(ask(l, 1, "incr n\r\n", 20), text, "life %u: %s", i,
+                             l->talk[1].text.p);
+    }
+    bool same = strstr(ask(l, 1, "info crdt\r\n", 20), "crdt_incarnation:0\r\n") != NULL;
+    cr_expect_eq(same, want);
+    deploy_start(l->deploy, 2);
+    cr_expect(agree(l, 20000));
+    if (want)
+        cr_expect_str_eq(ask(l, 2, "get n\r\n", 20), "$2\r\n41\r\n");
+    lives_free(l);
+}
+
+Test(lives, a_region_that_syncs_every_write_goes_on_as_who_it_was)
+{
+    one_life(PERSIST_ALWAYS, false, true);
+}
+
+Test(lives, so_does_one_that_came_to_an_orderly_end) { one_life(PERSIST_SECOND, true, true); }
+
+Test(lives, one_that_may_have_lost_something_begins_anew)
+{
+    one_life(PERSIST_SECOND, false, false);
+}
+
+/* What the folder says of the policy before is believed only where peers got what was synced. */
+Test(lives, a_policy_that_changes_is_believed_once_the_folder_says_so)
+{
+    struct lives *l = lives_new(2, PERSIST_SECOND);
+    cr_expect_str_eq(ask(l, 1, "incr n\r\n", 50), ":1\r\n");
+    deploy_persist(l->deploy, 1, PERSIST_ALWAYS);
+    run(l, 3000);
+    die(l, 1, true);
+    deploy_start(l->deploy, 1);
+    run(l, 300);
+    cr_expect(strstr(ask(l, 1, "info crdt\r\n", 20), "crdt_incarnation:0\r\n") != NULL);
+    deploy_persist(l->deploy, 1, PERSIST_SECOND);
+    cr_expect_str_eq(ask(l, 1, "incr n\r\n", 500), ":2\r\n");
+    die(l, 1, true); /* the last write has reached region 2, and was not synced */
+    deploy_start(l->deploy, 1);
+    run(l, 300);
+    cr_expect(strstr(ask(l, 1, "info crdt\r\n", 20), "crdt_incarnation:2\r\n") != NULL);
+    cr_expect(agree(l, 20000));
+    cr_expect_str_eq(ask(l, 1, "get n\r\n", 20), "$1\r\n2\r\n");
+    lives_free(l);
 }
