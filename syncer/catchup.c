@@ -6,8 +6,8 @@
  * claimed to have seen may have been compacted away elsewhere: a write with a smaller context would
  * tell apart what others no longer can. Each partition is caught up when it has all that one region
  * had which is not catching up itself; that region is asked for the whole partition. Where all
- * members are connected and all of them are catching up, nobody remembers anything, and the region
- * with the lowest number goes first.
+ * members are connected and in all of them whoever has the partition is catching up, nobody
+ * remembers it, and the region with the lowest number goes first.
  *
  * A region whose disk brought everything back need not catch up. Whether the disk did is known for
  * certain only to the peers, who remember what was claimed: they tell when a subscription shows
@@ -67,19 +67,14 @@ static void find_donors(struct syncer *s, struct port *port)
         }
 }
 
-/* Every member's every partition of ours is served by somebody who is catching up, too. */
-static bool all_are_stale(const struct syncer *s)
+/* Every member is connected, and whoever serves the partition there is catching up, too. */
+static bool all_are_stale(const struct syncer *s, uint32_t partition)
 {
     for (uint32_t r = 1; r <= REGION_MAX; r++) {
         if (!s->peers[r].member)
             continue;
-        uint32_t covered = s->first;
-        for (const struct pull *p = s->peers[r].pulls; p != NULL; p = p->next) {
-            if (p->phase != PHASE_LIVE || !p->stale || p->first != covered)
-                return false;
-            covered = p->first + p->count;
-        }
-        if (covered != s->first + s->count)
+        const struct pull *p = peer_pull(&s->peers[r], partition);
+        if (p == NULL || !p->stale || p->waits)
             return false;
     }
     return true;
@@ -136,10 +131,14 @@ void catchup_tick(struct syncer *s, struct port *port, struct moment now)
     if (s->caught_up)
         return;
     s->dirty = true;
-    uint32_t here = 0;
-    for (uint32_t i = 0; i < s->count; i++)
-        here += part_is_here(s, &s->parts[i], s->first + i);
-    bool first = here < s->count && is_lowest(s) && all_are_stale(s);
+    uint32_t here = 0, nobodys = 0;
+    bool lowest = is_lowest(s);
+    for (uint32_t i = 0; i < s->count; i++) {
+        bool is_here = part_is_here(s, &s->parts[i], s->first + i);
+        here += is_here;
+        nobodys += !is_here && lowest && all_are_stale(s, s->first + i);
+    }
+    bool first = nobodys > 0 && here + nobodys == s->count;
     if (here < s->count && !first) {
         find_donors(s, port);
         return;
@@ -148,5 +147,6 @@ void catchup_tick(struct syncer *s, struct port *port, struct moment now)
     shard_set_stale(s->shard, false);
     port_log(port, 'I', "partitions %u..%u %s: this region takes writes", s->first,
              s->first + s->count - 1,
-             first ? "are empty everywhere and this is the lowest region" : "have caught up");
+             first ? "have caught up, or nobody remembers them and this is the lowest region"
+                   : "have caught up");
 }
