@@ -283,7 +283,7 @@ void *table_take(struct table *t, uint64_t hash, struct bytes name)
     uint64_t entry = t->dir[table_top(hash, t->depth)], tag = table_tag(entry, hash);
     for (struct table_bucket *b = table_bucket(entry, hash); b != NULL; b = b->link) {
         for (unsigned match = table_match(b, tag); match != 0; match &= match - 1) {
-            unsigned i = (unsigned)__builtin_ctz(match);
+            unsigned i = table_match_slot(match);
             void *item = table_pointer(b->slot[i]);
             if (item == NULL || !bytes_eq(t->type->name_of(item), name))
                 continue;
@@ -352,7 +352,7 @@ void *table_get_hash(const struct table *t, uint64_t hash)
     uint64_t entry = t->dir[table_top(hash, t->depth)], tag = table_tag(entry, hash);
     for (struct table_bucket *b = table_bucket(entry, hash); b != NULL; b = b->link) {
         for (unsigned match = table_match(b, tag); match != 0; match &= match - 1) {
-            void *item = table_pointer(b->slot[__builtin_ctz(match)]);
+            void *item = table_pointer(b->slot[table_match_slot(match)]);
             if (item != NULL && table_hash(t, t->type->name_of(item)) == hash)
                 return item;
         }

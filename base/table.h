@@ -5,6 +5,10 @@
 #include "base/bytes.h"
 #include "base/hash.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 /*
  * A hash table of pointers that never stalls: extendible hashing (Fagin et al. 1979). The top
  * `depth` bits of a 64-bit hash choose an entry of the directory and so a segment; the bits behind
@@ -130,14 +134,31 @@ static inline uint64_t table_tag(uint64_t entry, uint64_t hash)
     return hash << (table_entry_depth(entry) & ~7u) << TABLE_BITS_MAX >> 48;
 }
 
-/* Bit i: slot i has this tag. An empty slot has tag 0, too. No branch: where the item lies is not
- * predictable. */
+/* A bit for each slot that has this tag: table_match_slot says which the lowest is, m & (m - 1) are
+ * the others. An empty slot has tag 0, too. No branch: where the item lies is not predictable. */
 static inline unsigned table_match(const struct table_bucket *b, uint64_t tag)
 {
+#ifdef __SSE2__
+    /* All of a bucket's 16-bit words at a time; of each pointer the last word counts, of the eighth
+     * pointer, the link, none. */
+    const __m128i *v = (const __m128i *)(const void *)b, want = _mm_set1_epi16((short)tag);
+    __m128i low = _mm_packs_epi16(_mm_cmpeq_epi16(_mm_loadu_si128(v), want),
+                                  _mm_cmpeq_epi16(_mm_loadu_si128(v + 1), want));
+    __m128i high = _mm_packs_epi16(_mm_cmpeq_epi16(_mm_loadu_si128(v + 2), want),
+                                   _mm_cmpeq_epi16(_mm_loadu_si128(v + 3), want));
+    unsigned words = (unsigned)_mm_movemask_epi8(low) | (unsigned)_mm_movemask_epi8(high) << 16;
+    return words & 0x08888888u;
+#else
     unsigned match = 0;
     for (unsigned i = 0; i < TABLE_SLOTS; i++)
-        match |= (unsigned)(b->slot[i] >> 48 == tag) << i;
+        match |= (unsigned)(b->slot[i] >> 48 == tag) << (4 * i + 3);
     return match;
+#endif
+}
+
+static inline unsigned table_match_slot(unsigned match)
+{
+    return (unsigned)__builtin_ctz(match) / 4;
 }
 
 static inline void table_prefetch(const struct table *t, uint64_t hash)
@@ -154,7 +175,7 @@ static inline void table_prefetch_item(const struct table *t, uint64_t hash)
     const struct table_bucket *b = table_bucket(entry, hash);
     unsigned match = table_match(b, table_tag(entry, hash));
     if (match != 0) { /* two lines: a small key with its value seldom fits into one */
-        const uint8_t *item = table_pointer(b->slot[__builtin_ctz(match)]);
+        const uint8_t *item = table_pointer(b->slot[table_match_slot(match)]);
         prefetch(item);
         prefetch(item + 64);
     }
@@ -167,7 +188,7 @@ static inline void *table_get(const struct table *t, uint64_t hash, struct bytes
     uint64_t entry = t->dir[table_top(hash, t->depth)], tag = table_tag(entry, hash);
     for (const struct table_bucket *b = table_bucket(entry, hash); b != NULL; b = b->link) {
         for (unsigned match = table_match(b, tag); match != 0; match &= match - 1) {
-            void *item = table_pointer(b->slot[__builtin_ctz(match)]);
+            void *item = table_pointer(b->slot[table_match_slot(match)]);
             if (item != NULL && bytes_eq(t->type->name_of(item), name))
                 return item;
         }

@@ -35,7 +35,7 @@ static void miss(struct call *c, const struct key *k)
 }
 
 /* What comes from a source finds there what it found at the source (shard_set_importing). */
-static bool is_past(const struct call *c, const struct cell *key)
+static inline bool is_past(const struct call *c, const struct cell *key)
 {
     bool follows = c->shard->importing && (c->command->flags & CMD_WRITE) != 0;
     return key_expired(key, c->now.wall_ms) && !follows;
