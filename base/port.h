@@ -161,6 +161,7 @@ struct dial_opts {
  * events to it. */
 struct conn_owner {
     void (*step)(struct conn_owner *self, struct port *p, const struct event *ev);
+    uint64_t *sent; /* kept; bytes of its output that have left are added; NULL: nobody counts */
 };
 
 struct port_ops {
@@ -216,6 +217,7 @@ struct port_usage {
     uint64_t user_us, system_us;                   /* processor time */
     uint64_t children_user_us, children_system_us; /* likewise, of children that have ended */
     uint64_t resident_bytes;
+    uint64_t system_bytes; /* of memory that the machine has, or may use */
     int64_t pid;
 };
 

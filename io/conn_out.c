@@ -145,6 +145,8 @@ static void send_rest(struct conn *c)
 static void send_out(struct conn *c)
 {
     size_t n = buf_len(&c->out);
+    if (c->owner != NULL && c->owner->sent != NULL)
+        *c->owner->sent += n;
     uv_buf_t b = {.base = (char *)c->out.p + c->out.head, .len = n < INT_MAX ? n : INT_MAX};
     int sent = uv_try_write(&c->u.stream, &b, 1);
     if (sent == UV_EAGAIN)

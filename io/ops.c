@@ -226,6 +226,12 @@ static uint64_t us_of(struct timeval t)
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_usec;
 }
 
+static uint64_t memory_of_system(void)
+{
+    uint64_t all = uv_get_total_memory(), limit = uv_get_constrained_memory();
+    return limit > 0 && limit < all ? limit : all;
+}
+
 static void op_usage(struct port *p, struct port_usage *out)
 {
     struct rusage self, children;
@@ -239,6 +245,7 @@ static void op_usage(struct port *p, struct port_usage *out)
                                .children_user_us = us_of(children.ru_utime),
                                .children_system_us = us_of(children.ru_stime),
                                .resident_bytes = resident,
+                               .system_bytes = memory_of_system(),
                                .pid = getpid()};
 }
 

@@ -105,14 +105,39 @@ static void put_bytes(struct buf *out, const char *name, uint64_t bytes)
     buf_putf(out, "%s:%llu\r\n%s_human:%s\r\n", name, (ull)bytes, name, text);
 }
 
+static double share(uint64_t a, uint64_t b) { return b > 0 ? (double)a / (double)b : 0; }
+
+/* Of the process, all its databases. */
+static void put_allocator(struct buf *out, uint64_t resident)
+{
+    struct mem_heap h;
+    if (!mem_heap(&h))
+        return;
+    buf_putf(out,
+             "allocator_allocated:%zu\r\nallocator_active:%zu\r\nallocator_resident:%zu\r\n"
+             "allocator_frag_ratio:%.2f\r\nallocator_frag_bytes:%lld\r\n"
+             "allocator_rss_ratio:%.2f\r\nallocator_rss_bytes:%lld\r\n"
+             "rss_overhead_ratio:%.2f\r\nrss_overhead_bytes:%lld\r\n",
+             h.allocated, h.active, h.resident, share(h.active, h.allocated),
+             (long long)h.active - (long long)h.allocated, share(h.resident, h.active),
+             (long long)h.resident - (long long)h.active, share(resident, h.resident),
+             (long long)resident - (long long)h.resident);
+}
+
 static void put_memory(struct buf *out, const struct front *f, const struct info *all)
 {
     const struct figures *n = &all->figures;
     uint64_t used = figures_used(n), process = mem_used(), resident = all->usage.resident_bytes;
     uint64_t data = n->memory.values + n->memory.deadlines;
+    uint64_t peak = n->peak > used ? n->peak : used;
     buf_put_str(out, "# Memory\r\n");
     put_bytes(out, "used_memory", used);
     put_bytes(out, "used_memory_rss", resident);
+    put_bytes(out, "used_memory_peak", peak);
+    buf_putf(out, "used_memory_peak_perc:%.2f%%\r\n",
+             100.0 * (double)used / (double)(peak + !peak));
+    put_bytes(out, "total_system_memory", all->usage.system_bytes);
+    put_allocator(out, resident);
     buf_putf(out,
              "used_memory_process:%llu\r\nused_memory_overhead:%llu\r\n"
              "used_memory_dataset:%llu\r\nused_memory_dataset_perc:%.2f%%\r\n",
@@ -136,12 +161,14 @@ static void put_memory(struct buf *out, const struct front *f, const struct info
     buf_putf(out,
              "mem_fragmentation_ratio:%.2f\r\n"
              "mem_fragmentation_bytes:%lld\r\nmem_replication_backlog:%llu\r\n"
+             "mem_total_replication_buffers:%llu\r\nmem_cluster_links:0\r\n"
              "mem_clients_slaves:0\r\nmem_not_counted_for_evict:0\r\n"
              "mem_clients_normal:%llu\r\nmem_aof_buffer:0\r\n"
              "mem_allocator:jemalloc\r\nactive_defrag_running:%u\r\n"
              "lazyfree_pending_objects:0\r\nlazyfreed_objects:0\r\n",
              process > 0 ? (double)resident / (double)process : 0, (long long)(resident - process),
-             (ull)n->memory.log, (ull)(n->input_bytes + n->output_bytes), f->defrag_percent);
+             (ull)n->memory.log, (ull)n->memory.log, (ull)(n->input_bytes + n->output_bytes),
+             f->defrag_percent);
 }
 
 /* Redis' RDB file is the snapshots here, its AOF what they and the log make together. */
@@ -157,16 +184,18 @@ static void put_persistence(struct buf *out, const struct front *f, const struct
              "rdb_changes_since_last_save:%llu\r\nrdb_bgsave_in_progress:%d\r\n"
              "rdb_last_save_time:%lld\r\nrdb_last_bgsave_status:%s\r\n"
              "rdb_last_bgsave_time_sec:%lld\r\nrdb_current_bgsave_time_sec:%lld\r\n"
-             "rdb_saves:%llu\r\nrdb_last_cow_size:0\r\n",
+             "rdb_saves:%llu\r\nrdb_last_cow_size:0\r\ncurrent_cow_size:0\r\n"
+             "current_cow_peak:0\r\ncurrent_cow_size_age:0\r\ncurrent_fork_perc:0.00\r\n",
              k->opens > 0, (ull)k->changes, k->taking > 0, (long long)(last_ms / 1000), saved, took,
              current, (ull)k->snapshots);
     buf_putf(out,
              "aof_enabled:%d\r\naof_rewrite_in_progress:%d\r\naof_rewrite_scheduled:%d\r\n"
              "aof_last_rewrite_time_sec:%lld\r\naof_current_rewrite_time_sec:%lld\r\n"
              "aof_last_bgrewrite_status:%s\r\naof_last_write_status:%s\r\n"
-             "aof_last_cow_size:0\r\nmodule_fork_in_progress:0\r\nmodule_fork_last_cow_size:0\r\n",
+             "aof_rewrites:%llu\r\naof_last_cow_size:0\r\nmodule_fork_in_progress:0\r\nmodule_fork_"
+             "last_cow_size:0\r\n",
              f->settings.logged, f->settings.logged && k->taking > 0, k->asked > k->taking, took,
-             current, saved, logs);
+             current, saved, logs, f->settings.logged ? (ull)k->snapshots : 0);
     if (f->settings.on_disk)
         buf_putf(out,
                  "aof_current_size:%llu\r\naof_base_size:0\r\naof_pending_rewrite:0\r\n"
@@ -189,17 +218,34 @@ static void put_persistence(struct buf *out, const struct front *f, const struct
              (long long)(k->opens_ms / 1000), (ull)k->total, (ull)k->read, share * 100, left);
 }
 
+/* What goes to clients and comes from them; replication is that between the regions. */
+static void put_network(struct buf *out, const struct figures *n)
+{
+    uint64_t in = 0, sent = 0;
+    for (unsigned i = 1; i <= REGION_MAX; i++) {
+        in += n->links[i].bytes_in;
+        sent += n->links[i].bytes_out;
+    }
+    buf_putf(out,
+             "total_net_input_bytes:%llu\r\ntotal_net_output_bytes:%llu\r\n"
+             "total_net_repl_input_bytes:%llu\r\ntotal_net_repl_output_bytes:%llu\r\n"
+             "instantaneous_input_kbps:%.2f\r\ninstantaneous_output_kbps:%.2f\r\n",
+             (ull)n->net_in, (ull)n->net_out, (ull)in, (ull)sent, (double)n->rate_in / 1024,
+             (double)n->rate_out / 1024);
+}
+
 static void put_stats(struct buf *out, const struct front *f, const struct info *all)
 {
     const struct figures *n = &all->figures;
     buf_putf(
         out,
         "# Stats\r\ntotal_connections_received:%llu\r\ntotal_commands_processed:%llu\r\n"
-        "instantaneous_ops_per_sec:%llu\r\ntotal_net_input_bytes:%llu\r\n"
+        "instantaneous_ops_per_sec:%llu\r\n"
         "rejected_connections:%llu\r\nsync_full:0\r\nsync_partial_ok:0\r\n"
         "sync_partial_err:0\r\nexpired_keys:%llu\r\nevicted_keys:%llu\r\nevicted_clients:0\r\n",
-        (ull)n->connections, (ull)n->commands, (ull)n->rate, (ull)n->net_in, (ull)n->refused,
-        (ull)n->shard.expired, (ull)n->shard.evicted);
+        (ull)n->connections, (ull)n->commands, (ull)n->rate, (ull)n->refused, (ull)n->shard.expired,
+        (ull)n->shard.evicted);
+    put_network(out, n);
     buf_putf(out,
              "keyspace_hits:%llu\r\nkeyspace_misses:%llu\r\npubsub_channels:%u\r\n"
              "pubsub_patterns:%u\r\npubsubshard_channels:%u\r\nlatest_fork_usec:0\r\n"

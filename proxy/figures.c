@@ -123,6 +123,10 @@ void figures_add(struct figures *sum, const struct figures *one)
     sum->rate += one->rate;
     sum->commands += one->commands;
     sum->net_in += one->net_in;
+    sum->net_out += one->net_out;
+    sum->rate_in += one->rate_in;
+    sum->rate_out += one->rate_out;
+    sum->peak += one->peak;
     sum->lua_bytes += one->lua_bytes;
     sum->scripts_bytes += one->scripts_bytes;
     sum->links_bytes += one->links_bytes;

@@ -226,6 +226,8 @@ static void free_dead(struct front *f, struct port *port, struct moment now)
 void front_tick(struct front *f, struct port *port, struct moment now)
 {
     rate_sample(&f->rate, stats_calls(&f->stats), now.mono_us);
+    rate_sample(&f->rate_in, f->net_in, now.mono_us);
+    rate_sample(&f->rate_out, f->net_out, now.mono_us);
     free_dead(f, port, now);
     close_strangers(f, port, now);
     acl_tell(f, port);
@@ -450,7 +452,7 @@ static void run_job(struct front *f, struct port *port, struct job *job, struct 
         reply_ok(r);
         break;
     case JOB_RESETSTAT:
-        f->connections = f->refused = f->net_in = 0;
+        f->connections = f->refused = f->net_in = f->net_out = 0;
         stats_reset(&f->stats);
         reply_ok(r);
         break;
@@ -518,6 +520,10 @@ void front_figures(struct front *f, struct figures *out, struct moment now)
     out->errors += stats_errors(&f->stats);
     out->rate += rate_per_second(&f->rate);
     out->net_in += f->net_in;
+    out->net_out += f->net_out;
+    out->rate_in += rate_per_second(&f->rate_in);
+    out->rate_out += rate_per_second(&f->rate_out);
+    out->peak += f->memory.peak;
     out->keep.took_ms = -1;
     f->host.keep(f->host.arg, f, &out->keep);
     f->host.figures(f->host.arg, f, out, now);

@@ -156,7 +156,8 @@ struct front {
     struct blocked_sessions blocked;
     struct observers observers;
     struct keep_waits keep;
-    uint64_t connections, refused, net_in; /* INFO stats */
+    uint64_t connections, refused, net_in, net_out; /* INFO stats */
+    struct rate rate_in, rate_out;
     struct stats stats;
     struct rate rate;
     struct slowlog slowlog;

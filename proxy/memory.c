@@ -94,6 +94,8 @@ static uint64_t buffers(const struct front *f, struct port *port)
 
 void memory_tick(struct front *f, struct port *port)
 {
+    uint64_t held = shards_held(f) + f->memory.buffers;
+    f->memory.peak = held > f->memory.peak ? held : f->memory.peak;
     if (f->settings.memory_max == 0)
         return;
     f->memory.buffers = buffers(f, port);

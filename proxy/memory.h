@@ -17,6 +17,7 @@ struct memory_sums {
     uint64_t *others; /* owned; by worker, as it last said */
     uint64_t mine;    /* of this worker, when last looked at */
     uint64_t told;
+    uint64_t peak;    /* of this worker, as of its ticks */
     uint64_t buffers; /* of it: clients' buffers and scripts, as of the last tick */
 };
 

@@ -30,6 +30,7 @@ struct session *session_new(struct front *f, conn_id conn, struct moment now)
 {
     struct session *s = mem_zalloc(sizeof *s);
     s->owner.step = session_step;
+    s->owner.sent = &f->net_out;
     s->front = f;
     s->conn = conn;
     s->id = f->ids++ * courier_workers(f->courier) + courier_self(f->courier) + 1;

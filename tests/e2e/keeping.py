@@ -111,6 +111,39 @@ def test_damage_is_told_and_unknown_files_are_left_alone():
         region.node.stop()
 
 
+# What redis_exporter's default dashboards and datadog's check read.
+EXPORTED = """uptime_in_seconds connected_clients blocked_clients maxclients client_recent_max_input_buffer used_memory used_memory_rss
+used_memory_peak used_memory_lua used_memory_overhead used_memory_dataset maxmemory total_system_memory mem_fragmentation_ratio
+mem_fragmentation_bytes mem_clients_normal mem_clients_slaves allocator_active allocator_allocated allocator_resident
+allocator_frag_ratio allocator_rss_bytes rss_overhead_ratio active_defrag_running lazyfree_pending_objects loading
+rdb_changes_since_last_save rdb_bgsave_in_progress rdb_last_save_time rdb_last_bgsave_status rdb_last_bgsave_time_sec
+rdb_current_bgsave_time_sec rdb_last_cow_size aof_enabled aof_rewrite_in_progress aof_rewrite_scheduled aof_last_rewrite_time_sec
+aof_current_rewrite_time_sec aof_last_bgrewrite_status aof_last_write_status aof_last_cow_size aof_current_size aof_base_size
+aof_pending_rewrite aof_buffer_length aof_pending_bio_fsync aof_delayed_fsync total_connections_received total_commands_processed
+instantaneous_ops_per_sec total_net_input_bytes total_net_output_bytes instantaneous_input_kbps instantaneous_output_kbps
+rejected_connections expired_keys evicted_keys keyspace_hits keyspace_misses pubsub_channels pubsub_patterns latest_fork_usec
+active_defrag_hits active_defrag_misses active_defrag_key_hits active_defrag_key_misses role connected_slaves master_repl_offset
+used_cpu_sys used_cpu_user used_cpu_sys_children used_cpu_user_children db0 total_error_replies""".split()
+
+
+def test_exporters_find_their_fields():
+    region = Region("export.e2e.test", workers=2)
+    try:
+        db = region.db
+        region.node.create_db("kept", db, shards=2, data_persistence="aof")
+        command(db, "SET", "k", "v" * 1000000)
+        before = info(db)
+        missing = [name for name in EXPORTED if name not in before]
+        assert not missing, missing
+        for _ in range(20):
+            command(db, "GET", "k")
+        after = info(db)
+        assert after["total_net_output_bytes"] - before["total_net_output_bytes"] > 20000000, (before, after)
+        assert before["total_net_input_bytes"] > 1000000 and before["used_memory_peak"] >= before["used_memory"] > 1000000
+    finally:
+        region.node.stop()
+
+
 def test_limits_set_by_config_are_told_of():
     region = Region("limits.e2e.test", workers=2)
     try:
