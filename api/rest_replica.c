@@ -13,20 +13,22 @@ static bool read_sources(const json_t *list, struct replica_change *out, struct 
     if (!json_is_array(list))
         return refuse(why, 400, "invalid_schema",
                       "replica_sources: a list is expected, [{\"uri\": \"redis://host:port\"}]");
-    if (json_array_size(list) > 1)
-        return refuse(why, 406, "not_supported",
-                      "replica_sources: a database follows one source; for a cluster of several "
-                      "import an RDB file of each");
+    if (json_array_size(list) > GATHER_SOURCES_MAX)
+        return refuse(why, 400, "invalid_schema", "replica_sources: %u sources at most",
+                      GATHER_SOURCES_MAX);
     out->set_uri = true;
-    if (json_array_size(list) == 0)
-        return true;
-    const json_t *source = json_array_get(list, 0), *uri = json_object_get(source, "uri");
-    if (!json_is_string(uri) || json_string_length(uri) == 0 ||
-        json_string_length(uri) >= sizeof out->uri)
-        return refuse(why, 400, "invalid_schema",
-                      "replica_sources[0].uri: redis[s]://[[user]:password@]host[:port][/database] "
-                      "is expected");
-    snprintf(out->uri, sizeof out->uri, "%s", json_string_value(uri));
+    for (size_t i = 0, at = 0; i < json_array_size(list); i++) {
+        const json_t *uri = json_object_get(json_array_get(list, i), "uri");
+        size_t n = json_is_string(uri) ? json_string_length(uri) : 0;
+        const char *text = json_string_value(uri);
+        if (n == 0 || at + n + 16 > sizeof out->uri)
+            return refuse(why, 400, "invalid_schema",
+                          "replica_sources[%zu].uri: redis[s]://[[user]:password@]host[:port]"
+                          "[/database] is expected, %u bytes in all",
+                          i, REPLICA_URI_MAX - 16 * GATHER_SOURCES_MAX);
+        at += (size_t)snprintf(out->uri + at, sizeof out->uri - at, "%s%s%s", at > 0 ? " " : "",
+                               strstr(text, "://") == NULL ? "redis://" : "", text);
+    }
     return true;
 }
 
@@ -91,17 +93,21 @@ void rest_put_replica(const struct call *c, const struct bdb *b, json_t *o)
 {
     struct follow_status s;
     struct redis_uri u;
-    char uri[600];
-    const char *why, *sync = replica_sync_name((enum replica_sync)b->replica);
+    char uri[800], text[REPLICA_URI_MAX];
+    const char *why, *uris = b->replica_uri,
+                     *sync = replica_sync_name((enum replica_sync)b->replica);
     json_t *list = json_array();
     bool runs = replica_status(manager_replicas(c->m), b->uid, &s);
     if (runs && s.state == FOLLOW_STOPPED)
         sync = "stopped";
-    if (b->replica_uri[0] != 0 && redis_uri_read(b->replica_uri, &u, &why)) {
+    for (unsigned i = 0; gather_next_uri(&uris, text, sizeof text); i++) {
+        if (!redis_uri_read(text, &u, &why))
+            continue;
         redis_uri_show(&u, uri, sizeof uri);
-        json_t *source = json_pack("{s:i, s:s, s:s}", "uid", 1, "uri", uri, "status",
-                                   runs ? source_status(&s) : "out-of-sync");
-        if (runs)
+        bool known = replica_source_status(manager_replicas(c->m), b->uid, i, &s);
+        json_t *source = json_pack("{s:i, s:s, s:s}", "uid", (int)i + 1, "uri", uri, "status",
+                                   known ? source_status(&s) : "out-of-sync");
+        if (known)
             put_progress(&s, source);
         json_array_append_new(list, source);
     }

@@ -25,7 +25,7 @@ enum bdb_status { BDB_PENDING, BDB_ACTIVE, BDB_CHANGING, BDB_DELETING };
 
 /* Is a live source outside followed (replica.h)? */
 enum replica_sync { REPLICA_DISABLED, REPLICA_ENABLED, REPLICA_PAUSED };
-#define REPLICA_URI_MAX 1024u
+#define REPLICA_URI_MAX 8192u
 
 /* A database of this cluster. */
 struct bdb {
@@ -40,7 +40,7 @@ struct bdb {
     uint32_t region, incarnation;
     bool reborn;
     uint64_t paused;                   /* bit r: pulls from region r are held */
-    char replica_uri[REPLICA_URI_MAX]; /* with its password; "" none */
+    char replica_uri[REPLICA_URI_MAX]; /* with passwords, a blank between; "" none */
     uint32_t replica;                  /* enum replica_sync */
     int64_t created_s, changed_s;
 };

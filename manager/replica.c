@@ -12,7 +12,7 @@ struct replica {
     uint32_t uid;
     char uri[REPLICA_URI_MAX];
     char password[200]; /* the database's */
-    struct follow *follow;
+    struct gather *gather;
     uint32_t source_tls, target_tls;
 };
 
@@ -45,7 +45,7 @@ struct replicas *replicas_new(struct manager *m)
 
 static void drop(struct replica *r, struct port *port)
 {
-    follow_free(r->follow, port); /* none: it could not be started */
+    gather_free(r->gather, port); /* none: it could not be started */
     if (r->source_tls != 0)
         port->ops->tls_free(port, r->source_tls);
     if (r->target_tls != 0)
@@ -112,37 +112,48 @@ static bool make_tls(struct replicas *l, bool wanted, bool verify, uint32_t *out
     return *out != 0;
 }
 
+/* How many there are; 0: one of them cannot be read. */
+static unsigned read_sources(const char *list, struct gather_source out[GATHER_SOURCES_MAX])
+{
+    char text[REPLICA_URI_MAX];
+    const char *why;
+    unsigned n = 0;
+    while (gather_next_uri(&list, text, sizeof text))
+        if (n == GATHER_SOURCES_MAX || !redis_uri_read(text, &out[n++].uri, &why))
+            return 0;
+    return n;
+}
+
 /* Our own database, where it listens: certificates prove nothing there. */
 static void start(struct replicas *l, const struct bdb *b, bool flush)
 {
-    struct redis_uri u;
+    struct gather_source sources[GATHER_SOURCES_MAX] = {0};
     struct replica *r = mem_zalloc(sizeof *r);
-    const char *why, *host = manager_db_address(l->m);
+    unsigned n = read_sources(b->replica_uri, sources);
+    bool tls = false;
     r->uid = b->uid;
     memcpy(r->uri, b->replica_uri, sizeof r->uri);
     memcpy(r->password, b->config.authentication_redis_pass, sizeof r->password);
-    if (!redis_uri_read(r->uri, &u, &why) || !make_tls(l, u.tls, true, &r->source_tls) ||
+    for (unsigned i = 0; i < n; i++)
+        tls |= sources[i].uri.tls;
+    if (n == 0 || !make_tls(l, tls, true, &r->source_tls) ||
         !make_tls(l, strcmp(b->config.tls_mode, "enabled") == 0, false, &r->target_tls)) {
-        drop(r, manager_port(l->m));
+        mem_free(r);
         return;
     }
-    r->follow =
-        follow_new(&(struct follow_opts){.source_host = u.host,
-                                         .source_port = u.port,
-                                         .source_tls = r->source_tls,
-                                         .source_user = u.user,
-                                         .source_password = u.password,
-                                         .source_db = u.db,
-                                         .target_host = host,
-                                         .target_port = b->config.port,
-                                         .target_tls = r->target_tls,
-                                         .target_password = b->config.authentication_redis_pass,
-                                         .skip_failed = u.skip_failed,
-                                         .drop_field_ttl = u.drop_field_ttl,
-                                         .flush = flush});
+    for (unsigned i = 0; i < n; i++)
+        sources[i].tls = sources[i].uri.tls ? r->source_tls : 0;
+    r->gather = gather_new(
+        &(struct gather_opts){.all = {.target_host = manager_db_address(l->m),
+                                      .target_port = b->config.port,
+                                      .target_tls = r->target_tls,
+                                      .target_password = b->config.authentication_redis_pass,
+                                      .flush = flush},
+                              .sources = sources,
+                              .count = n});
     r->next = l->first;
     l->first = r;
-    follow_start(r->follow, manager_port(l->m), manager_now(l->m));
+    gather_start(r->gather, manager_port(l->m), manager_now(l->m));
 }
 
 static bool wanted(const struct bdb *b)
@@ -156,9 +167,11 @@ static bool wanted(const struct bdb *b)
 bool replica_check(const struct bdb *b, const struct replica_change *c, struct refusal *why)
 {
     struct redis_uri u;
-    const char *reason;
-    if (c->set_uri && c->uri[0] != 0 && !redis_uri_read(c->uri, &u, &reason))
-        return refuse(why, 400, "invalid_schema", "replica_sources[0].uri: %s", reason);
+    const char *reason, *list = c->uri;
+    char text[REPLICA_URI_MAX];
+    for (unsigned i = 0; c->set_uri && gather_next_uri(&list, text, sizeof text); i++)
+        if (!redis_uri_read(text, &u, &reason))
+            return refuse(why, 400, "invalid_schema", "replica_sources[%u].uri: %s", i, reason);
     bool uri = c->set_uri ? c->uri[0] != 0 : b != NULL && b->replica_uri[0] != 0;
     if (c->set_sync && c->sync == REPLICA_ENABLED && !uri)
         return refuse(why, 406, "missing_replica_sources",
@@ -172,7 +185,7 @@ bool replica_check(const struct bdb *b, const struct replica_change *c, struct r
 static void end_for_good(struct replicas *l, struct bdb *b)
 {
     struct replica *r = find(l, b->uid);
-    if (r != NULL && follow_is_over(r->follow)) {
+    if (r != NULL && gather_is_over(r->gather)) {
         remove_one(l, r);
         r = NULL;
     }
@@ -181,7 +194,7 @@ static void end_for_good(struct replicas *l, struct bdb *b)
         r = find(l, b->uid);
     }
     if (r != NULL)
-        follow_end(r->follow, true, manager_now(l->m));
+        gather_end(r->gather, true, manager_now(l->m));
 }
 
 void replica_apply(struct replicas *l, struct bdb *b, const struct replica_change *c)
@@ -195,10 +208,10 @@ void replica_apply(struct replicas *l, struct bdb *b, const struct replica_chang
     if (c->set_uri)
         memcpy(b->replica_uri, c->uri, sizeof b->replica_uri);
     if (sync == REPLICA_PAUSED && r != NULL)
-        follow_end(r->follow, false, manager_now(l->m));
+        gather_end(r->gather, false, manager_now(l->m));
     if (sync != REPLICA_ENABLED)
         return;
-    if (r != NULL && (follow_is_over(r->follow) || strcmp(r->uri, b->replica_uri) != 0)) {
+    if (r != NULL && (gather_is_over(r->gather) || strcmp(r->uri, b->replica_uri) != 0)) {
         remove_one(l, r); /* its mark tells the next one whose copy this is */
         r = NULL;
     }
@@ -210,7 +223,16 @@ bool replica_status(const struct replicas *l, uint32_t uid, struct follow_status
 {
     const struct replica *r = find(l, uid);
     if (r != NULL)
-        follow_status(r->follow, out);
+        gather_status(r->gather, out);
+    return r != NULL;
+}
+
+bool replica_source_status(const struct replicas *l, uint32_t uid, unsigned source,
+                           struct follow_status *out)
+{
+    const struct replica *r = find(l, uid);
+    if (r != NULL)
+        gather_source_status(r->gather, source, out);
     return r != NULL;
 }
 
@@ -232,8 +254,8 @@ void replicas_tick(struct replicas *l)
         struct follow_status s;
         const struct bdb *b = cluster_bdb(manager_cluster(l->m), r->uid);
         next = r->next;
-        follow_tick(r->follow, manager_now(l->m));
-        follow_status(r->follow, &s);
+        gather_tick(r->gather, manager_now(l->m));
+        gather_status(r->gather, &s);
         bool ended = s.state == FOLLOW_ENDED ||
                      (s.state == FOLLOW_STOPPED && b != NULL && b->replica != REPLICA_ENABLED);
         bool stale = b != NULL && strcmp(b->config.authentication_redis_pass, r->password) != 0;
@@ -247,7 +269,7 @@ uint64_t replicas_deadline(const struct replicas *l)
 {
     uint64_t at = UINT64_MAX;
     for (const struct replica *r = l->first; r != NULL; r = r->next)
-        if (follow_deadline(r->follow) < at)
-            at = follow_deadline(r->follow);
+        if (gather_deadline(r->gather) < at)
+            at = gather_deadline(r->gather);
     return at;
 }

@@ -3,7 +3,7 @@
 #define MERIDIAN_MANAGER_REPLICA_H
 
 #include "manager/cluster.h"
-#include "migrate/follow.h"
+#include "migrate/gather.h"
 
 /*
  * Replica Of: databases that follow a live source outside (migrate/follow.h), each by a follower
@@ -16,7 +16,8 @@ struct replicas;
 
 struct replica_change {
     bool set_uri, set_sync;
-    char uri[REPLICA_URI_MAX]; /* "": none any more */
+    char uri[REPLICA_URI_MAX]; /* "": none any more; several: a blank between, each with its scheme
+                                */
     enum replica_sync sync;
     bool flush; /* what the database holds may go */
 };
@@ -30,6 +31,9 @@ bool replica_check(const struct bdb *b, const struct replica_change *c, struct r
 void replica_apply(struct replicas *l, struct bdb *b, const struct replica_change *c);
 /* False: nothing runs. */
 bool replica_status(const struct replicas *l, uint32_t uid, struct follow_status *out);
+/* The same of one of its sources, counted from 0. */
+bool replica_source_status(const struct replicas *l, uint32_t uid, unsigned source,
+                           struct follow_status *out);
 const char *replica_sync_name(enum replica_sync s); /* "enabled" */
 bool replica_sync_parse(const char *name, enum replica_sync *out);
 

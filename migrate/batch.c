@@ -49,15 +49,6 @@ void batch_round_deinit(struct batch_round *r)
     *r = (struct batch_round){0};
 }
 
-static void put_mark(struct buf *out, const struct mark *m)
-{
-    struct buf text = {0};
-    mark_put(&text, m);
-    const struct bytes argv[] = {bytes_str("SET"), bytes_str(MARK_KEY), buf_bytes(&text)};
-    resp_request_put(out, 3, argv);
-    buf_deinit(&text);
-}
-
 void batch_make_round(const struct batch *b, const struct mark *m, bool loose,
                       struct batch_round *r)
 {
@@ -71,7 +62,7 @@ void batch_make_round(const struct batch *b, const struct mark *m, bool loose,
     if (!loose)
         buf_put_str(&r->requests, multi);
     buf_put_bytes(&r->requests, buf_bytes(&b->commands));
-    put_mark(&r->requests, m);
+    mark_put_request(&r->requests, m);
     if (!loose)
         buf_put_str(&r->requests, exec);
 }

@@ -50,11 +50,14 @@ struct follow *follow_new(const struct follow_opts *o)
     f->opts.target_host = copy(o->target_host);
     f->opts.target_user = copy(o->target_user);
     f->opts.target_password = copy(o->target_password);
+    f->opts.field = o->field != NULL ? copy(o->field) : NULL;
     if (f->opts.silence_us == 0)
         f->opts.silence_us = SILENCE_US;
     snprintf(f->source_name, sizeof f->source_name, "%.250s:%u", o->source_host, o->source_port);
-    f->effects = (struct effect_state){
-        .chosen = o->source_db, .selected = -1, .drop_field_ttl = o->drop_field_ttl};
+    f->effects = (struct effect_state){.chosen = o->source_db,
+                                       .selected = -1,
+                                       .drop_field_ttl = o->drop_field_ttl,
+                                       .shared = o->field != NULL};
     f->backoff_us = BACKOFF_FIRST_US;
     f->tick_us = UINT64_MAX;
     follow_source_init(f);
@@ -77,6 +80,7 @@ void follow_free(struct follow *f, struct port *port)
     free_text(f->opts.target_host);
     free_text(f->opts.target_user);
     free_text(f->opts.target_password);
+    free_text(f->opts.field);
     mem_free(f);
 }
 
@@ -268,6 +272,8 @@ void follow_status(const struct follow *f, struct follow_status *out)
         .state = f->state,
         .received = f->source.psync.offset > f->applied ? f->source.psync.offset : f->applied,
         .applied = f->applied,
+        .fresh = f->target.fresh,
+        .cluster = f->source.cluster,
         .lag_bytes = -1,
         .lag_ms = lag_ms(f),
         .snapshot_bytes = f->snapshot_bytes,

@@ -50,6 +50,9 @@ struct follow_opts {
     bool flush;          /* a target that holds other data is emptied; else that is an error */
     bool skip_failed;    /* keys and commands that the target refuses are counted, and it goes on */
     bool drop_field_ttl; /* hashes whose fields expire: without those deadlines, not refused */
+    const char *field; /* one of several sources (gather.h): its mark's field; NULL: the only one */
+    bool cluster_node; /* the source is a master of a Redis Cluster, and the others are followed,
+                          too */
     uint64_t silence_us; /* a source that is silent for so long is given up; 0: 60 s */
 };
 
@@ -57,6 +60,8 @@ struct follow_status {
     enum follow_state state;
     char text[FOLLOW_TEXT_MAX];  /* why it is not (yet) following; "" nothing to say */
     char error[FOLLOW_TEXT_MAX]; /* the last thing that went wrong; "" nothing yet */
+    bool fresh;                  /* STOPPED: goes on only when all sources are copied anew */
+    bool cluster;                /* STOPPED: it is a node of a Redis Cluster */
     bool in_sync;                /* following, and not FOLLOW_SYNCED_MS behind */
     char replication_id[41];
     uint64_t received, applied; /* offsets in the source's stream */

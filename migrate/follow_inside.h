@@ -31,6 +31,7 @@ struct follow_target {
     char run[MARK_ID_MAX + 1];
     uint32_t shards;
     bool loose; /* transactions cannot span it */
+    bool fresh; /* of several sources: nothing but an empty target helps */
     bool owned; /* what it holds may go: it is nothing, ours, or the operator said so */
     bool awake; /* keys may have gone at their deadline since the mark was written */
     struct batch_round sent; /* ROUND_BATCH; kept until it is answered */
@@ -64,6 +65,7 @@ struct follow_source {
     enum follow_step step;
     struct psync psync;
     bool paused;
+    bool cluster;
     uint64_t heard_us, told_us; /* last byte from it; last ACK or newline to it */
     bool asked;                 /* GETACK */
     struct asker probe;         /* a second connection, for INFO */

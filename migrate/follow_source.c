@@ -188,12 +188,13 @@ static void look_at_info(struct follow *f, struct bytes info)
                     "%s is a Sentinel, not a database: ask it for the address (SENTINEL "
                     "get-master-addr-by-name) and follow that",
                     f->source_name);
-    else if (strcmp(mode, "cluster") == 0)
+    else if (strcmp(mode, "cluster") == 0 && !f->opts.cluster_node) {
+        f->source.cluster = true; /* whoever follows several begins anew with all masters */
         follow_stop(f,
-                    "%s is a node of a Redis Cluster and has only some of its keys: import an RDB "
-                    "file of each master instead",
+                    "%s is a node of a Redis Cluster and has only some of its keys: follow all its "
+                    "masters",
                     f->source_name);
-    else if (strcmp(loading, "0") != 0)
+    } else if (strcmp(loading, "0") != 0)
         follow_retry(f, "the source %s is loading its data", f->source_name);
     else
         next_question(f);

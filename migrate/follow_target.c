@@ -60,7 +60,13 @@ static void hello(struct follow *f)
     asker_put_words(&b, "CONFIG SET import-mode yes");
     asker_put_words(&b, "INFO");
     asker_put_words(&b, "DBSIZE");
-    asker_put_words(&b, "GET " MARK_KEY);
+    if (f->opts.field != NULL) {
+        const struct bytes argv[] = {bytes_str("HGET"), bytes_str(MARK_KEY),
+                                     bytes_str(f->opts.field)};
+        resp_request_put(&b, 3, argv);
+    } else {
+        asker_put_words(&b, "GET " MARK_KEY);
+    }
     ask(f, ROUND_HELLO, &b, 5);
     buf_deinit(&b);
 }
@@ -135,6 +141,8 @@ static void hello_reply(struct follow *f, unsigned i, const struct resp_reply *r
         t->awake = r->type == '*' && r->n == 2 && bytes_is(r->items[1].text, "no");
     else if (i == 1) /* a target that does not know it is still a target */
         return;
+    else if (i == 4 && r->type == '-' && error_begins(r, "WRONGTYPE")) /* of one, of several */
+        t->mark = (struct mark){.state = MARK_LOADING, .source = "other sources", .db = -1};
     else if (r->type == '-')
         note_refused(f, i == 2 ? "INFO" : i == 3 ? "DBSIZE" : "GET " MARK_KEY, r);
     else if (i == 2)
@@ -150,8 +158,9 @@ static void hello_reply(struct follow *f, unsigned i, const struct resp_reply *r
 static void meet_again(struct follow *f, const struct mark *before)
 {
     struct follow_target *t = &f->target;
-    bool same = t->mark.state == MARK_AT && strcmp(t->mark.run, t->run) == 0 && !t->awake &&
-                before->state == MARK_AT && strcmp(t->mark.source, f->source_name) == 0;
+    bool same = t->mark.state == MARK_AT && strcmp(t->mark.run, t->run) == 0 &&
+                (!t->awake || f->opts.field != NULL) && before->state == MARK_AT &&
+                strcmp(t->mark.source, f->source_name) == 0;
     t->lost = false;
     follow_say(f, "%s", "");
     if (same && t->again && t->mark.offset == t->next.offset &&
@@ -176,9 +185,18 @@ static void decide(struct follow *f)
     bool ours = m->state != MARK_NONE && strcmp(m->source, f->source_name) == 0 &&
                 m->db == f->opts.source_db;
     bool sound = m->state == MARK_AT && m->db == f->opts.source_db && strcmp(m->run, t->run) == 0 &&
-                 !t->awake && !f->anew;
+                 (!t->awake || f->opts.field != NULL) && !f->anew;
+    if (f->opts.field != NULL) { /* what is there belongs to others, too */
+        t->owned = m->state == MARK_NONE;
+        t->fresh = !sound && !t->owned;
+        if (t->fresh)
+            follow_stop(f, "the copy of %s cannot be continued", f->source_name);
+        else
+            follow_source_reach(f);
+        return;
+    }
     t->owned = ours || t->keys == 0 || f->opts.flush;
-    if (!t->owned && !sound) {
+    if (!t->owned && !sound && m->db >= 0) { /* of several: a cluster's are known only there */
         follow_stop(
             f,
             "the target holds %llu keys%s%.200s: empty it, or say that they may go (--flush; "
@@ -216,21 +234,15 @@ static void hello_done(struct follow *f, const struct mark *before)
 
 static struct mark mark_of(const struct follow *f, enum mark_state state, uint64_t offset)
 {
-    struct mark m = {
-        .state = state, .db = f->opts.source_db, .selected = f->pending.selected, .offset = offset};
+    struct mark m = {.field = f->opts.field,
+                     .state = state,
+                     .db = f->opts.source_db,
+                     .selected = f->pending.selected,
+                     .offset = offset};
     snprintf(m.source, sizeof m.source, "%s", f->source_name);
     snprintf(m.id, sizeof m.id, "%s", f->id);
     snprintf(m.run, sizeof m.run, "%s", f->target.run);
     return m;
-}
-
-static void put_mark(struct buf *out, const struct mark *m)
-{
-    struct buf text = {0};
-    mark_put(&text, m);
-    const struct bytes argv[] = {bytes_str("SET"), bytes_str(MARK_KEY), buf_bytes(&text)};
-    resp_request_put(out, 3, argv);
-    buf_deinit(&text);
 }
 
 static void ask_mark(struct follow *f, enum follow_round round, enum mark_state state,
@@ -238,7 +250,7 @@ static void ask_mark(struct follow *f, enum follow_round round, enum mark_state 
 {
     struct buf b = {0};
     f->target.next = mark_of(f, state, offset);
-    put_mark(&b, &f->target.next);
+    mark_put_request(&b, &f->target.next);
     ask(f, round, &b, 1);
     buf_deinit(&b);
 }
@@ -248,6 +260,11 @@ void follow_target_clear(struct follow *f)
     struct follow_target *t = &f->target;
     struct buf b = {0};
     unsigned n = 1;
+    if (f->opts.field != NULL && !t->owned) {
+        t->fresh = true;
+        follow_stop(f, "%s does not know any more what came behind our position", f->source_name);
+        return;
+    }
     if (!t->owned) { /* a position of another source's, which this one does not know */
         follow_stop(f,
                     "the target holds a copy of %s, which %s cannot continue: say that it may go "
@@ -256,13 +273,13 @@ void follow_target_clear(struct follow *f)
         return;
     }
     follow_enter(f, FOLLOW_CLEARING);
-    if (t->keys > 0) {
+    if (t->keys > 0 && f->opts.field == NULL) {
         asker_put_words(&b, "FLUSHALL");
         asker_put_words(&b, "FUNCTION FLUSH");
         n = 3;
     }
     t->next = mark_of(f, MARK_LOADING, 0);
-    put_mark(&b, &t->next);
+    mark_put_request(&b, &t->next);
     ask(f, ROUND_CLEAR, &b, n);
     buf_deinit(&b);
 }
@@ -285,7 +302,7 @@ void follow_target_end(struct follow *f)
         return;
     }
     t->next = mark_of(f, MARK_AT, f->applied);
-    if (f->forget) {
+    if (f->forget && f->opts.field == NULL) {
         asker_put_words(&b, "DEL " MARK_KEY);
         asker_put_words(&b, "CONFIG SET import-mode no");
         n = 2;

@@ -2,6 +2,7 @@
 #include "migrate/mark.h"
 
 #include "base/num.h"
+#include "base/resp_reply.h"
 
 #include <stdio.h>
 
@@ -12,6 +13,17 @@ void mark_put(struct buf *out, const struct mark *m)
     buf_putf(out, "1 %s %s %lld %lld %s %llu %s", states[m->state], m->source, (long long)m->db,
              (long long)m->selected, m->id[0] ? m->id : "-", (unsigned long long)m->offset,
              m->run[0] ? m->run : "-");
+}
+
+void mark_put_request(struct buf *out, const struct mark *m)
+{
+    struct buf text = {0};
+    mark_put(&text, m);
+    const struct bytes argv[] = {bytes_str(m->field != NULL ? "HSET" : "SET"), bytes_str(MARK_KEY),
+                                 m->field != NULL ? bytes_str(m->field) : buf_bytes(&text),
+                                 buf_bytes(&text)};
+    resp_request_put(out, m->field != NULL ? 4 : 3, argv);
+    buf_deinit(&text);
 }
 
 /* The next word, without blanks around it; empty at the end. */

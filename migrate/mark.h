@@ -14,6 +14,7 @@
  * `selected` is the database that the stream's last SELECT named: going on in the middle needs it.
  * `id` and `offset` are what PSYNC wants. `run id` is the target's: it changes when the target
  * ended without order (a crash may have torn a transaction), and then the position counts no more.
+ * Of several sources for one database each has a field of a hash of that name (gather.h).
  */
 #define MARK_KEY "meridian:replica-of"
 #define MARK_TEXT_MAX 512u
@@ -34,9 +35,13 @@ struct mark {
     char id[MARK_ID_MAX + 1];
     uint64_t offset;
     char run[MARK_ID_MAX + 1];
+    const char
+        *field; /* kept; of several sources: the mark is this field of a hash; NULL: a text */
 };
 
 void mark_put(struct buf *out, const struct mark *m);
+/* Appends the request that writes it: SET, or HSET of its field. */
+void mark_put_request(struct buf *out, const struct mark *m);
 /* False: not a mark of ours. */
 bool mark_read(struct bytes text, struct mark *out);
 

@@ -46,10 +46,10 @@ enum rdb_code {
     RDB_CODE_HASH_EXPIRING_LISTPACK = 25,
 };
 
-#define RDB_VERSION 10u     /* written */
-#define RDB_VERSION_MAX 12u /* read; what its payloads have that 11 had not has codes of its own   \
-                             */
-#define RDB_VALKEY_VERSION 80u  /* likewise */
+#define RDB_VERSION 10u /* written */
+/* Read, too; what later versions have that 11 had not has codes of its own. */
+#define RDB_VERSION_MAX 12u
+#define RDB_VALKEY_VERSION 80u
 #define RDB_TEXT_MAX (1u << 30) /* of a text, expanded */
 
 /* ------------------------------------------------------------ reading (read.c) */

@@ -21,8 +21,8 @@ MAY = {
     "proxy": {"base", "crdt", "rdb", "shard/shard.h", "shard/command.h", "shard/command_facts.h", "shard/reply.h", "shard/debug_reply.h", "shard/glob.h", "shard/events.h",
               "shard/catalog.h", "script/engine.h", "script/scripts.h"},
     "worker": {"base", "crdt", "shard", "proxy", "storage", "syncer", "manager/control_wire.h"},
-    "manager": {"base", "migrate/follow.h", "migrate/uri.h"},
-    "api": {"base", "manager", "migrate/follow.h", "migrate/uri.h"},
+    "manager": {"base", "migrate/follow.h", "migrate/gather.h", "migrate/uri.h"},
+    "api": {"base", "manager", "migrate/follow.h", "migrate/gather.h", "migrate/uri.h"},
     "io": {"base"},
     "sim": {"base", "crdt", "shard/shard.h", "storage", "syncer/syncer.h", "worker", "manager/control_wire.h"},
 }

@@ -2,6 +2,8 @@
 /* `meridian ctl cluster ...` and `meridian ctl db ...` */
 #include "cli/ctl/ctl.h"
 
+#include "migrate/gather.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,12 +190,21 @@ struct db_flags {
     struct keep_flags keep;
 };
 
+static json_t *sources_json(const char *list)
+{
+    json_t *sources = json_array();
+    char uri[8192];
+    while (gather_next_uri(&list, uri, sizeof uri))
+        json_array_append_new(sources, json_pack("{s:s}", "uri", uri));
+    return sources;
+}
+
 /* Replica Of; whoever names a source wants it followed. */
 static void put_replica(const struct db_flags *f, json_t *o)
 {
     const char *sync = f->replica_sync != NULL ? f->replica_sync : "enabled";
     if (f->replica_of != NULL)
-        json_object_set_new(o, "replica_sources", json_pack("[{s:s}]", "uri", f->replica_of));
+        json_object_set_new(o, "replica_sources", sources_json(f->replica_of));
     if (f->replica_of != NULL || f->replica_sync != NULL)
         json_object_set_new(o, "replica_sync", json_string(sync));
     if (f->replica_flush)
@@ -269,11 +280,11 @@ static json_t *db_body(const struct db_flags *f)
         {"max-connections", "N", "clients at a time", ARG_UINT, &(f)->connections, 0, 1000000},    \
         {"replica-of",                                                                             \
          "URI",                                                                                    \
-         "follow a live Redis: redis://user:password@host:port/db",                                \
+         "follow a live Redis: redis://user:password@host:port/db (several: URI,URI)",             \
          ARG_TEXT,                                                                                 \
          &(f)->replica_of,                                                                         \
          0,                                                                                        \
-         1000},                                                                                    \
+         8191},                                                                                    \
         {"replica-sync",                                                                           \
          "STATE",                                                                                  \
          "enabled, paused or disabled (for good)",                                                 \

@@ -5,8 +5,7 @@
 
 #include "cli/folder.h"
 #include "io/tls.h"
-#include "migrate/follow.h"
-#include "migrate/uri.h"
+#include "migrate/gather.h"
 
 #include <jansson.h>
 #include <signal.h>
@@ -21,10 +20,11 @@ struct follow_flags {
     struct report report;
     const char *source, *source_password_file, *source_cacert;
     bool source_insecure, flush, skip_failed, drop_field_ttl, until_synced;
-    struct redis_uri uri;
+    struct redis_uri uris[GATHER_SOURCES_MAX];
+    unsigned count;
     struct buf source_ca; /* owned */
     /* while it runs */
-    struct follow *follow;
+    struct gather *gather;
     struct port *port;
     struct follow_status shown;
     uint64_t told_us, rate_us, rate_commands, rate;
@@ -35,8 +35,9 @@ static void flags_table(struct follow_flags *f, struct arg *table, unsigned *n)
 {
     const struct arg more[] = {
         {"replica-of", "URI",
-         "the source: redis[s]://[[user]:password@]host[:port][/db] or host:port", ARG_TEXT,
-         &f->source, 0, 1200},
+         "the source: redis[s]://[[user]:password@]host[:port][/db] or host:port; URI,URI.. "
+         "several",
+         ARG_TEXT, &f->source, 0, 8191},
         {"source-password-file", "FILE", "its first line is the source's password", ARG_TEXT,
          &f->source_password_file, 0, 0},
         {"source-cacert", "FILE", "trust the source's certificate by these", ARG_TEXT,
@@ -61,26 +62,49 @@ static void flags_table(struct follow_flags *f, struct arg *table, unsigned *n)
         table[(*n)++] = more[i];
 }
 
+static bool read_uris(struct follow_flags *f, struct buf *error)
+{
+    const char *list = f->source != NULL ? f->source : "", *why = "";
+    char text[1200];
+    while (gather_next_uri(&list, text, sizeof text)) {
+        if (f->count == GATHER_SOURCES_MAX) {
+            buf_putf(error, "--replica-of: more than %u sources", GATHER_SOURCES_MAX);
+            return false;
+        }
+        if (!redis_uri_read(text, &f->uris[f->count++], &why)) {
+            buf_putf(error, "--replica-of: source %u: %s", f->count, why);
+            return false;
+        }
+    }
+    if (f->count == 0)
+        buf_put_str(error, "--replica-of: which source?");
+    return f->count > 0;
+}
+
+/* One password for all that do not have their own. */
+static bool read_password(struct follow_flags *f, struct buf *error)
+{
+    struct buf text = {0};
+    bool ok = folder_read(f->source_password_file, sizeof f->uris[0].password - 1, &text, error);
+    size_t n = buf_len(&text) == 0 ? 0 : strcspn((const char *)text.p, "\r\n");
+    for (unsigned i = 0; ok && i < f->count; i++)
+        if (f->uris[i].password[0] == 0)
+            snprintf(f->uris[i].password, sizeof f->uris[i].password, "%.*s", (int)n,
+                     n > 0 ? (const char *)text.p : "");
+    buf_deinit(&text);
+    return ok;
+}
+
 static bool read_source(struct follow_flags *f)
 {
-    const char *why = "";
-    struct buf text = {0}, error = {0};
-    bool ok = true;
-    if (!redis_uri_read(f->source != NULL ? f->source : "", &f->uri, &why)) {
-        buf_putf(&error, "--replica-of: %s", why);
-        ok = false;
-    } else if (f->source_password_file != NULL) {
-        ok = folder_read(f->source_password_file, sizeof f->uri.password - 1, &text, &error);
-        snprintf(f->uri.password, sizeof f->uri.password, "%.*s", (int)buf_len(&text),
-                 text.p != NULL ? (const char *)text.p : "");
-        f->uri.password[strcspn(f->uri.password, "\r\n")] = 0;
-    }
-    if (ok && f->source_cacert != NULL)
-        ok = folder_read(f->source_cacert, TLS_PEM_MAX, &f->source_ca, &error);
+    struct buf error = {0};
+    bool ok = read_uris(f, &error) &&
+              (f->source_password_file == NULL || read_password(f, &error)) &&
+              (f->source_cacert == NULL ||
+               folder_read(f->source_cacert, TLS_PEM_MAX, &f->source_ca, &error));
     if (!ok)
         fprintf(stderr, "meridian import: %.*s\nTry: meridian import --replica-of --help\n",
                 (int)buf_len(&error), (const char *)error.p);
-    buf_deinit(&text);
     buf_deinit(&error);
     return ok;
 }
@@ -158,7 +182,7 @@ static void tell(struct follow_flags *f, struct moment now, bool anyway)
 {
     char line[512];
     struct follow_status s;
-    follow_status(f->follow, &s);
+    gather_status(f->gather, &s);
     bool changed = s.state != f->shown.state || s.in_sync != f->shown.in_sync ||
                    strcmp(s.text, f->shown.text) != 0;
     uint64_t every = f->report.terminal ? LINE_EVERY_US : FILE_EVERY_US;
@@ -188,17 +212,17 @@ static void step(void *self, struct port *port, const struct event *ev)
     if (ev->owner != NULL)
         ev->owner->step(ev->owner, port, ev);
     else if (ev->kind == EV_START)
-        follow_start(f->follow, port, ev->now);
+        gather_start(f->gather, port, ev->now);
     else if (ev->kind == EV_TURN || ev->kind == EV_TIMER)
-        follow_tick(f->follow, ev->now);
+        gather_tick(f->gather, ev->now);
     else if (ev->kind == EV_SIGNAL && (ev->status == SIGINT || ev->status == SIGTERM)) {
         f->interrupted = true;
-        follow_end(f->follow, ev->status == SIGINT, ev->now);
+        gather_end(f->gather, ev->status == SIGINT, ev->now);
     }
-    follow_status(f->follow, &s);
+    gather_status(f->gather, &s);
     if (f->until_synced && s.in_sync && s.lag_bytes == 0)
-        follow_end(f->follow, true, ev->now);
-    bool over = follow_is_over(f->follow);
+        gather_end(f->gather, true, ev->now);
+    bool over = gather_is_over(f->gather);
     tell(f, ev->now, over && s.state != f->shown.state);
     if (over)
         port->ops->stop(port);
@@ -207,14 +231,14 @@ static void step(void *self, struct port *port, const struct event *ev)
 static uint64_t deadline(void *self)
 {
     const struct follow_flags *f = self;
-    return follow_deadline(f->follow);
+    return gather_deadline(f->gather);
 }
 
 static void summary(struct follow_flags *f)
 {
     struct follow_status s;
     char a[32], b[32];
-    follow_status(f->follow, &s);
+    gather_status(f->gather, &s);
     report_end_line(&f->report);
     if (s.fields > 0)
         fprintf(stderr, "%s deadlines of hashes' fields were left out\n",
@@ -233,8 +257,11 @@ static void summary(struct follow_flags *f)
 static bool source_tls(const struct follow_flags *f, struct port *port, uint32_t *tls)
 {
     char why[256] = "";
+    bool wanted = false;
     *tls = 0;
-    if (!f->uri.tls)
+    for (unsigned i = 0; i < f->count; i++)
+        wanted |= f->uris[i].tls;
+    if (!wanted)
         return true;
     *tls = port->ops->tls(
         port,
@@ -245,6 +272,34 @@ static bool source_tls(const struct follow_flags *f, struct port *port, uint32_t
     return *tls != 0;
 }
 
+static int follow_all(struct follow_flags *f, struct io *io, uint32_t tls, uint32_t from_tls)
+{
+    struct gather_source sources[GATHER_SOURCES_MAX] = {0};
+    struct follow_status s;
+    struct machine m = {.self = f, .step = step, .deadline = deadline};
+    buf_put_u8(&f->to.secret, 0); /* a text */
+    for (unsigned i = 0; i < f->count; i++) {
+        sources[i].uri = f->uris[i];
+        sources[i].tls = f->uris[i].tls ? from_tls : 0;
+    }
+    f->gather =
+        gather_new(&(struct gather_opts){.all = {.target_host = f->to.host,
+                                                 .target_port = f->to.port,
+                                                 .target_tls = tls,
+                                                 .target_user = f->to.user,
+                                                 .target_password = (const char *)f->to.secret.p,
+                                                 .flush = f->flush,
+                                                 .skip_failed = f->skip_failed,
+                                                 .drop_field_ttl = f->drop_field_ttl},
+                                         .sources = sources,
+                                         .count = f->count});
+    io_run(io, &m);
+    gather_status(f->gather, &s);
+    summary(f);
+    gather_free(f->gather, f->port);
+    return s.state == FOLLOW_ENDED ? 0 : 1;
+}
+
 static int run(struct follow_flags *f, struct log *log)
 {
     struct io *io =
@@ -252,31 +307,8 @@ static int run(struct follow_flags *f, struct log *log)
     uint32_t tls, from_tls;
     int status = 1;
     f->port = io_port(io, 0);
-    if (target_tls(&f->to, f->port, "import", &tls) && source_tls(f, f->port, &from_tls)) {
-        buf_put_u8(&f->to.secret, 0); /* a text */
-        struct follow_opts o = {.source_host = f->uri.host,
-                                .source_port = f->uri.port,
-                                .source_tls = from_tls,
-                                .source_user = f->uri.user,
-                                .source_password = f->uri.password,
-                                .source_db = f->uri.db,
-                                .target_host = f->to.host,
-                                .target_port = f->to.port,
-                                .target_tls = tls,
-                                .target_user = f->to.user,
-                                .target_password = (const char *)f->to.secret.p,
-                                .flush = f->flush,
-                                .skip_failed = f->skip_failed || f->uri.skip_failed,
-                                .drop_field_ttl = f->drop_field_ttl || f->uri.drop_field_ttl};
-        f->follow = follow_new(&o);
-        struct machine m = {.self = f, .step = step, .deadline = deadline};
-        struct follow_status s;
-        io_run(io, &m);
-        follow_status(f->follow, &s);
-        summary(f);
-        status = s.state == FOLLOW_ENDED ? 0 : 1;
-        follow_free(f->follow, f->port);
-    }
+    if (target_tls(&f->to, f->port, "import", &tls) && source_tls(f, f->port, &from_tls))
+        status = follow_all(f, io, tls, from_tls);
     io_free(io);
     return status;
 }

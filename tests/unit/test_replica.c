@@ -126,7 +126,8 @@ Test(replica, says_what_is_wrong)
     asked("PUT", "/v1/bdbs/1", "{'replica_sync': 'enabled'}", 406);
     asked("PUT", "/v1/bdbs/1", "{'replica_sync': 'stopped'}", 400);
     asked("PUT", "/v1/bdbs/1", "{'replica_sources': [{'uri': 'http://x'}]}", 400);
-    asked("PUT", "/v1/bdbs/1", "{'replica_sources': [{'uri': 'a:1'}, {'uri': 'b:1'}]}", 406);
+    asked("PUT", "/v1/bdbs/1", "{'replica_sources': [{'uri': 'a:1'}, {'uri': ''}]}", 400);
+    asked("PUT", "/v1/bdbs/1", "{'replica_sources': [{'uri': 'a:1'}, {'uri': 'b:0'}]}", 400);
     asked("PUT", "/v1/bdbs/1", "{'replica_sources': 'a:1'}", 400);
     asked("PUT", "/v1/bdbs/1", "{'replica_flush': 1}", 400);
     asked("PUT", "/v1/bdbs/1",
