@@ -100,6 +100,7 @@ void bdb_describe(const struct manager *m, const struct bdb *b, struct plane_db 
         .seed = b->seed,
         .region = b->region,
         .incarnation = b->incarnation,
+        .founding = b->founding,
         .reborn = b->reborn,
         .paused = b->paused,
         .client_tls = strcmp(b->config.tls_mode, "enabled") == 0,
@@ -318,6 +319,14 @@ static struct bdb *settled(struct manager *m, uint32_t uid, struct refusal *why)
     return b != NULL && b->status == BDB_ACTIVE ? b : NULL;
 }
 
+void bdb_configure(struct bdb *b, const struct db_config *next)
+{
+    b->founding += b->config.data_persistence == DATA_DISABLED &&
+                   next->data_persistence != DATA_DISABLED;
+    b->config = *next;
+    b->config.set = UINT64_MAX;
+}
+
 static void updated(void *arg, const struct refusal *why, struct bytes body)
 {
     struct change *c = arg;
@@ -326,7 +335,7 @@ static void updated(void *arg, const struct refusal *why, struct bytes body)
     if (b != NULL)
         b->status = BDB_ACTIVE;
     if (why != NULL && b != NULL)
-        b->config = c->before;
+        b->config = c->before; /* a founding that came to nothing is skipped */
     if (why != NULL)
         change_end(c, why);
     else
@@ -352,8 +361,7 @@ void bdb_update(struct manager *m, uint32_t uid, const struct db_config *change,
     }
     struct change *c = change_new(m, uid, done);
     c->before = b->config;
-    next.set = UINT64_MAX;
-    b->config = next;
+    bdb_configure(b, &next);
     b->status = BDB_CHANGING;
     b->changed_s = m->now.wall_ms / 1000;
     send_set(m, b, updated, c);

@@ -26,6 +26,9 @@ struct bdb_spec {
 bool bdb_can_keep(const struct manager *m, const struct db_config *c, struct refusal *why);
 /* Done's uid is the new database's. Refusals: 400, 409 name or port taken, 406, 503. */
 void bdb_create(struct manager *m, const struct bdb_spec *spec, struct done done);
+/* These are its settings from now on. One that was not on disk and will be gets folders of its own:
+ * what an earlier time may have left, in whatever state, is never read again. */
+void bdb_configure(struct bdb *b, const struct db_config *next);
 /* Applies what is set in `change`. */
 void bdb_update(struct manager *m, uint32_t uid, const struct db_config *change, struct done done);
 void bdb_delete(struct manager *m, uint32_t uid, struct done done);

@@ -34,7 +34,8 @@ struct bdb {
     char guid[40]; /* of the geo-distributed database it is, or is becoming, an instance of; "" none
                     */
     enum bdb_status status;
-    struct db_config config; /* all set */
+    struct db_config config; /* all set; changed by bdb_configure */
+    uint32_t founding; /* how often it was switched from off to on disk */
     uint32_t partitions;
     uint64_t hash_k0, hash_k1, seed;
     uint32_t region, incarnation;

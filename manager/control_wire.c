@@ -171,7 +171,7 @@ static void walk_rule(struct walk *w, struct snapshot_rule *r)
 
 static void walk_db(struct walk *w, struct plane_db *db)
 {
-    walk_array(w, 34);
+    walk_array(w, 35);
     walk_u32(w, &db->uid);
     walk_text(w, db->name, sizeof db->name);
     walk_text(w, db->guid, sizeof db->guid);
@@ -200,6 +200,7 @@ static void walk_db(struct walk *w, struct plane_db *db)
     walk_bool(w, &db->messages_stay);
     walk_u32(w, &db->xadd_ids);
     walk_u32(w, &db->persistence);
+    walk_u32(w, &db->founding);
     walk_u64(w, &db->snapshot_bytes);
     walk_u64(w, &db->log_retention);
     walk_u32(w, &db->eviction);

@@ -9,7 +9,7 @@
  * uint32 length (big endian, of what follows) and one MessagePack array [id, kind, body...].
  * Requests go from the manager to the plane and each gets exactly one answer with the same id.
  */
-#define CONTROL_PROTOCOL 3u /* 2: persistence, eviction; 3: limits in force */
+#define CONTROL_PROTOCOL 3u /* 2: persistence, eviction; 3: limits in force, founding */
 #define CONTROL_MESSAGE_MAX (16u << 20)
 #define PLANE_REGIONS_MAX 63u
 
@@ -83,6 +83,7 @@ struct plane_db {
     bool messages_stay; /* PUBLISH reaches this region's subscribers only */
     uint32_t xadd_ids;  /* enum xadd_ids (shard/shard.h): 0 default, strict, semi-strict, liberal */
     uint32_t persistence;    /* enum persistence */
+    uint32_t founding;       /* how often it was put on disk anew: each time has folders of its own */
     uint64_t snapshot_bytes; /* of log since the last snapshot that make the next; 0: the default */
     uint64_t log_retention;  /* bytes of log kept on disk for regions that are away; 0: the greater
                                 of 1 GiB and 10 % of memory_max */

@@ -309,8 +309,9 @@ static void apply_settings(struct bdb *b, const struct crdb_config *old,
         is.set &=
             ~(fields_bit(db_config_fields, "port") | fields_bit(db_config_fields, "shards_count") |
               fields_bit(db_config_fields, "tls_mode"));
-        db_config_merge(&b->config, &is);
-        b->config.set = UINT64_MAX;
+        struct db_config next = b->config;
+        db_config_merge(&next, &is);
+        bdb_configure(b, &next);
     }
     json_decref(x);
     json_decref(y);

@@ -146,6 +146,7 @@ static const struct field bdb_fields[] = {
     FIELD_AS(bdb_row, "seed", b.seed, FIELD_BITS, 0, 0),
     FIELD_AS(bdb_row, "region", b.region, FIELD_U32, 1, INSTANCES_MAX),
     FIELD_AS(bdb_row, "incarnation", b.incarnation, FIELD_U32, 0, UINT32_MAX),
+    FIELD_AS(bdb_row, "founding", b.founding, FIELD_U32, 0, UINT32_MAX),
     FIELD_AS(bdb_row, "reborn", b.reborn, FIELD_BOOL, 0, 0),
     FIELD_AS(bdb_row, "paused", b.paused, FIELD_BITS, 0, 0),
     FIELD_AS(bdb_row, "replica_uri", b.replica_uri, FIELD_STRING, 0, REPLICA_URI_MAX - 1),

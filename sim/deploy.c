@@ -17,6 +17,7 @@ struct region {
     bool stopping; /* it may close the control channel */
     uint32_t incarnation;
     bool reborn;
+    uint32_t founding;
     uint64_t paused;
     struct worker *workers[DEPLOY_WORKERS_MAX];
     struct vconn *control;
@@ -90,6 +91,7 @@ static void describe(const struct deploy *d, unsigned r, struct plane_db *db)
                             .oom_percent = d->opts.oom_percent,
                             .xadd_ids = d->opts.xadd_ids,
                             .persistence = d->opts.persistence[r],
+                            .founding = g->founding,
                             .snapshot_bytes = d->opts.snapshot_bytes,
                             .clock_drift_max_ms = d->opts.clock_drift_max_ms};
     for (unsigned i = 1; i <= d->opts.regions; i++) {
@@ -275,6 +277,8 @@ void deploy_members(struct deploy *d, uint64_t members)
 
 void deploy_persist(struct deploy *d, unsigned r, uint32_t persistence)
 {
+    d->regions[r].founding +=
+        d->opts.persistence[r] == PERSIST_OFF && persistence != PERSIST_OFF;
     d->opts.persistence[r] = persistence;
     d->version++;
     if (d->regions[r].greeted && (d->members >> r & 1))
@@ -283,9 +287,11 @@ void deploy_persist(struct deploy *d, unsigned r, uint32_t persistence)
 
 uint32_t deploy_persistence(const struct deploy *d, unsigned r) { return d->opts.persistence[r]; }
 
-void deploy_folder(char *out, size_t size, unsigned i)
+void deploy_folder(const struct deploy *d, unsigned r, unsigned i, char *out, size_t size)
 {
-    snprintf(out, size, "data/db1/shard%u", i);
+    int n = snprintf(out, size, "data/db1/shard%u", i);
+    if (d->regions[r].founding > 0 && n > 0 && (size_t)n < size)
+        snprintf(out + n, size - (size_t)n, "-%u", d->regions[r].founding);
 }
 
 uint64_t deploy_members_now(const struct deploy *d) { return d->members; }

@@ -47,8 +47,8 @@ void deploy_power_loss(struct deploy *d, unsigned r); /* world_power_loss */
 /* Region r is kept on disk like this from now on (enum persistence). */
 void deploy_persist(struct deploy *d, unsigned r, uint32_t persistence);
 uint32_t deploy_persistence(const struct deploy *d, unsigned r);
-/* The folder of shard i of region r. */
-void deploy_folder(char *out, size_t size, unsigned i);
+/* The folder of shard i of region r, as it is kept now. */
+void deploy_folder(const struct deploy *d, unsigned r, unsigned i, char *out, size_t size);
 /* Begins an orderly end (CONTROL_STOP); deploy_crash it once it has had the time for it. */
 void deploy_stop(struct deploy *d, unsigned r);
 bool deploy_running(const struct deploy *d, unsigned r);

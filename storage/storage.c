@@ -374,7 +374,10 @@ void storage_set_snapshot_bytes(struct storage *s, uint64_t bytes)
     s->opts.snapshot_bytes = bytes ? bytes : SNAPSHOT_BYTES;
 }
 
-bool storage_founded(const struct storage *s) { return s->state != STORAGE_OPENS && !s->unfounded; }
+bool storage_founded(const struct storage *s)
+{
+    return s->state != STORAGE_OPENS && s->state != STORAGE_BROKEN && !s->unfounded;
+}
 
 uint64_t storage_durable(const struct storage *s)
 {
@@ -388,7 +391,7 @@ uint64_t storage_synced(const struct storage *s)
 
 const struct context *storage_context(const struct storage *s, uint32_t partition)
 {
-    return journal_context(s->journal, partition);
+    return s->journal != NULL ? journal_context(s->journal, partition) : NULL;
 }
 
 struct archive *storage_archive(const struct storage *s) { return s->archive; }

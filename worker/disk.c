@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "base/mem.h"
+#include "base/num.h"
 #include "worker/inside.h"
 
 #include <stdio.h>
@@ -15,6 +16,7 @@ struct disk *disk_new(struct worker *w, struct member *m)
     k->member = m;
     k->uid = m->database->config.uid;
     k->shard = m->id;
+    k->founding = m->database->config.founding;
     k->next = w->disks;
     if (k->next != NULL)
         k->next->prev = k;
@@ -42,7 +44,25 @@ void disk_free_all(struct worker *w)
 
 void disk_folder(const struct worker *w, const struct disk *k, char out[DISK_PATH_MAX])
 {
-    snprintf(out, DISK_PATH_MAX, "%s/db%u/shard%u", w->opts.data, k->uid, k->shard);
+    int n = snprintf(out, DISK_PATH_MAX, "%s/db%u/shard%u", w->opts.data, k->uid, k->shard);
+    if (k->founding > 0)
+        snprintf(out + n, DISK_PATH_MAX - (size_t)n, "-%u", k->founding);
+}
+
+/* "shard3-2": the second founding of shard 3. */
+static bool read_folder(const char *name, uint32_t shard, uint32_t *founding)
+{
+    char own[24];
+    int64_t n = 0;
+    size_t used = (size_t)snprintf(own, sizeof own, "shard%u", shard);
+    if (strncmp(name, own, used) != 0)
+        return false;
+    bool first = name[used] == 0;
+    if (!first && (name[used] != '-' || !num_parse_i64(bytes_str(name + used + 1), &n) || n <= 0 ||
+                   n > UINT32_MAX))
+        return false;
+    *founding = (uint32_t)n;
+    return true;
 }
 
 void disk_ask(struct port *port, struct disk *k, enum file_op op, const char *path, uint32_t tag)
@@ -89,7 +109,7 @@ static void make_storage(struct database *d, struct member *m, bool filled)
 void disk_begin(struct worker *w, struct port *port, struct disk *k)
 {
     char folder[DISK_PATH_MAX];
-    k->waits = erase_runs(w, k->uid, k->shard);
+    k->waits = erase_runs(w, k);
     if (k->waits)
         return;
     snprintf(folder, sizeof folder, "%s/db%u", w->opts.data, k->uid);
@@ -109,17 +129,41 @@ void disk_open(struct database *d, struct port *port, struct moment now)
 
 /* ------------------------------------------------------------ changing */
 
-/* From now on there are files: of what is in memory, too. What an earlier time left goes first. */
+/* What an earlier attempt left goes first. */
+static void begin_member(struct database *d, struct port *port, struct member *m)
+{
+    struct disk *old = disk_new(d->worker, m);
+    old->member = NULL;
+    old->erase = old->files_only = true;
+    m->again_us = 0;
+    erase_begin(d->worker, port, old);
+    make_storage(d, m, true);
+    disk_begin(d->worker, port, m->disk);
+}
+
+/* From now on there are files: of what is in memory, too. */
 static void begin_files(struct database *d, struct port *port)
 {
-    for (uint32_t i = 0; i < d->members_count; i++) {
-        struct member *m = &d->members[i];
-        struct disk *old = disk_new(d->worker, m);
+    for (uint32_t i = 0; i < d->members_count; i++)
+        begin_member(d, port, &d->members[i]);
+}
+
+/* Foundings before this one that were not removed to the end. */
+static void erase_old(struct worker *w, struct port *port, const struct disk *k, struct bytes list)
+{
+    for (size_t at = 0; at < list.n; at += strlen((const char *)list.p + at) + 1) {
+        uint32_t founding;
+        if (!read_folder((const char *)list.p + at, k->shard, &founding) ||
+            founding >= k->founding)
+            continue;
+        struct disk *old = disk_new(w, k->member);
         old->member = NULL;
-        old->erase = old->files_only = true;
-        erase_begin(d->worker, port, old);
-        make_storage(d, m, true);
-        disk_begin(d->worker, port, m->disk);
+        old->founding = founding;
+        old->erase = old->parent_stays = true;
+        if (!erase_runs(w, old))
+            erase_begin(w, port, old);
+        else
+            disk_free(w, old);
     }
 }
 
@@ -132,6 +176,7 @@ static void end_files(struct database *d, struct port *port, struct moment now)
         shard_set_durable(m->shard, false);
         shard_set_refusal(m->shard, NULL);
         m->refusal[0] = 0;
+        m->again_us = 0;
         m->slow = false;
         database_relink(d, port, m, now);
     }
@@ -259,6 +304,22 @@ static void settle_answered(struct member *m, struct port *port, struct file_req
         database_opened(m->database, port, m, now);
 }
 
+static void parent_made(struct worker *w, struct port *port, struct disk *k,
+                        const struct file_req *taken)
+{
+    char why[DISK_PATH_MAX + 200], folder[DISK_PATH_MAX];
+    if (taken->err == ERR_OK || taken->err == ERR_EXISTS) {
+        snprintf(folder, sizeof folder, "%s/db%u", w->opts.data, k->uid);
+        disk_ask(port, k, FILE_FOLDERS, folder, DISK_OLD);
+        return;
+    }
+    snprintf(why, sizeof why, "making the folder %s: %s", taken->path, err_text(taken->err));
+    k->parent = false;
+    storage_refuse(k->member->storage, port, why);
+    if (!k->member->open)
+        dataset_failed(k->member->database->front, port, why);
+}
+
 void disk_answer(struct worker *w, struct port *port, struct file_req *taken, struct moment now)
 {
     struct disk *k = taken->owner;
@@ -271,17 +332,12 @@ void disk_answer(struct worker *w, struct port *port, struct file_req *taken, st
         if (--k->missing == 0)
             erase_begin(w, port, k);
     } else if (taken->tag == DISK_PARENT) {
-        enum err err = taken->err;
-        char why[DISK_PATH_MAX + 200];
-        snprintf(why, sizeof why, "making the folder %s: %s", taken->path, err_text(err));
+        parent_made(w, port, k, taken);
         file_req_free(taken);
-        if (err == ERR_OK || err == ERR_EXISTS) {
-            settle_read(w, port, k);
-        } else {
-            k->parent = false;
-            storage_refuse(k->member->storage, port, why);
-            dataset_failed(k->member->database->front, port, why);
-        }
+    } else if (taken->tag == DISK_OLD) {
+        erase_old(w, port, k, buf_bytes(&taken->data));
+        file_req_free(taken);
+        settle_read(w, port, k);
     } else if (taken->tag == SETTLE_READ || taken->tag == SETTLE_WRITE) {
         settle_answered(k->member, port, taken, now);
     } else {
@@ -367,6 +423,7 @@ void disk_log_open(const struct database *d, struct port *port)
 #define STUCK_US UINT64_C(3000000) /* a request that has no answer for longer */
 #define SLOW_BYTES (32u << 20)     /* of the log, beyond its ring: writers wait for the disk ... */
 #define FULL_BYTES (64u << 20)     /* ... and nothing more is taken from peers */
+#define AGAIN_US UINT64_C(500000)
 
 /* What clients that write are told; false: the disk is well. */
 static bool find_fault(const struct member *m, struct moment now, char *out, size_t size)
@@ -389,11 +446,26 @@ static bool find_fault(const struct member *m, struct moment now, char *out, siz
     return error[0] != 0 || stuck;
 }
 
+/* Files that could not be begun, of a shard that has been running without: once more. */
+static void try_again(struct database *d, struct port *port, struct member *m, struct moment now)
+{
+    if (storage_state(m->storage) != STORAGE_BROKEN)
+        return;
+    if (m->again_us == 0)
+        m->again_us = now.mono_us + AGAIN_US;
+    if (now.mono_us < m->again_us)
+        return;
+    disk_leave(m, port, false);
+    begin_member(d, port, m);
+}
+
 /* A disk that fails refuses writes, one that is slow slows writers and peers down. */
 static void look_after(struct member *m, struct port *port, struct moment now)
 {
     char fault[sizeof m->refusal];
     bool failing = find_fault(m, now, fault, sizeof fault);
+    if (storage_state(m->storage) == STORAGE_OPENS)
+        return; /* files that are tried again: what was wrong is so until they are there */
     if (failing != (m->refusal[0] != 0)) {
         snprintf(m->refusal, sizeof m->refusal, "%s", failing ? fault : "");
         shard_set_refusal(m->shard, failing ? m->refusal : NULL);
@@ -411,6 +483,7 @@ static void look_after_all(struct database *d, struct port *port, struct moment 
         struct member *m = &d->members[i];
         if (m->storage == NULL || !m->open)
             continue;
+        try_again(d, port, m, now);
         look_after(m, port, now);
         always &= storage_founded(m->storage);
         slow |= m->slow;
@@ -442,6 +515,7 @@ uint64_t disk_deadline(const struct database *d)
         const struct member *m = &d->members[i];
         uint64_t then = m->storage != NULL && m->open ? storage_deadline(m->storage) : UINT64_MAX;
         at = then < at ? then : at;
+        at = m->again_us != 0 && m->again_us < at ? m->again_us : at;
     }
     return at;
 }

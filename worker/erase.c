@@ -4,17 +4,22 @@
 #include <stdio.h>
 
 /*
- * Removes the folder of a shard whose database was deleted, once nothing is under way in it any
- * more: what is there is listed, removed one by one, then the folder, then the database's if this
+ * Removes the folder of a shard whose database was deleted or is no longer on disk, once nothing is
+ * under way in it any more: what is there is listed, removed one by one, then the folder, then the database's if this
  * was the last in it. What cannot be removed stays and is reported: it only takes room.
  */
 
+static bool same_folder(const struct disk *x, const struct disk *y)
+{
+    return x->uid == y->uid && x->shard == y->shard && x->founding == y->founding;
+}
+
 static void finish(struct worker *w, struct port *port, struct disk *k)
 {
-    uint32_t uid = k->uid, shard = k->shard;
+    const struct disk was = {.uid = k->uid, .shard = k->shard, .founding = k->founding};
     disk_free(w, k);
     for (struct disk *next = w->disks; next != NULL; next = next->next)
-        if (next->uid == uid && next->shard == shard && next->waits)
+        if (same_folder(next, &was) && next->waits)
             disk_begin(w, port, next);
 }
 
@@ -29,10 +34,10 @@ void erase_begin(struct worker *w, struct port *port, struct disk *k)
     disk_ask(port, k, FILE_LIST, folder, ERASE_LIST);
 }
 
-bool erase_runs(const struct worker *w, uint32_t uid, uint32_t shard)
+bool erase_runs(const struct worker *w, const struct disk *where)
 {
     for (const struct disk *k = w->disks; k != NULL; k = k->next)
-        if (k->member == NULL && k->uid == uid && k->shard == shard)
+        if (k->member == NULL && k != where && same_folder(k, where))
             return true;
     return false;
 }
@@ -70,7 +75,7 @@ void erase_answer(struct worker *w, struct port *port, struct file_req *taken)
     struct disk *k = taken->owner; /* may be gone after erase_next */
     char parent[DISK_PATH_MAX];
     if (taken->err != ERR_OK && taken->err != ERR_NOT_FOUND && taken->tag != ERASE_PARENT)
-        port_log(port, 'W', "removing the deleted database %u: %s: %s", k->uid, taken->path,
+        port_log(port, 'W', "removing the files of database %u: %s: %s", k->uid, taken->path,
                  err_text(taken->err));
     switch (taken->tag) {
     case ERASE_LIST:
@@ -81,6 +86,10 @@ void erase_answer(struct worker *w, struct port *port, struct file_req *taken)
         erase_next(w, port, k);
         break;
     case ERASE_FOLDER:
+        if (k->parent_stays) {
+            finish(w, port, k);
+            break;
+        }
         snprintf(parent, sizeof parent, "%s/db%u", w->opts.data, k->uid);
         disk_ask(port, k, FILE_REMOVE, parent, ERASE_PARENT);
         break;

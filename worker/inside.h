@@ -57,6 +57,7 @@ struct member {
     struct keeping keeping;
     struct memory_use use; /* by kinds, as of the last look ... */
     uint64_t use_us;       /* ... and when the next is due */
+    uint64_t again_us;     /* when files that could not be begun are tried again; 0: they were */
     char refusal[640];     /* why client writes are refused: the disk; "" they are not */
     uint32_t incarnation;  /* as which it writes: may be an earlier process' (settle.c) */
     uint32_t settled;      /* lives before this one are over for good */
@@ -250,7 +251,7 @@ void disk_free_all(struct worker *w);
 struct disk {
     struct disk *prev, *next;
     struct member *member; /* NULL: it has gone */
-    uint32_t uid, shard;
+    uint32_t uid, shard, founding;
     unsigned missing; /* of a member that has gone: answers to come */
     bool parent; /* the requests before storage's, for the database's folder and settle.c's file,
                     are under way */
@@ -258,12 +259,14 @@ struct disk {
     bool chosen; /* ... for the last time before the member is open */
     bool waits;  /* for the end of erase.c in its folder */
     bool files_only;  /* erase.c leaves the folder */
+    bool parent_stays; /* ... or the database's */
     bool erase;       /* when the member has gone */
     struct buf names; /* erase.c: what FILE_LIST gave, the rest of it */
 };
 /* file_req.tag, beside storage's. */
 enum {
     DISK_PARENT = 100,
+    DISK_OLD,
     SETTLE_READ,
     SETTLE_WRITE,
     ERASE_LIST,
@@ -274,6 +277,8 @@ enum {
 #define DISK_PATH_MAX 768u
 struct disk *disk_new(struct worker *w, struct member *m);
 void disk_free(struct worker *w, struct disk *k);
+/* Each founding (struct plane_db) has a folder of its own: what an earlier one left, whole or half
+ * removed, is never taken for the shard's. */
 void disk_folder(const struct worker *w, const struct disk *k, char out[DISK_PATH_MAX]);
 void disk_ask(struct port *port, struct disk *k, enum file_op op, const char *path, uint32_t tag);
 /* Makes the database's folder, then opens; once nothing is being removed there. */
@@ -296,7 +301,8 @@ void settle_turn(struct database *d, struct port *port, struct moment now);
 /* The member has gone and so have its requests: removes the folder or just frees. */
 void erase_begin(struct worker *w, struct port *port, struct disk *k);
 void erase_answer(struct worker *w, struct port *port, struct file_req *taken);
-bool erase_runs(const struct worker *w, uint32_t uid, uint32_t shard);
+/* Is the folder of `where` being removed (by another)? */
+bool erase_runs(const struct worker *w, const struct disk *where);
 bool erase_any(const struct worker *w);
 /* Of this process. */
 uint32_t database_incarnation(const struct plane_db *db);

@@ -126,11 +126,16 @@ static bool others_whole(const struct run *r, unsigned but)
 void disks_forget(struct run *r, unsigned g)
 {
     struct region_disk *d = &r->disks[g];
-    d->rotten = true;
     d->known = d->whole = d->honest = d->always = false;
     memset(d->promises, 0, deploy_partitions_all(r->deploy) * sizeof *d->promises);
     for (unsigned i = 0; i < r->ledger_n; i++)
         r->ledger[i].kept &= r->ledger[i].region != g;
+}
+
+void disks_rotten(struct run *r, unsigned g)
+{
+    disks_forget(r, g);
+    r->disks[g].rotten = true;
 }
 
 /* A bit in a file that is not being written: it is found, or nothing needs it. */
@@ -151,7 +156,7 @@ void disks_rot(struct run *r, unsigned g)
     if (!v.opened && (strstr(v.error, "offset") == NULL || strstr(v.error, FOLDER) == NULL))
         fail(r, "region %u's disk is damaged, and all it says is: %s", g, v.error);
     world_free(v.world);
-    disks_forget(r, g);
+    disks_rotten(r, g);
 }
 
 /* ------------------------------------------------------------ looking after them */
@@ -161,7 +166,7 @@ static const char *broken(const struct run *r, unsigned g)
     struct worker_shard s[64];
     unsigned n = deploy_shards(r->deploy, g, s, 64);
     for (unsigned i = 0; i < n; i++)
-        if (s[i].storage != NULL && storage_state(s[i].storage) == STORAGE_BROKEN)
+        if (!s[i].open && s[i].storage != NULL && storage_state(s[i].storage) == STORAGE_BROKEN)
             return storage_error(s[i].storage);
     return NULL;
 }
@@ -179,8 +184,8 @@ static void repair(struct run *r, unsigned g, const char *error)
     crash_region(r, g, false, false);
     if (d->rotten) {
         world_files_wipe(r->world, deploy_host(r->deploy, g), FOLDER);
+        disks_forget(r, g); /* what it said since then it said of a disk that was not well */
         d->rotten = false;
-        d->honest = false;
     }
     r->restart_us[g] = (d->well_us > now ? d->well_us : now) + 200000;
 }

@@ -41,7 +41,7 @@ void revive(const struct run *r, unsigned g, struct revived *v)
         char folder[64];
         struct storage_stats stats;
         uint32_t first = i * partitions / v->n, end = (i + 1) * partitions / v->n;
-        deploy_folder(folder, sizeof folder, i);
+        deploy_folder(r->deploy, g, i, folder, sizeof folder);
         struct copy copy = {.to = v->world, .host = world_host(v->world, folder), .folder = folder};
         world_files(r->world, deploy_host(r->deploy, g), copy_file, &copy);
         v->at[i] = vault_start(v->world, copy.host,
@@ -81,7 +81,8 @@ static bool has_disk(const struct run *r, unsigned g)
 
 static bool in_force(const struct run *r, unsigned g, uint64_t now)
 {
-    return now >= r->disks[g].policy_us + DISK_POLICY_US || r->disks[g].policy_us == 0;
+    const struct region_disk *d = &r->disks[g];
+    return !d->founding && (now >= d->policy_us + DISK_POLICY_US || d->policy_us == 0);
 }
 
 bool disk_acks(const struct run *r, unsigned g)
@@ -110,7 +111,8 @@ void disks_dying(struct run *r, unsigned g)
     unsigned n = deploy_shards(r->deploy, g, s, 64);
     for (unsigned i = 0; i < n; i++)
         for (uint32_t p = s[i].first_partition; p < s[i].first_partition + s[i].count; p++) {
-            const struct context *c = storage_context(s[i].storage, p);
+            const struct context *c =
+                s[i].storage != NULL ? storage_context(s[i].storage, p) : NULL;
             d->promises[p] = c != NULL;
             if (c != NULL)
                 context_copy(&d->promised[p], c);
@@ -241,6 +243,7 @@ void disks_dead(struct run *r, unsigned g, bool power)
     struct revived v;
     d->stop_us = 0;
     d->ended = false;
+    d->lives++;
     if (!has_disk(r, g) || d->rotten)
         return;
     revive(r, g, &v);
@@ -255,7 +258,6 @@ void disks_dead(struct run *r, unsigned g, bool power)
         d->whole |= ended && v.orderly; /* a disk that only failed any more was not waited for */
     }
     world_free(v.world);
-    d->lives++;
     if (r->disk_plan.rot && rng_below(&r->disk_rng, 4) == 0 && r->failure[0] == 0)
         disks_rot(r, g);
 }

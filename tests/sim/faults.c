@@ -159,7 +159,7 @@ static void fault_members(struct run *r)
     messages_forget(r, g);
     fill_forget(r, g);
     r->removed |= bit;
-    disks_forget(r, g);
+    disks_rotten(r, g);
     deploy_members(r->deploy, now & ~bit);
     check_crash(r, g);
 }
@@ -185,6 +185,7 @@ void faults_tick(struct run *r)
 {
     restarts_tick(r);
     disks_tick(r);
+    switches_tick(r);
     if (rng_below(&r->rng, r->plan.fault_every_us) > 5000) /* called every 5 ms */
         return;
     switch (rng_below(&r->rng, 6)) {

@@ -103,8 +103,11 @@ static bool all_quiet(struct run *r)
         return false;
     for (unsigned g = 1; g <= r->plan.regions; g++) {
         struct worker_shard s[64];
-        unsigned n =
-            deploy_members_now(r->deploy) >> g & 1 ? deploy_shards(r->deploy, g, s, 64) : 0;
+        if (!(deploy_members_now(r->deploy) >> g & 1))
+            continue;
+        if (!deploy_running(r->deploy, g) || r->disks[g].stop_us != 0)
+            return false; /* what only it has is to come back */
+        unsigned n = deploy_shards(r->deploy, g, s, 64);
         for (unsigned i = 0; i < n; i++) {
             struct shard_stats stats;
             shard_stats(s[i].shard, &stats);
@@ -212,6 +215,7 @@ bool run_seed(uint64_t seed, bool verbose, const char *save, struct buf *report)
     rng_init(&r->rng, seed);
     faults_draw(r);
     disks_draw(r);
+    switches_draw(r);
     build(r, verbose);
     play(r);
     bool ok = r->failure[0] == 0;

@@ -123,6 +123,7 @@ struct disk_plan { /* drawn per run, on its own: runs without disks are as they 
 /* A region's disk and what is to be found on it. */
 struct region_disk {
     uint64_t policy_us; /* since then the policy is what it is */
+    uint64_t flip_us;   /* when it was last switched off or on; 0: never */
     uint64_t sick_us;   /* when it last was not well */
     uint64_t well_us;   /* until then it fails; 0: it does not */
     uint64_t again_us;  /* when it crashes again, soon after it was started; 0: not */
@@ -131,6 +132,7 @@ struct region_disk {
     bool rotten;        /* nothing is promised any more */
     bool honest;        /* it never claimed what was not promised to be kept */
     bool always;        /* ... and every reply of its waited for the disk */
+    bool founding;      /* the disk was switched on: nothing is promised before it says so */
     bool ended;         /* the orderly end is done */
     unsigned shards, lives;
     bool whole;               /* down: it has all that it had claimed */
@@ -166,6 +168,8 @@ struct run {
     bool calm;                                      /* the faults are over: clients stop too */
     struct rng disk_rng;
     struct disk_plan disk_plan;
+    struct rng switch_rng;
+    uint32_t switch_every_us; /* 0: never */
     struct region_disk disks[DEPLOY_REGIONS_MAX + 1];
     unsigned deaths[DEPLOY_REGIONS_MAX + 1];
     int64_t dying[DEPLOY_REGIONS_MAX + 1]; /* counters as a region that dies shows them */
@@ -208,8 +212,12 @@ void disks_tick(struct run *r); /* faults of disks, and whoever looks after them
 void disks_end(struct run *r);
 void disks_started(struct run *r, unsigned region);
 void disks_forget(struct run *r, unsigned region); /* nothing is promised of its disk any more */
+void disks_rotten(struct run *r, unsigned region); /* ... and it may not even open */
 void disks_rot(struct run *r, unsigned region);
 void disks_save(const struct run *r, const char *folder);
+/* switches.c */
+void switches_draw(struct run *r);
+void switches_tick(struct run *r); /* disks that are switched off and on */
 /* disks.c */
 struct revived { /* a region as its disk alone brings it back */
     struct world *world;
