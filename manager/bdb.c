@@ -321,8 +321,8 @@ static struct bdb *settled(struct manager *m, uint32_t uid, struct refusal *why)
 
 void bdb_configure(struct bdb *b, const struct db_config *next)
 {
-    b->founding += b->config.data_persistence == DATA_DISABLED &&
-                   next->data_persistence != DATA_DISABLED;
+    b->founding +=
+        b->config.data_persistence == DATA_DISABLED && next->data_persistence != DATA_DISABLED;
     b->config = *next;
     b->config.set = UINT64_MAX;
 }

@@ -35,7 +35,7 @@ struct bdb {
                     */
     enum bdb_status status;
     struct db_config config; /* all set; changed by bdb_configure */
-    uint32_t founding; /* how often it was switched from off to on disk */
+    uint32_t founding;       /* how often it was switched from off to on disk */
     uint32_t partitions;
     uint64_t hash_k0, hash_k1, seed;
     uint32_t region, incarnation;

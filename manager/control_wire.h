@@ -82,8 +82,8 @@ struct plane_db {
     int64_t clock_drift_max_ms;
     bool messages_stay; /* PUBLISH reaches this region's subscribers only */
     uint32_t xadd_ids;  /* enum xadd_ids (shard/shard.h): 0 default, strict, semi-strict, liberal */
-    uint32_t persistence;    /* enum persistence */
-    uint32_t founding;       /* how often it was put on disk anew: each time has folders of its own */
+    uint32_t persistence; /* enum persistence */
+    uint32_t founding;    /* how often it was put on disk anew: each time has folders of its own */
     uint64_t snapshot_bytes; /* of log since the last snapshot that make the next; 0: the default */
     uint64_t log_retention;  /* bytes of log kept on disk for regions that are away; 0: the greater
                                 of 1 GiB and 10 % of memory_max */

@@ -277,8 +277,9 @@ void deploy_members(struct deploy *d, uint64_t members)
 
 void deploy_persist(struct deploy *d, unsigned r, uint32_t persistence)
 {
-    d->regions[r].founding +=
-        d->opts.persistence[r] == PERSIST_OFF && persistence != PERSIST_OFF;
+#ifndef MUTANT_files_again /* the planted bug: files of an earlier time are opened */
+    d->regions[r].founding += d->opts.persistence[r] == PERSIST_OFF && persistence != PERSIST_OFF;
+#endif
     d->opts.persistence[r] = persistence;
     d->version++;
     if (d->regions[r].greeted && (d->members >> r & 1))

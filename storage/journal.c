@@ -51,7 +51,8 @@ struct journal {
     struct buf raises;          /* struct raise; not yet durable, oldest first */
     struct context *durable;    /* by partition */
     uint64_t sync_at, retry_at; /* mono_us; UINT64_MAX none */
-    uint64_t write_at;          /* likewise: of what is new in the log */
+    uint64_t fresh_us;          /* since when something is new in the log; UINT64_MAX nothing */
+    uint64_t asked_fresh_us;    /* ... of what is being appended, or has to be again */
     bool begun; /* its first segment is on the disk: whoever opens it knows that this life was */
     bool paused;
     bool must_cut;
@@ -79,7 +80,7 @@ struct journal *journal_new(const struct journal_opts *o, uint64_t pos)
     j->durable = mem_zalloc(o->id.count * sizeof *j->durable);
     for (uint32_t i = 0; i < o->id.count; i++)
         context_copy(&j->durable[i], shard_context(o->shard, o->id.first + i));
-    j->sync_at = j->retry_at = j->write_at = UINT64_MAX;
+    j->sync_at = j->retry_at = j->fresh_us = j->asked_fresh_us = UINT64_MAX;
     log_hold(shard_log(j->shard), pos);
     return j;
 }
@@ -210,7 +211,8 @@ static void append(struct journal *j, struct port *port, struct moment now)
         j->closed = true; /* once the answer is good */
     }
     j->asked_end = j->end + buf_len(&r->data);
-    j->write_at = UINT64_MAX;
+    j->asked_fresh_us = j->fresh_us < j->asked_fresh_us ? j->fresh_us : j->asked_fresh_us;
+    j->fresh_us = UINT64_MAX;
     ask(j, port, r, DOING_APPEND, now);
 }
 
@@ -231,8 +233,16 @@ static bool wants_sync(const struct journal *j, struct moment now)
             j->policy == SYNC_ALWAYS || j->end - j->durable_end >= UNSYNCED_BYTES);
 }
 
+/* What is new in the log counts from the turn it came in, whatever the disk is doing. */
+static void note_fresh(struct journal *j, struct moment now)
+{
+    uint64_t taken = j->doing == DOING_APPEND ? j->asked_pos : j->written_pos;
+    if (j->fresh_us == UINT64_MAX && log_end(shard_log(j->shard)) > taken)
+        j->fresh_us = now.mono_us;
+}
+
 /* Is there something to append, and has it waited for more long enough? */
-static bool wants_append(struct journal *j, struct moment now)
+static bool wants_append(const struct journal *j, struct moment now)
 {
     uint64_t fresh = log_end(shard_log(j->shard)) - j->written_pos;
     if (j->closing || j->policy != j->told || !j->begun)
@@ -241,13 +251,12 @@ static bool wants_append(struct journal *j, struct moment now)
         return false;
     if (j->policy == SYNC_ALWAYS || j->end == 0 || fresh >= WRITE_BYTES)
         return true;
-    if (j->write_at == UINT64_MAX)
-        j->write_at = now.mono_us + WRITE_US;
-    return j->write_at <= now.mono_us;
+    return j->fresh_us + WRITE_US <= now.mono_us;
 }
 
 void journal_step(struct journal *j, struct port *port, struct moment now)
 {
+    note_fresh(j, now);
     if (j->doing != DOING_NOTHING || j->closed || j->paused)
         return;
     if (j->retry_at != UINT64_MAX && j->retry_at > now.mono_us)
@@ -267,11 +276,13 @@ void journal_step(struct journal *j, struct port *port, struct moment now)
 
 uint64_t journal_deadline(const struct journal *j)
 {
-    if (j->doing != DOING_NOTHING || j->closed)
+    if (j->doing != DOING_NOTHING || j->closed || j->paused)
         return UINT64_MAX;
     if (j->retry_at != UINT64_MAX)
         return j->retry_at;
-    return j->write_at < j->sync_at ? j->write_at : j->sync_at;
+    if (j->fresh_us != UINT64_MAX && j->fresh_us + WRITE_US < j->sync_at)
+        return j->fresh_us + WRITE_US;
+    return j->sync_at;
 }
 
 /* ------------------------------------------------------------ answers */
@@ -343,6 +354,12 @@ static void recovered(struct journal *j, struct port *port)
 
 static void appended(struct journal *j, struct moment now)
 {
+#ifdef MUTANT_sync_late
+    uint64_t first = now.mono_us + SYNC_US; /* the planted bug */
+#else
+    uint64_t first = j->asked_fresh_us < now.mono_us ? j->asked_fresh_us : now.mono_us;
+#endif
+    j->asked_fresh_us = UINT64_MAX;
     j->stats.appends++;
     j->stats.bytes_written += j->asked_end - j->end;
     j->written_pos = j->asked_pos;
@@ -352,7 +369,7 @@ static void appended(struct journal *j, struct moment now)
     if (j->asked_sync)
         is_durable(j);
     else if (j->policy == SYNC_SECOND && j->sync_at == UINT64_MAX)
-        j->sync_at = now.mono_us + SYNC_US;
+        j->sync_at = first + SYNC_US;
 }
 
 void journal_answer(struct journal *j, struct port *port, struct file_req *taken, struct moment now)
@@ -419,6 +436,7 @@ void journal_stats(const struct journal *j, struct journal_stats *out)
     *out = j->stats;
     out->segment = j->number;
     out->policy = j->policy;
+    out->promised = j->promised;
     out->waits_us = j->doing != DOING_NOTHING ? j->asked_us : UINT64_MAX;
     out->behind = log_end(shard_log(j->shard)) - journal_durable(j);
 }

@@ -64,6 +64,7 @@ bool journal_busy(const struct journal *j); /* a request is under way */
 
 struct journal_stats {
     enum sync_policy policy;
+    enum sync_policy promised; /* what the next life will be told of this one, durably */
     uint64_t segment, bytes_written, appends, syncs, failures;
     uint64_t behind; /* bytes of the log that are not durable */
     uint64_t sync_us_max;

@@ -29,6 +29,7 @@ struct storage {
     uint64_t trim_at;       /* mono_us: when to look again for segments that nobody needs */
     bool unfounded;         /* the first snapshot is not there */
     char refused[1300];     /* STORAGE_BROKEN without an opening: why */
+    uint64_t founded_pos;   /* of the log, when it was founded */
     char snapshot_why[256]; /* why the last one failed, "" it has not */
     struct buf trim;        /* names to remove, each with its 0 byte */
     bool trims;             /* a request is under way */
@@ -117,7 +118,9 @@ static void opened(struct storage *s, struct port *port)
     s->journal = journal_new(&o, log_end(shard_log(s->opts.shard)));
     shard_set_durable(s->opts.shard, true);
     s->state = STORAGE_RUNS;
+#ifndef MUTANT_not_founded /* the planted bug: what was in memory before is taken for written */
     s->unfounded = s->opts.filled;
+#endif
     journal_pause(s->journal, s->unfounded);
     opening_free(s->opening);
     s->opening = NULL;
@@ -247,6 +250,7 @@ static void snapshot_ended(struct storage *s, struct port *port, struct moment n
     if (!s->unfounded)
         return;
     s->unfounded = !done;
+    s->founded_pos = log_end(shard_log(s->opts.shard));
     journal_pause(s->journal, s->unfounded);
     if (s->state == STORAGE_CLOSES && done)
         journal_close(s->journal, port, now);
@@ -377,6 +381,16 @@ void storage_set_snapshot_bytes(struct storage *s, uint64_t bytes)
 bool storage_founded(const struct storage *s)
 {
     return s->state != STORAGE_OPENS && s->state != STORAGE_BROKEN && !s->unfounded;
+}
+
+bool storage_in_force(const struct storage *s)
+{
+    struct journal_stats stats;
+    if (!storage_founded(s) || s->journal == NULL)
+        return false;
+    journal_stats(s->journal, &stats);
+    return (s->opts.policy == SYNC_NONE || stats.promised <= s->opts.policy) &&
+           journal_durable(s->journal) >= s->founded_pos;
 }
 
 uint64_t storage_durable(const struct storage *s)

@@ -60,6 +60,9 @@ bool storage_busy(const struct storage *s); /* requests are under way */
 /* Is what the files promise true? Not before the first snapshot of a shard that was filled already:
  * until then nothing but that snapshot is written, and nothing is promised. */
 bool storage_founded(const struct storage *s);
+/* ... and the policy's promise holds for all that was ever answered: what came in while the first
+ * snapshot was taken, or before the policy promised so much, has followed. */
+bool storage_in_force(const struct storage *s);
 enum storage_state storage_state(const struct storage *s);
 const char *
 storage_error(const struct storage *s); /* also while it runs: the disk fails; "" well */

@@ -153,8 +153,7 @@ static void erase_old(struct worker *w, struct port *port, const struct disk *k,
 {
     for (size_t at = 0; at < list.n; at += strlen((const char *)list.p + at) + 1) {
         uint32_t founding;
-        if (!read_folder((const char *)list.p + at, k->shard, &founding) ||
-            founding >= k->founding)
+        if (!read_folder((const char *)list.p + at, k->shard, &founding) || founding >= k->founding)
             continue;
         struct disk *old = disk_new(w, k->member);
         old->member = NULL;

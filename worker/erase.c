@@ -5,8 +5,9 @@
 
 /*
  * Removes the folder of a shard whose database was deleted or is no longer on disk, once nothing is
- * under way in it any more: what is there is listed, removed one by one, then the folder, then the database's if this
- * was the last in it. What cannot be removed stays and is reported: it only takes room.
+ * under way in it any more: what is there is listed, removed one by one, then the folder, then the
+ * database's if this was the last in it. What cannot be removed stays and is reported: it only
+ * takes room.
  */
 
 static bool same_folder(const struct disk *x, const struct disk *y)

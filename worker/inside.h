@@ -258,10 +258,10 @@ struct disk {
     bool writes; /* settle.c's file is being written */
     bool chosen; /* ... for the last time before the member is open */
     bool waits;  /* for the end of erase.c in its folder */
-    bool files_only;  /* erase.c leaves the folder */
+    bool files_only;   /* erase.c leaves the folder */
     bool parent_stays; /* ... or the database's */
-    bool erase;       /* when the member has gone */
-    struct buf names; /* erase.c: what FILE_LIST gave, the rest of it */
+    bool erase;        /* when the member has gone */
+    struct buf names;  /* erase.c: what FILE_LIST gave, the rest of it */
 };
 /* file_req.tag, beside storage's. */
 enum {

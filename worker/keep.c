@@ -198,11 +198,11 @@ void keep_plane(const struct member *m, struct plane_keep *out)
     member_figures(m, &f);
     storage_stats(m->storage, &s);
     *out = (struct plane_keep){
-        .state = f.broken                       ? KEEP_BROKEN
-                 : !m->open                     ? KEEP_OPENS
-                 : f.failing                    ? KEEP_FAILS
-                 : !storage_founded(m->storage) ? KEEP_BEGINS
-                                                : KEEP_RUNS,
+        .state = f.broken                        ? KEEP_BROKEN
+                 : !m->open                      ? KEEP_OPENS
+                 : f.failing                     ? KEEP_FAILS
+                 : !storage_in_force(m->storage) ? KEEP_BEGINS
+                                                 : KEEP_RUNS,
         .read = f.read,
         .total = f.total,
         .cut = s.opening.cut,

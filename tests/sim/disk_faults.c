@@ -65,10 +65,12 @@ void disks_start(struct run *r)
         d->slow_us = 500u << rng_below(&r->disk_rng, rng_below(&r->disk_rng, 4) ? 3 : 8);
         set_disk(r, g, (struct world_disk){0});
     }
+    windows_start(r);
 }
 
 void disks_deinit(struct run *r)
 {
+    windows_deinit(r);
     for (unsigned g = 1; g <= r->plan.regions; g++) {
         for (uint32_t p = 0; p < deploy_partitions_all(r->deploy); p++)
             context_deinit(&r->disks[g].promised[p]);
@@ -306,6 +308,7 @@ void disks_tick(struct run *r)
         return;
     for (unsigned g = 1; g <= r->plan.regions; g++)
         look_after(r, g);
+    windows_tick(r);
     if (r->calm || rng_below(n, p->every_us) > 5000) /* called every 5 ms */
         return;
     unsigned g = 1 + (unsigned)rng_below(n, r->plan.regions);

@@ -11,8 +11,10 @@
  * What was promised of a region's disk. When a region dies, a copy of its disk is opened on its
  * own, in another world, where nobody can help it: it must have all that had been promised.
  */
-#define SLACK_US 100000u   /* from the reply to the system's memory, when the disk is well */
-#define SECOND_US 1200000u /* SYNC_SECOND: from the reply to the disk */
+/* As docs/durability.md says: */
+#define WRITE_US 5000u     /* from the write to the system's memory */
+#define SECOND_US 1000000u /* SYNC_SECOND: from the write to the sync ... */
+#define REQUEST_US 10000u  /* ... and what requests take beside syncing */
 #define WELL_US 2500000u   /* after a disk was not well, until all is written again */
 
 struct copy {
@@ -158,11 +160,12 @@ static void check_contexts(struct run *r, unsigned g, const struct revived *v)
 static uint64_t window_us(const struct run *r, unsigned g, bool power)
 {
     const struct region_disk *d = &r->disks[g];
-    uint64_t now = world_now_us(r->world), slack = SLACK_US + 4 * (uint64_t)d->slow_us;
+    uint64_t now = world_now_us(r->world),
+             slack = REQUEST_US + 2 * (uint64_t)d->slow_us; /* one may be under way */
     if (!in_force(r, g, now) || now < d->sick_us + WELL_US)
         return UINT64_MAX;
     if (!power)
-        return slack;
+        return WRITE_US + slack;
     return deploy_persistence(r->deploy, g) >= PERSIST_SECOND ? SECOND_US + slack : UINT64_MAX;
 }
 
@@ -244,8 +247,10 @@ void disks_dead(struct run *r, unsigned g, bool power)
     d->stop_us = 0;
     d->ended = false;
     d->lives++;
-    if (!has_disk(r, g) || d->rotten)
+    if (!has_disk(r, g) || d->rotten) {
+        windows_forget(r, g);
         return;
+    }
     revive(r, g, &v);
     if (!v.opened) {
         fail(r, "region %u can't be brought back: %s", g, v.error);
@@ -255,8 +260,10 @@ void disks_dead(struct run *r, unsigned g, bool power)
         check_contexts(r, g, &v);
         note_content(r, g, &v);
         check_writes(r, g, power, ended && v.orderly);
+        windows_check(r, g, &v, window_us(r, g, power));
         d->whole |= ended && v.orderly; /* a disk that only failed any more was not waited for */
     }
+    windows_forget(r, g);
     world_free(v.world);
     if (r->disk_plan.rot && rng_below(&r->disk_rng, 4) == 0 && r->failure[0] == 0)
         disks_rot(r, g);

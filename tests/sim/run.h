@@ -144,6 +144,7 @@ struct region_disk {
     int64_t counters[DEPLOY_REGIONS_MAX + 1];
 };
 
+struct window;
 struct run {
     uint64_t seed;
     struct rng rng;
@@ -170,6 +171,7 @@ struct run {
     struct disk_plan disk_plan;
     struct rng switch_rng;
     uint32_t switch_every_us; /* 0: never */
+    struct window *windows[DEPLOY_REGIONS_MAX + 1];
     struct region_disk disks[DEPLOY_REGIONS_MAX + 1];
     unsigned deaths[DEPLOY_REGIONS_MAX + 1];
     int64_t dying[DEPLOY_REGIONS_MAX + 1]; /* counters as a region that dies shows them */
@@ -215,6 +217,14 @@ void disks_forget(struct run *r, unsigned region); /* nothing is promised of its
 void disks_rotten(struct run *r, unsigned region); /* ... and it may not even open */
 void disks_rot(struct run *r, unsigned region);
 void disks_save(const struct run *r, const char *folder);
+/* windows.c */
+struct revived;
+void windows_start(struct run *r);
+void windows_deinit(struct run *r);
+void windows_forget(struct run *r, unsigned region); /* it lost its memory */
+void windows_tick(struct run *r);
+/* It died: all that it had when the window began is on its disk. UINT64_MAX: nothing has to be. */
+void windows_check(struct run *r, unsigned region, const struct revived *v, uint64_t window_us);
 /* switches.c */
 void switches_draw(struct run *r);
 void switches_tick(struct run *r); /* disks that are switched off and on */

@@ -53,24 +53,24 @@ static void switch_on(struct run *r, unsigned g)
     deploy_persist(r->deploy, g, policy);
 }
 
-static bool is_founded(const struct run *r, unsigned g)
+static bool in_force(const struct run *r, unsigned g)
 {
     struct worker_shard s[64];
     unsigned n = deploy_shards(r->deploy, g, s, 64);
-    bool founded = living(r, g) && n > 0;
+    bool all = living(r, g) && n > 0;
     for (unsigned i = 0; i < n; i++)
-        founded &= s[i].storage != NULL && storage_founded(s[i].storage);
-    return founded;
+        all &= s[i].storage != NULL && storage_in_force(s[i].storage);
+    return all;
 }
 
 static void look(struct run *r, unsigned g)
 {
     struct region_disk *d = &r->disks[g];
-    if (!d->founding || !is_founded(r, g))
+    if (!d->founding || !in_force(r, g))
         return;
     world_note(r->world, "region %u's disk is founded", g);
     d->founding = false;
-    d->policy_us = world_now_us(r->world);
+    d->policy_us = world_now_us(r->world) - DISK_POLICY_US; /* at once */
 }
 
 /* What is being brought back refuses it. */

@@ -15,7 +15,7 @@ struct serve {
     struct driver *driver;
     struct serve_opts opts;
     uint32_t host;
-    unsigned lives;
+    unsigned lives, founding;
     struct vconn *control;
     bool answered, ok;
     uint64_t id;
@@ -92,6 +92,7 @@ void serve_db(const struct serve *s, struct plane_db *db)
                             .version = 1,
                             .incarnation = s->lives,
                             .persistence = (uint32_t)s->opts.persistence,
+                            .founding = s->founding,
                             .clients_max = s->opts.clients_max};
     snprintf(db->password, sizeof db->password, "%s", s->opts.password ? s->opts.password : "");
 }
@@ -128,7 +129,11 @@ void serve_start(struct serve *s)
     mem_free(db);
 }
 
-void serve_keep(struct serve *s, enum persistence p) { s->opts.persistence = p; }
+void serve_keep(struct serve *s, enum persistence p)
+{
+    s->founding += s->opts.persistence == PERSIST_OFF && p != PERSIST_OFF;
+    s->opts.persistence = p;
+}
 
 static void on_log(void *arg, const char *host, char level, const char *line)
 {

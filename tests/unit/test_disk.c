@@ -525,12 +525,11 @@ Test(disk, a_slow_one_slows_writers_down)
 static void set_persistence(struct serve *s, enum persistence p, uint64_t version)
 {
     struct plane_db *db = mem_zalloc(sizeof *db);
+    serve_keep(s, p);
     serve_db(s, db);
-    db->persistence = (uint32_t)p;
     db->version = version;
     cr_assert(serve_set(s, db), "%s", serve_error(s));
     mem_free(db);
-    serve_keep(s, p);
 }
 
 Test(disk, what_was_in_memory_only_can_be_put_on_disk)
@@ -606,6 +605,65 @@ Test(disk, what_is_no_longer_kept_does_not_come_back)
     serve_start(s);
     serve_run(s, 500);
     expect(client_new(s), "dbsize\r\n", ":301\r\n");
+    serve_free(s);
+}
+
+static void count_file(void *arg, const char *path, struct bytes content)
+{
+    (void)content;
+    *(unsigned *)arg += strncmp(path, "data/db7/shard0/", 16) == 0;
+}
+
+/* What is left of files that were being removed is neither read nor in the way. */
+Test(disk, a_death_while_files_are_removed_does_no_harm)
+{
+    for (unsigned i = 0; i < 16; i++) {
+        unsigned left = 0;
+        struct serve *s = begin(PERSIST_SECOND, 2, 2);
+        for (int k = 0; k < 4; k++) { /* each life begins a segment */
+            write_keys(s, 100 * k, 100 * k + 100);
+            serve_run(s, 1200);
+            serve_kill(s, false);
+            serve_start(s);
+            serve_run(s, 500);
+        }
+        set_persistence(s, PERSIST_OFF, 2);
+        world_run(serve_world(s), world_now_us(serve_world(s)) + 60 * i);
+        serve_kill(s, false);
+        serve_keep(s, PERSIST_SECOND);
+        serve_start(s);
+        serve_run(s, 500);
+        expect(client_new(s), "dbsize\r\nset k 1\r\n", ":0\r\n+OK\r\n");
+        world_files(serve_world(s), serve_host(s), count_file, &left);
+        cr_expect_eq(left, 0, "%u files of what was switched off are still there", left);
+        serve_run(s, 1500);
+        serve_kill(s, true);
+        serve_start(s);
+        serve_run(s, 500);
+        expect(client_new(s), "dbsize\r\n", ":1\r\n");
+        serve_free(s);
+    }
+}
+
+Test(disk, files_that_could_not_be_begun_are_tried_again)
+{
+    struct serve *s = begin(PERSIST_OFF, 2, 2);
+    struct client *c = client_new(s);
+    write_keys(s, 0, 100);
+    world_disk(serve_world(s), serve_host(s), (struct world_disk){.fail_read_per_64k = 65536});
+    set_persistence(s, PERSIST_SECOND, 2);
+    for (int i = 0; i < 20; i++) {
+        serve_run(s, 100);
+        cr_expect_eq(strncmp(client_ask(c, "set k 1\r\n"), "-MISCONF", 8), 0, "%s", client_now(c));
+    }
+    world_disk(serve_world(s), serve_host(s), (struct world_disk){0});
+    serve_run(s, 1000);
+    expect(c, "set k 1\r\n", "+OK\r\n");
+    serve_run(s, 1500);
+    serve_kill(s, true);
+    serve_start(s);
+    serve_run(s, 500);
+    expect(client_new(s), "dbsize\r\n", ":101\r\n");
     serve_free(s);
 }
 
