@@ -133,7 +133,8 @@ static inline bool coll_is_read(const struct coll *c)
     return c != NULL && c->is_large && coll_large(c)->readings != NULL;
 }
 void readings_before(struct large *l, struct bytes name, const struct cell *e);
-void readings_end(struct large *l); /* nothing is left of it */
+void readings_end(struct large *l);   /* nothing is left of it */
+void readings_moved(struct large *l); /* it lies here now, as it was */
 static inline void large_changes(struct large *l, struct bytes name, const struct cell *e)
 {
     if (__builtin_expect(l->readings != NULL, 0))

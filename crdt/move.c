@@ -10,10 +10,13 @@ static void set_pointer(struct cell *key, void *to)
     memcpy(payload, &to, sizeof to);
 }
 
-/* A large collection's header is moved like a packed one's whole: nothing points into it. */
-static struct coll *move_coll(struct coll *c, const struct mover *m)
+/* A large collection's header is moved like a packed one's whole: only readings point to it. */
+static struct coll *move_coll(struct coll *old, const struct mover *m)
 {
-    return c != NULL ? m->move(c, m->arg) : NULL;
+    struct coll *c = old != NULL ? m->move(old, m->arg) : NULL;
+    if (c != old && c->is_large)
+        readings_moved(coll_large(c));
+    return c;
 }
 
 static struct multi *move_multi(struct multi *old, const struct mover *m)

@@ -36,6 +36,12 @@ void readings_end(struct large *l)
         let_go(l->readings);
 }
 
+void readings_moved(struct large *l)
+{
+    for (struct reading *r = l->readings; r != NULL; r = r->next)
+        r->coll = l;
+}
+
 static enum type type_of(const struct reading *r) { return (enum type)r->coll->head.type; }
 
 /* Hash and set. */

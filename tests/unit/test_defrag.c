@@ -116,3 +116,42 @@ Test(defrag, pages_that_hold_little_are_given_back)
     run_stop(&r);
 }
 #endif
+
+/* Large collections are read in slices while they, and what they lie in, move. */
+Test(defrag, what_is_being_transferred_moves)
+{
+    struct run a, b;
+    struct rng rng;
+    char line[64];
+    rng_init(&rng, 7);
+    run_start_with(&a, &(struct shard_opts){.region = 1, .geo = true, .slice_bytes = 500});
+    run_start(&b, 2, true);
+    for (unsigned k = 0; k < 5; k++)
+        for (unsigned i = 0; i < 600; i++) {
+            snprintf(line, sizeof line, "HSET h%u field%u value-%u", k, i, i);
+            run(&a, line);
+            snprintf(line, sizeof line, "ZADD z%u %u member%u", k, i, i);
+            run(&a, line);
+        }
+    shard_set_defrag(a.shard, 50, true);
+    for (unsigned round = 0; round < 3; round++)
+        for (uint32_t p = 0; p < RUN_PARTITIONS; p++) {
+            struct transfer *t = transfer_begin(a.shard, p, a.now);
+            struct buf state = {0};
+            for (bool more = true; more;) {
+                more = transfer_next(t, &state, 2000);
+                for (unsigned i = 0; i < 5; i++)
+                    write_one(&rng, &a);
+                run_wait(&a, 100);
+            }
+            cr_assert(shard_join(b.shard, p, buf_bytes(&state), transfer_context(t), b.now));
+            transfer_end(t);
+            buf_deinit(&state);
+        }
+    struct shard_stats stats;
+    shard_stats(a.shard, &stats);
+    cr_expect_gt(stats.defrag.rounds, 2);
+    run_sync((struct run *[]){&a, &b}, 2);
+    run_stop(&a);
+    run_stop(&b);
+}
