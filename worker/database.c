@@ -195,7 +195,8 @@ static void catalog_changed(void *arg, enum catalog_kind kind, struct bytes name
 static const struct context *member_lasting(void *arg, uint32_t partition)
 {
     const struct member *m = arg;
-    return storage_context(m->storage, partition);
+    /* None: it has just been switched off, and this syncer is about to go. */
+    return m->storage != NULL ? storage_context(m->storage, partition) : NULL;
 }
 
 /* What is the member's own of it; the caller frees. */
