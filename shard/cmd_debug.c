@@ -5,6 +5,7 @@
 #include "shard/content.h"
 #include "shard/encoding.h"
 #include "shard/inside.h"
+#include "shard/pour.h"
 
 #include <stdio.h>
 
@@ -112,6 +113,7 @@ static void reload_key(struct reload *r, struct cell *key)
 static void debug_reload(struct call *c)
 {
     struct reload r = {.shard = c->shard};
+    pour_end(c->shard);
     for (uint32_t i = 0; i < c->shard->shown; i++) {
         uint64_t cursor = 0;
         r.part = &c->shard->parts[i];

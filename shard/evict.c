@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "shard/evict.h"
 
-#include "shard/inside.h"
+#include "shard/pour.h"
 
 /*
  * Redis' approximations: of a few keys at random those that were unused for the longest time (LRU)
@@ -353,6 +353,8 @@ static bool evict_some(struct shard *s, size_t budget, int64_t wall_ms)
     if (s->stale || s->leaving || s->refusal != NULL || s->atomic || s->busy != NULL ||
         s->kept.held > 0)
         return false;
+    if (is_above(s))
+        pour_end(s);
     while (budget > 0 && is_above(s)) {
         size_t cost = 1;
         if (free_some(s))

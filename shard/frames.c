@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
-#include "shard/inside.h"
+#include "shard/pour.h"
 
 #include "base/mem.h"
 #include "crdt/patch.h"
 
 #define OPEN_KEPT_MAX 4096u /* larger buffers of closed frames are given back */
 #define OPS_KEPT_MAX 4096u
-#define FETCH_KEYS 16u /* keys of a frame brought near at a time */
 
 /* ------------------------------------------------------------ own frames */
 
@@ -107,7 +106,7 @@ void shard_atomic_end(struct shard *s)
 
 /* ------------------------------------------------------------ foreign frames */
 
-static bool frame_sound(const struct shard *s, const struct frame *f)
+bool frame_sound(const struct shard *s, const struct frame *f)
 {
     uint32_t actor = stamp_actor(f->last);
     if (f->partition < s->first || f->partition - s->first >= s->count || f->ops_count == 0 ||
@@ -188,10 +187,9 @@ static void take_flush(struct shard *s, struct part *p, const struct seen *seen)
     buf_deinit(&items);
 }
 
-static void take_op(struct shard *s, struct part *p, const struct op *op, uint64_t hash,
-                    const struct seen *seen)
+void frame_apply(struct shard *s, struct part *p, const struct op *op, uint64_t hash,
+                 const struct seen *seen, const struct context *vv_after)
 {
-    context_raise(&p->vv, op->stamp);
     if (op->kind == OP_FLUSH) {
         take_flush(s, p, seen);
         return;
@@ -202,7 +200,7 @@ static void take_op(struct shard *s, struct part *p, const struct op *op, uint64
     change_begin(s, &change, p, hash, table_get(&p->keys, hash, op->key));
     if (s->wants.events != 0)
         before = event_before(change.held);
-    struct cell *now = value_apply(change.held, op, seen, &p->vv, &s->around, &applied);
+    struct cell *now = value_apply(change.held, op, seen, vv_after, &s->around, &applied);
     change_end(s, &change, now);
     if (s->watches != NULL && applied.changed && !part_is_hidden(s, p))
         watches_changed(s, hash, op->key);
@@ -273,25 +271,49 @@ static void fetch_next(const struct shard *s, const struct part *p, size_t at, s
     fetch_elements(p, s->ops + at, s->hashes + at, some);
 }
 
-static enum take take(struct shard *s, const struct frame *f, struct moment now)
+struct context frame_deps(const struct frame *f)
 {
-    size_t n;
-    shard_note_time(s, now);
-    if (!frame_sound(s, f))
-        return TAKE_BAD;
-    struct part *p = shard_part(s, f->partition);
-    struct context deps = {.n = (uint16_t)f->deps_count};
     union {
         const stamp_t *in;
         stamp_t *out;
     } borrowed = {.in = f->deps};
-    deps.at = borrowed.out;
+    return (struct context){.n = (uint16_t)f->deps_count, .at = borrowed.out};
+}
+
+enum take frame_may(const struct part *p, const struct frame *f)
+{
+    struct context deps = frame_deps(f);
     if (context_covers(&p->vv, f->last))
         return TAKE_COVERED;
 #ifndef MUTANT_apply_before_causes
     if (!context_covers(&p->vv, f->prev) || !context_le(&deps, &p->vv))
         return TAKE_WAITS;
 #endif
+    return TAKE_DONE;
+}
+
+void frame_taken(struct shard *s, struct part *p, const struct frame *f)
+{
+    if (stamp_actor(f->last) == s->clock.actor)
+        p->own = p->closed = f->last; /* our own from before a restart */
+    clock_seen(&s->clock, f->last);
+    log_append(s->log, f);
+    s->stats.frames_foreign++;
+    s->stats.ops_foreign += f->ops_count;
+}
+
+enum take frame_take(struct shard *s, const struct frame *f, struct moment now)
+{
+    size_t n;
+    shard_note_time(s, now);
+    if (!frame_sound(s, f))
+        return TAKE_BAD;
+    struct part *p = shard_part(s, f->partition);
+    struct context deps = frame_deps(f);
+    enum take may = frame_may(p, f);
+    if (may != TAKE_DONE)
+        return may;
+    pour_end_part(s, p);
     if (!read_ops(s, f, &n))
         return TAKE_BAD;
     if (!has_bases(s, p, n)) {
@@ -309,18 +331,15 @@ static enum take take(struct shard *s, const struct frame *f, struct moment now)
         /* All that its writer had written before, also what was left out of the frame: it may be
          * here, by a state. */
         seen.prev = stamp_before(s->ops[i].stamp);
-        if (!context_covers(&p->vv, s->ops[i].stamp)) /* a frame cut differently by another log */
-            take_op(s, p, &s->ops[i], s->hashes[i], &seen);
+        if (context_covers(&p->vv, s->ops[i].stamp))
+            continue; /* a frame cut differently by another log */
+        context_raise(&p->vv, s->ops[i].stamp);
+        frame_apply(s, p, &s->ops[i], s->hashes[i], &seen, &p->vv);
     }
     shelf_unhold(&s->kept);
-    if (stamp_actor(f->last) == s->clock.actor)
-        p->own = p->closed = f->last; /* our own from before a restart */
-    clock_seen(&s->clock, f->last);
-    log_append(s->log, f);
+    frame_taken(s, p, f);
     for (size_t i = 0; i < n && part_is_hidden(s, p); i++)
         catalog_tell(s, s->ops[i].key, s->ops[i].elem);
-    s->stats.frames_foreign++;
-    s->stats.ops_foreign += n;
     if (s->ops_cap > OPS_KEPT_MAX) {
         mem_free(s->ops);
         mem_free(s->hashes);
@@ -338,7 +357,7 @@ enum take shard_take(struct shard *s, const struct frame *f, struct moment now)
 {
     assert(s->busy == NULL);
     struct mem_account *outer = shard_enter(s);
-    enum take took = take(s, f, now);
+    enum take took = frame_take(s, f, now);
     mem_account_leave(outer);
     return took;
 }

@@ -198,6 +198,8 @@ struct shard {
     uint64_t elsewhere; /* what counts against memory_max and is not this shard's */
     struct expiry expiry;
     struct transfer *transfers;
+    struct pour *pour; /* a large frame is being applied (pour.h); NULL none */
+    uint32_t pour_min;
     size_t slice_bytes;      /* a collection larger than this is transferred in slices */
     struct shelf_total kept; /* by the partitions' shelves */
     size_t patch_min;
@@ -328,6 +330,19 @@ void catalog_tell(struct shard *s, struct bytes key, struct bytes name);
 void catalog_names(const struct shard *s, struct names names[CATALOG_KINDS]);
 void catalog_joined(struct shard *s, struct names names[CATALOG_KINDS]);
 
+#define FETCH_KEYS 16u /* keys of a frame brought near at a time */
+#define POUR_MIN_DEFAULT 256u
+/* frames.c: what makes a foreign frame, for those applied in slices too (pour.h). */
+bool frame_sound(const struct shard *s, const struct frame *f);
+struct context frame_deps(const struct frame *f); /* borrowed */
+/* DONE: it may be taken now. */
+enum take frame_may(const struct part *p, const struct frame *f);
+enum take frame_take(struct shard *s, const struct frame *f, struct moment now);
+/* One operation; the partition's context has it already. */
+void frame_apply(struct shard *s, struct part *p, const struct op *op, uint64_t hash,
+                 const struct seen *seen, const struct context *vv_after);
+void frame_taken(struct shard *s, struct part *p, const struct frame *f); /* into the log */
+
 #define SLICE_BYTES_DEFAULT ((size_t)64 << 10)
 #define LOG_BYTES_DEFAULT (64u << 20)
 #define KEPT_BYTES_DEFAULT (64u << 20)
@@ -376,6 +391,7 @@ unsigned transfers_move(struct shard *s, const struct part *p, struct garbage *g
 void watches_free(struct watches *w);
 void watches_changed(struct shard *s, uint64_t hash, struct bytes name); /* after the change */
 void watches_cleared(struct shard *s, const struct part *p);
+bool watches_any(const struct shard *s, uint64_t hash); /* does somebody watch such a key? */
 
 /* A surroundings.conflict; `arg` is the shard. */
 void conflicts_note(void *arg, const struct conflict *c);

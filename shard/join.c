@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
-#include "shard/inside.h"
+#include "shard/pour.h"
 
 #include "base/mem.h"
 
@@ -149,6 +149,7 @@ static bool join(struct shard *s, uint32_t partition, struct bytes state,
     if (partition < s->first || partition - s->first >= s->count)
         return false;
     struct part *p = j.part = shard_part(s, partition);
+    pour_end_part(s, p);
     table_init(&j.states, &keyspace_type, s->hash_key);
     if (!read_states(s, p, state, &j.states)) {
         table_deinit(&j.states, drop_cell, NULL);

@@ -2,7 +2,7 @@
 #include "shard/keys.h"
 
 #include "shard/events.h"
-#include "shard/inside.h"
+#include "shard/pour.h"
 #include "shard/stream_write.h"
 
 /* ------------------------------------------------------------ finding */
@@ -21,7 +21,9 @@ static void locate(struct call *c, struct bytes name, struct key *out)
     out->name = name;
     out->partition = slot_partition(slot, s->partitions);
     assert(out->partition - s->first < s->count);
-    out->cell = out->held = table_get(&shard_part(s, out->partition)->keys, out->hash, name);
+    const struct part *p = shard_part(s, out->partition);
+    pour_touch(s, p, out->hash);
+    out->cell = out->held = table_get(&p->keys, out->hash, name);
 }
 
 static void miss(struct call *c, const struct key *k)

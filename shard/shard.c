@@ -2,7 +2,7 @@
 #include "shard/shard.h"
 
 #include "base/mem.h"
-#include "shard/inside.h"
+#include "shard/pour.h"
 
 #define PATCH_MIN 4096u
 #define GARBAGE_BUDGET 4096u /* elements freed a tick */
@@ -68,6 +68,7 @@ struct shard *shard_new(const struct shard_opts *o)
     s->slice_bytes = o->slice_bytes ? o->slice_bytes : SLICE_BYTES_DEFAULT;
     s->feed.records.charged = s->name.charged = s->ranks.charged = true;
     s->text.charged = s->room.charged = true;
+    s->pour_min = o->pour_min ? o->pour_min : POUR_MIN_DEFAULT;
     s->around = (struct surroundings){.hash_key = o->hash_key,
                                       .digest_off = !o->geo,
                                       .conflicts = &s->conflicts,
@@ -109,6 +110,7 @@ void shard_free(struct shard *s)
         settle_deinit(&p->unsettled);
         shelf_clear(&p->shelf);
     }
+    pour_free(s);
     garbage_free(s);
     defrag_deinit(&s->defrag);
     watches_free(s->watches);
@@ -299,8 +301,11 @@ const struct context *shard_context(const struct shard *s, uint32_t partition)
     return &shard_part(s, partition)->vv;
 }
 
-struct hash128 shard_digest(const struct shard *s, uint32_t partition)
+struct hash128 shard_digest(struct shard *s, uint32_t partition)
 {
+    struct mem_account *outer = shard_enter(s);
+    pour_end_part(s, shard_part(s, partition));
+    mem_account_leave(outer);
     return shard_part(s, partition)->digest;
 }
 
@@ -321,6 +326,7 @@ void shard_set_geo(struct shard *s, bool geo)
     shard_close_frames(s, (struct moment){.wall_ms = s->wall_ms, .mono_us = s->mono_us});
     struct mem_account *outer = shard_enter(s);
     bool was_logged = s->logged;
+    pour_end(s);
     s->geo = geo;
     evict_thresholds(s);
     s->logged = geo || s->durable;

@@ -46,6 +46,7 @@ struct shard_opts {
     size_t log_bytes_max;  /* repl_backlog; 0: 64 MiB */
     size_t memory_max;     /* of the database (memory.h); 0: none. Beyond it CMD_DENYOOM commands
                               answer -OOM */
+    uint32_t pour_min;     /* operations of a frame that is taken in slices; 0: 256 */
     size_t patch_min;      /* strings of so many bytes are patched (docs/patches.md); 0: 4096 */
     size_t kept_bytes_max; /* what is kept for patches to come; 0: 64 MiB */
     size_t slice_bytes;    /* larger collections are transferred in slices; 0: 64 KiB */
@@ -189,14 +190,25 @@ enum take {
     TAKE_BASELESS, /* a patch whose base is not here any more: nothing was applied; the state of
                       whoever has applied it must be joined */
     TAKE_BAD,      /* malformed: nothing was applied */
+    TAKE_POURS,    /* shard_pour: not done yet */
 };
 /* Applies a foreign frame, whole or not at all. `now` also bounds clocks: the caller has checked
  * the drift. */
 enum take shard_take(struct shard *s, const struct frame *f, struct moment now);
+/* Likewise, but a large one (shard_opts.pour_min) is copied and taken a few operations at a time:
+ * TAKE_POURS, until shard_pour_on says what became of it. Nothing else is poured meanwhile; whoever
+ * looks at a key sees all of the frame or nothing. Never while a script has stopped. */
+enum take shard_pour(struct shard *s, const struct frame *f, struct moment now);
+enum take shard_pour_on(struct shard *s, struct moment now);
+bool shard_pours(const struct shard *s);
+/* Of the one under way: where it belongs, and whether it can't be dropped any more. */
+bool shard_pours_into(const struct shard *s, uint32_t *partition, stamp_t *last);
+void shard_pour_drop(struct shard *s); /* if it still can be */
+void shard_pour_end(struct shard *s);  /* else: all of it, now */
 /* Operations of its own that it has made so far: has a command written anything? */
 uint64_t shard_written(const struct shard *s);
 const struct context *shard_context(const struct shard *s, uint32_t partition);
-struct hash128 shard_digest(const struct shard *s, uint32_t partition);
+struct hash128 shard_digest(struct shard *s, uint32_t partition);
 /* Closes all open frames so that log readers see every write made so far. Cheap when nothing was
  * written. */
 void shard_close_frames(struct shard *s, struct moment now);

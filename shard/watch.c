@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
-#include "shard/inside.h"
+#include "shard/pour.h"
 
 #include "base/mem.h"
 
@@ -97,6 +97,14 @@ static const struct cell *shown_key(const struct shard *s, const struct watch *e
     return key != NULL && value_type(key) != TYPE_NONE ? key : NULL;
 }
 
+bool watches_any(const struct shard *s, uint64_t hash)
+{
+    const struct watch *e = s->watches->by_key[hash & (s->watches->cap - 1)];
+    while (e != NULL && e->hash != hash)
+        e = e->next_key;
+    return e != NULL;
+}
+
 void watches_changed(struct shard *s, uint64_t hash, struct bytes name)
 {
     for (struct watch *e = s->watches->by_key[hash & (s->watches->cap - 1)]; e; e = e->next_key) {
@@ -137,6 +145,7 @@ void shard_watch(struct shard *s, uint64_t session, struct bytes key, struct mom
                         .name_n = (uint32_t)key.n};
     if (key.n > 0)
         memcpy(e->name, key.p, key.n);
+    pour_touch(s, shard_part(s, e->partition), e->hash);
     const struct cell *shown = shown_key(s, e);
     e->expired = shown != NULL && key_expired(shown, now.wall_ms);
     e->existed = shown != NULL && !e->expired;

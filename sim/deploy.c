@@ -177,7 +177,8 @@ void deploy_start(struct deploy *d, unsigned r)
                                 .patch_min = d->opts.patch_min,
                                 .kept_bytes_max = d->opts.kept_bytes_max,
                                 .segment_bytes = d->opts.segment_bytes,
-                                .slice_bytes = d->opts.slice_bytes};
+                                .slice_bytes = d->opts.slice_bytes,
+                                .pour_min = d->opts.pour_min};
         if (i == 0) {
             o.control = "0.0.0.0:9000";
             snprintf(o.control_token, sizeof o.control_token, "%s", TOKEN);

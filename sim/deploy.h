@@ -32,6 +32,7 @@ struct deploy_opts {
     uint32_t persistence[DEPLOY_REGIONS_MAX + 1]; /* enum persistence, by region; on the host's disk
                                                      (world_disk) */
     uint64_t snapshot_bytes, segment_bytes;       /* 0: the defaults */
+    uint32_t pour_min;                            /* likewise */
     size_t slice_bytes;                           /* of states; 0: the defaults */
 };
 

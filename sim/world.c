@@ -246,7 +246,7 @@ static void rearm(struct node *n)
     if (at == UINT64_MAX)
         return;
     if (at <= n->world->now_us)
-        at = n->world->now_us + 1;
+        at = n->world->now_us + (n->world->opts.spin_us > 0 ? n->world->opts.spin_us : 1);
     if (n->timer_us <= at)
         return;
     n->timer_us = at;

@@ -24,6 +24,7 @@ struct world_opts {
     uint64_t seed;
     uint32_t latency_us, jitter_us; /* default of every pair of hosts */
     bool split;                     /* deliver bytes in random pieces */
+    uint32_t spin_us;               /* who asks for time at once gets it so much later; 0: 1 */
     size_t trace; /* how many of the last events to keep for world_trace; 0 none */
     void (*log)(void *arg, const char *host, char level,
                 const char *line); /* machines' log lines; may be NULL */

@@ -44,27 +44,23 @@ void pull_release(struct pull *p, struct port *port)
 
 /* ------------------------------------------------------------ frames */
 
-enum outcome pull_apply(struct pull *p, struct port *port, const struct frame *f, struct moment now)
+enum outcome pull_took(struct pull *p, struct port *port, uint32_t partition, enum taken took,
+                       struct moment now)
 {
     struct syncer *s = p->peer->s;
-    struct pull_part *part = &p->parts[f->partition - p->first];
-    bool direct = stamp_actor(f->last) == life_actor(p->life);
-    switch (syncer_take(s, f, direct, now)) {
+    struct pull_part *part = &p->parts[partition - p->first];
+    s->dirty = true;
+    switch (took) {
     case TAKEN_DONE:
-        ack_touch(p, f->partition);
-        if (s->waiting_frames > 0)
-            wait_retry(s, f->partition, now);
+        ack_touch(p, partition);
         break;
     case TAKEN_COVERED:
-        break;
-    case TAKEN_WAITS:
-        /* after a gap there is no point in keeping what can only wait for the gap to be filled */
-        if (part->gap || !wait_add(s, f, direct, p->peer->region))
-            part->gap = true;
+    case TAKEN_POURS:
         break;
     case TAKEN_BASELESS:
         part->gap = part->baseless = true;
         break;
+    case TAKEN_WAITS:
     case TAKEN_FENCED:
         part->gap = true; /* until the reports say how far its writer got */
         break;
@@ -72,8 +68,24 @@ enum outcome pull_apply(struct pull *p, struct port *port, const struct frame *f
         p->distrusted = true;
         return pull_bad(p, port, now, "operation");
     }
-    s->dirty = true;
     return OUT_NEXT;
+}
+
+enum outcome pull_apply(struct pull *p, struct port *port, const struct frame *f, struct moment now)
+{
+    struct syncer *s = p->peer->s;
+    bool direct = stamp_actor(f->last) == life_actor(p->life);
+    enum taken took = syncer_pour(s, f, p, direct, now);
+    /* after a gap there is no point in keeping what can only wait for the gap to be filled */
+    if (took == TAKEN_WAITS && !p->parts[f->partition - p->first].gap &&
+        wait_add(s, f, direct, p->peer->region)) {
+        s->dirty = true;
+        return OUT_NEXT;
+    }
+    enum outcome out = pull_took(p, port, f->partition, took, now);
+    if (took == TAKEN_DONE && s->waiting_frames > 0)
+        wait_retry(s, f->partition, now);
+    return out;
 }
 
 static enum outcome take_frame(struct pull *p, struct port *port, uint8_t kind, struct bytes body,

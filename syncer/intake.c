@@ -13,6 +13,7 @@
 #define A_TURN ((size_t)256 << 10)
 #define BRIM ((size_t)256 << 10) /* that wait here; a single message may be larger */
 #define BETWEEN_LOOKS 8u         /* at the clock: messages */
+#define POUR_TURN 8u             /* slices of a large frame, at most */
 
 /* What is taken before others get their turn. */
 struct allowance {
@@ -122,10 +123,11 @@ static size_t look_ahead(const struct syncer *s, struct bytes data, size_t at)
     return at;
 }
 
-static bool is_over(struct allowance *allow, struct port *port)
+static bool is_over(const struct pull *p, struct allowance *allow, struct port *port)
 {
-    return allow->bytes == 0 || (allow->slice != NULL && allow->messages++ % BETWEEN_LOOKS == 0 &&
-                                 !share_left(allow->slice, port));
+    return p->peer->s->pouring.active || allow->bytes == 0 ||
+           (allow->slice != NULL && allow->messages++ % BETWEEN_LOOKS == 0 &&
+            !share_left(allow->slice, port));
 }
 
 /* Takes whole messages off the front; returns how many bytes they had. *again: `in` was replaced.
@@ -148,7 +150,7 @@ static size_t take_messages(struct pull *p, struct port *port, struct bytes data
             pull_bad(p, port, now, "message");
             break;
         }
-        p->more = is_over(allow, port);
+        p->more = is_over(p, allow, port);
         if (p->more)
             break;
         if (kind == WIRE_BATCH) {
@@ -250,4 +252,22 @@ void pull_turn(struct pull *p, struct port *port, struct moment now)
         take(p, port, bytes_of(NULL, 0), now, &allow);
     if (p->more)
         s->turn_us = 0;
+}
+
+void pour_turn(struct syncer *s, struct port *port, struct moment now)
+{
+    struct share_slice slice = share_begin(s->share, port);
+    enum taken took = TAKEN_POURS;
+    for (unsigned n = 0; n < POUR_TURN && took == TAKEN_POURS && share_left(&slice, port); n++)
+        took = syncer_pour_on(s, now);
+    if (took == TAKEN_POURS) {
+        s->turn_us = 0;
+        return;
+    }
+    struct pouring done = s->pouring;
+    s->pouring = (struct pouring){0};
+    if (done.by != NULL)
+        pull_took(done.by, port, done.partition, took, now);
+    if (took == TAKEN_DONE && s->waiting_frames > 0)
+        wait_retry(s, done.partition, now);
 }

@@ -224,6 +224,14 @@ struct peer {
     uint64_t acked_ops, behind_us; /* own operations it has; since when it lacks some, 0 none */
 };
 
+/* A large frame is being taken, a slice a turn. */
+struct pouring {
+    bool active, direct;
+    uint32_t partition;
+    stamp_t last;
+    struct pull *by; /* that brought it; NULL: its connection has ended */
+};
+
 struct syncer {
     struct shard *shard;
     struct syncer_config config;
@@ -233,6 +241,7 @@ struct syncer {
     struct feed *feeds;
     struct rng rng;
     bool any_retired;
+    struct pouring pouring;
     size_t waiting_bytes;
     uint64_t waiting_frames;
     bool caught_up;
@@ -288,9 +297,21 @@ static inline bool pull_works(const struct pull *p)
 
 /* ------------------------------------------------------------ syncer.c: taking */
 
-enum taken { TAKEN_DONE, TAKEN_COVERED, TAKEN_WAITS, TAKEN_BASELESS, TAKEN_BAD, TAKEN_FENCED };
+enum taken {
+    TAKEN_DONE,
+    TAKEN_COVERED,
+    TAKEN_WAITS,
+    TAKEN_BASELESS,
+    TAKEN_BAD,
+    TAKEN_FENCED,
+    TAKEN_POURS, /* not in one go: pouring.* */
+};
 /* Applies a frame unless a fence forbids it. What it was the cause of is wait_retry's. */
 enum taken syncer_take(struct syncer *s, const struct frame *f, bool direct, struct moment now);
+/* Likewise, a large one in slices (shard_pour). */
+enum taken syncer_pour(struct syncer *s, const struct frame *f, struct pull *by, bool direct,
+                       struct moment now);
+enum taken syncer_pour_on(struct syncer *s, struct moment now);
 /* May stamps up to those of `c` be taken from a region that is not their writer? */
 bool syncer_may_join(const struct syncer *s, uint32_t partition, const struct context *c);
 bool syncer_drifts(const struct syncer *s, stamp_t stamp, struct moment now);
@@ -322,6 +343,7 @@ enum link_state pull_state(const struct pull *p);
 /* Takes what arrived, after what was held back: of a lot only some now, the rest in turns. */
 void pull_receive(struct pull *p, struct port *port, struct bytes data, struct moment now);
 void pull_turn(struct pull *p, struct port *port, struct moment now);
+void pour_turn(struct syncer *s, struct port *port, struct moment now);
 /* Reads on unless something is in the way. */
 void pull_listen(struct pull *p, struct port *port);
 
@@ -334,6 +356,9 @@ enum outcome pull_take(struct pull *p, struct port *port, uint8_t kind, struct b
                        struct moment now);
 enum outcome pull_apply(struct pull *p, struct port *port, const struct frame *f,
                         struct moment now);
+/* A frame has been taken, or not; not for TAKEN_WAITS. */
+enum outcome pull_took(struct pull *p, struct port *port, uint32_t partition, enum taken took,
+                       struct moment now);
 /* Ends a connection on which something malformed came. */
 enum outcome pull_bad(struct pull *p, struct port *port, struct moment now, const char *what);
 /* Stops listening until the clocks are mended; nothing is dropped. */

@@ -27,6 +27,7 @@ void pull_new(struct peer *peer, uint32_t want_first)
 /* Forgets everything that belongs to the connection. */
 static void pull_reset(struct pull *p)
 {
+    struct syncer *s = p->peer->s;
     for (uint32_t i = 0; p->parts != NULL && i < p->count; i++) {
         struct pull_part *part = &p->parts[i];
         context_deinit(&part->announced);
@@ -42,6 +43,11 @@ static void pull_reset(struct pull *p)
     buf_deinit(&p->in);
     p->inflated = 0;
     p->more = false;
+    if (s->pouring.by == p) {
+        s->pouring.by = NULL;
+        shard_pour_drop(s->shard);
+        s->pouring.active = shard_pours(s->shard);
+    }
     p->claims_waiting = 0;
     mem_free(p->stuck);
     p->stuck = NULL;

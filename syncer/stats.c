@@ -147,7 +147,8 @@ static bool all_linked(const struct syncer *s)
 
 bool syncer_quiet(const struct syncer *s)
 {
-    if (!s->caught_up || s->waiting_frames > 0 || s->log_seen != log_end(shard_log(s->shard)))
+    if (!s->caught_up || s->pouring.active || s->waiting_frames > 0 ||
+        s->log_seen != log_end(shard_log(s->shard)))
         return false;
     for (uint32_t r = 1; r <= REGION_MAX; r++)
         for (const struct pull *p = s->peers[r].pulls; p != NULL; p = p->next)

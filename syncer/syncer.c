@@ -105,6 +105,7 @@ void syncer_free(struct syncer *s, struct port *port)
     for (struct feed *f = s->feeds; f != NULL; f = f->next)
         feed_close(f, port, NULL);
     reap_feeds(s);
+    shard_pour_end(s->shard);
     wait_deinit(s);
     for (uint32_t i = 0; i < s->count; i++) {
         stability_free(s->parts[i].stability);
@@ -231,12 +232,14 @@ bool syncer_may_join(const struct syncer *s, uint32_t partition, const struct co
     return true;
 }
 
-enum taken syncer_take(struct syncer *s, const struct frame *f, bool direct, struct moment now)
+static enum taken fenced(const struct syncer *s, uint32_t partition, stamp_t last)
 {
-    if (!may_take(s, f->partition, f->last, direct))
-        return context_covers(shard_context(s->shard, f->partition), f->last) ? TAKEN_COVERED
-                                                                              : TAKEN_FENCED;
-    switch (shard_take(s->shard, f, now)) {
+    return context_covers(shard_context(s->shard, partition), last) ? TAKEN_COVERED : TAKEN_FENCED;
+}
+
+static enum taken taken_as(enum take took)
+{
+    switch (took) {
     case TAKE_DONE:
         return TAKEN_DONE;
     case TAKE_COVERED:
@@ -245,10 +248,45 @@ enum taken syncer_take(struct syncer *s, const struct frame *f, bool direct, str
         return TAKEN_WAITS;
     case TAKE_BASELESS:
         return TAKEN_BASELESS;
+    case TAKE_POURS:
+        return TAKEN_POURS;
     case TAKE_BAD:
         break;
     }
     return TAKEN_BAD;
+}
+
+enum taken syncer_take(struct syncer *s, const struct frame *f, bool direct, struct moment now)
+{
+    if (!may_take(s, f->partition, f->last, direct))
+        return fenced(s, f->partition, f->last);
+    return taken_as(shard_take(s->shard, f, now));
+}
+
+enum taken syncer_pour(struct syncer *s, const struct frame *f, struct pull *by, bool direct,
+                       struct moment now)
+{
+    if (s->pouring.active)
+        return syncer_take(s, f, direct, now);
+    if (!may_take(s, f->partition, f->last, direct))
+        return fenced(s, f->partition, f->last);
+    enum taken took = taken_as(shard_pour(s->shard, f, now));
+    if (took == TAKEN_POURS)
+        s->pouring = (struct pouring){
+            .active = true, .direct = direct, .partition = f->partition, .last = f->last, .by = by};
+    return took;
+}
+
+/* Until it has happened its writer may be fenced. */
+enum taken syncer_pour_on(struct syncer *s, struct moment now)
+{
+    const struct pouring *r = &s->pouring;
+    if (!context_covers(shard_context(s->shard, r->partition), r->last) &&
+        !may_take(s, r->partition, r->last, r->direct)) {
+        shard_pour_drop(s->shard);
+        return TAKEN_FENCED;
+    }
+    return taken_as(shard_pour_on(s->shard, now));
 }
 
 /* ------------------------------------------------------------ time */
@@ -298,6 +336,8 @@ void syncer_turn(struct syncer *s, struct port *port, struct moment now)
     }
     if (s->rested)
         end_rest(s, port, now);
+    if (s->pouring.active)
+        pour_turn(s, port, now);
     for (uint32_t r = 1; r <= REGION_MAX; r++)
         for (struct pull *p = s->peers[r].pulls; p != NULL; p = p->next)
             pull_turn(p, port, now);

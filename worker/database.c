@@ -273,6 +273,7 @@ static void members_create(struct database *d, struct moment now)
             .seed = db->seed + i,
             .geo = config != NULL,
             .xadd_ids = (enum xadd_ids)db->xadd_ids,
+            .pour_min = w->opts.pour_min,
             .log_bytes_max = (size_t)(db->backlog_bytes / db->shards),
             .memory_max = (size_t)db->memory_max,
             .patch_min = w->opts.patch_min,

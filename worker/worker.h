@@ -26,6 +26,7 @@ struct worker_opts {
     uint32_t pid;                     /* of the process: told to the manager */
     size_t patch_min, kept_bytes_max; /* of the shards: see struct shard_opts; 0: the defaults */
     uint64_t segment_bytes;           /* of their logs on disk; 0: the default */
+    uint32_t pour_min;                /* shard_opts.pour_min */
     size_t slice_bytes; /* states are written in slices of so many bytes; 0: the defaults */
     /* Certificates for databases with TLS, read when the worker starts; borrowed until then.
      * Without a certificate such databases are refused. A CA makes links check their peers'

@@ -13,6 +13,9 @@
 #define QUIET_WILD_MAX_US                                                                          \
     600000000u /* ... when stamps far ahead of the clocks must be waited for */
 
+/* Frames are taken an operation at a time, with clients in between (shard/pour.h). */
+static bool pours(const struct run *r) { return r->seed % 4 == 1; }
+
 static void build(struct run *r, bool verbose)
 {
     static const char *const names[] = {"r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8"};
@@ -21,6 +24,7 @@ static void build(struct run *r, bool verbose)
                                               .latency_us = 200u << rng_below(g, 8),
                                               .jitter_us = 100u << rng_below(g, 8),
                                               .split = rng_below(g, 2),
+                                              .spin_us = pours(r) ? 200 : 0,
                                               .trace = verbose ? 20000 : 400});
     r->driver = driver_new(r->world, "outside");
     struct deploy_opts o = {.regions = r->plan.regions,
@@ -32,7 +36,8 @@ static void build(struct run *r, bool verbose)
                             .kept_bytes_max = r->seed % 3 ? 0 : 1000 + r->seed % 2000,
                             .slice_bytes = r->seed % 4 == 0   ? 0
                                            : r->seed % 4 == 1 ? 1
-                                                              : 300};
+                                                              : 300,
+                            .pour_min = pours(r) ? 2 : 0};
     for (unsigned i = 1; i <= o.regions; i++) {
         o.names[i] = names[i];
         o.workers[i] = 1 + (unsigned)rng_below(g, 2);

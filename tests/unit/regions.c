@@ -304,6 +304,7 @@ struct regions *regions_new(const struct regions_opts *o)
     g->n = o->n;
     g->partitions = o->partitions ? o->partitions : 8;
     g->world = world_new(&(struct world_opts){.seed = o->seed,
+                                              .spin_us = 100,
                                               .latency_us = 500,
                                               .jitter_us = 200,
                                               .split = true,
@@ -338,7 +339,8 @@ struct regions *regions_new(const struct regions_opts *o)
                                       .hash_key = {i, 77},
                                       .seed = i,
                                       .geo = true,
-                                      .log_bytes_max = o->log_bytes ? o->log_bytes : 1u << 20};
+                                      .log_bytes_max = o->log_bytes ? o->log_bytes : 1u << 20,
+                                      .pour_min = 3};
         r->on_disk = o->disks >> i & 1;
         r->retention = o->retention;
         if (r->on_disk)
