@@ -168,7 +168,9 @@ static void file_done(struct migrate_export *e, const struct event *ev)
     if (r->op == FILE_REMOVE)
         e->made = false;
     else if (r->err != ERR_OK)
-        fail(e, "%s: %s", r->path, err_text(r->err));
+        fail(e, "%s: %s", r->path,
+             r->err == ERR_NO_SPACE ? "no space left there: free some, or export to another place"
+                                    : err_text(r->err));
     else if (r->op == FILE_RENAME)
         e->phase = EXPORT_DONE;
     else if (e->written && e->phase == EXPORT_CLOSING)

@@ -55,7 +55,10 @@ struct migrate_sink_opts {
     size_t reply_max;            /* the largest answer; 0: 64 MiB */
     size_t window_bytes; /* sent and not answered, each connection; 0: MIGRATE_WINDOW_BYTES */
     uint64_t
-        patience_us;    /* without any good answer and connection; 0: 60 s; UINT64_MAX: for ever */
+        patience_us; /* without any good answer and connection; 0: 60 s; UINT64_MAX: for ever */
+    /* A target that was restarted meanwhile (INFO's run_id, process_id) may have lost what it
+     * answered: fatal. */
+    bool same_run;
     bool patient_first; /* also when it has never been reached; else that is final at once */
     /* NULL: nobody asks. Each answer in its order on its connection: an error's text without the
      * '-', else NULL; `reply` is the raw answer (borrowed), empty for what is unsure. */

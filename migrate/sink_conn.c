@@ -4,6 +4,7 @@
 #include "base/num.h"
 #include "base/resp.h"
 #include "base/resp_reply.h"
+#include "migrate/asker.h"
 
 #include <stdio.h>
 
@@ -147,6 +148,7 @@ static void opened(struct sink_conn *c, struct port *port)
         return;
     struct bytes auth[] = {bytes_str("AUTH"), o->user, o->password};
     struct bytes name[] = {bytes_str("CLIENT"), bytes_str("SETNAME"), bytes_str(o->client_name)};
+    struct bytes info[] = {bytes_str("INFO"), bytes_str("server")};
     c->state = SINK_GREETING;
     c->greetings_n = c->greeted = 0;
     if (o->user.n == 0)
@@ -154,6 +156,8 @@ static void opened(struct sink_conn *c, struct port *port)
     if (o->password.n > 0)
         greet(c, GREET_AUTH, out, o->user.n == 0 ? 2 : 3, auth);
     greet(c, GREET_NAME, out, 3, name);
+    if (c->sink->opts.same_run)
+        greet(c, GREET_RUN, out, 2, info);
     ask_length(c, out);
 }
 
@@ -264,6 +268,24 @@ static bool skip_done(struct sink_conn *c, struct port *port, struct bytes reply
     return false;
 }
 
+/* Whoever may not ask is not told. */
+static void compare_run(struct sink_conn *c, struct port *port, struct bytes info)
+{
+    struct migrate_sink *s = c->sink;
+    char run[sizeof s->run] = "", id[41], process[21] = "";
+    if (!asker_info(info, "run_id", id, sizeof id))
+        return;
+    (void)asker_info(info, "process_id", process, sizeof process);
+    snprintf(run, sizeof run, "%.40s %.20s", id, process);
+    if (s->run[0] == 0)
+        memcpy(s->run, run, sizeof run);
+    else if (strcmp(s->run, run) != 0 && s->stats.answered > 0)
+        sink_die(s, port,
+                 "%s:%u was restarted while it was written to, and what it had answered may be "
+                 "lost: begin again, which does no harm",
+                 s->opts.host, s->opts.port);
+}
+
 static void greeted(struct sink_conn *c, struct port *port, struct bytes reply)
 {
     struct migrate_sink *s = c->sink;
@@ -274,7 +296,11 @@ static void greeted(struct sink_conn *c, struct port *port, struct bytes reply)
         broken(c, port, text);
         return;
     }
-    const char *help = reply.p[0] == '-' ? remedy(text) : NULL;
+    if (what == GREET_RUN && reply.p[0] == '$')
+        compare_run(c, port, reply);
+    if (s->fatal[0] != 0)
+        return;
+    const char *help = reply.p[0] == '-' && what != GREET_RUN ? remedy(text) : NULL;
     if (what == GREET_AUTH && reply.p[0] == '-' && help == NULL)
         help = "give the right user and password, or none if it wants none";
     if (reply.p[0] == '-' && says_later(text) && what != GREET_NAME)

@@ -16,7 +16,7 @@
  */
 enum sink_state { SINK_DOWN, SINK_DIALLING, SINK_GREETING, SINK_READY };
 
-enum greeting { GREET_AUTH, GREET_NAME, GREET_LENGTH };
+enum greeting { GREET_AUTH, GREET_NAME, GREET_RUN, GREET_LENGTH };
 
 struct waiting {
     size_t bytes;  /* of the request */
@@ -51,6 +51,7 @@ struct migrate_sink {
     struct migrate_sink_stats stats;
     struct migrate_error *errors; /* owned */
     size_t nerrors;
+    char run[64]; /* the target's run and process, at the first connection; "": not known */
     char fatal[512];
     char last[256]; /* why the last connection broke */
 };

@@ -217,6 +217,7 @@ static int run(struct import_flags *f, struct log *log)
                      .user = bytes_str(f->to.user != NULL ? f->to.user : ""),
                      .password = buf_bytes(&f->to.secret),
                      .client_name = "meridian-import",
+                     .same_run = true,
                      .connections = (unsigned)f->connections},
             .no_check = f->no_check,
             .progress = tell,

@@ -150,12 +150,42 @@ static void put(struct hand *h, enum migrate_again again, uint64_t length, const
                                                .kind = 2});
 }
 
+static void says_run(struct hand *h, const char *run)
+{
+    char text[200];
+    snprintf(text, sizeof text, "+OK\r\n$%zu\r\n# Server\r\nrun_id:%s\r\n\r\n", strlen(run) + 19,
+             run);
+    says(h, text);
+}
+
 static const struct migrate_sink_stats *stats(const struct hand *h)
 {
     return migrate_sink_stats(h->sink);
 }
 
 /* ------------------------------------------------------------ answers */
+
+Test(sink, a_target_that_was_restarted_meanwhile_ends_it)
+{
+    for (unsigned other = 0; other < 2; other++) {
+        struct hand *h = hand_new(&(struct migrate_sink_opts){.same_run = true});
+        opens(h);
+        cr_assert_str_eq(sent(h), "CLIENT SETNAME meridian-migrate\nINFO server\n");
+        says_run(h, "one");
+        put(h, MIGRATE_AGAIN, 0, "SET a 1");
+        cr_assert_str_eq(sent(h), "SET a 1\n");
+        says(h, "+OK\r\n");
+        breaks(h);
+        h->now.mono_us += 20000000;
+        migrate_sink_tick(h->sink, &h->port, h->now);
+        opens(h);
+        (void)sent(h);
+        says_run(h, other ? "two" : "one");
+        const char *fatal = migrate_sink_fatal(h->sink);
+        cr_expect(other ? fatal != NULL && strstr(fatal, "restarted") != NULL : fatal == NULL);
+        hand_free(h);
+    }
+}
 
 Test(sink, greets_with_the_credentials)
 {
