@@ -236,8 +236,10 @@ static enum resp_result parse_bulk_len(struct resp *r, struct bytes in, const st
     case NUMBER_OK:
         break;
     }
-    if (n < 0 || (uint64_t)n > l->bulk_max || r->used + (uint64_t)n > l->query_max)
+    if (n < 0 || (uint64_t)n > l->bulk_max)
         return bad(r, "invalid bulk length");
+    if (r->used + (uint64_t)n > l->query_max)
+        return bad(r, "above client-query-buffer-limit");
     if (l->unauthenticated && n > (int64_t)STRANGER_BULK)
         return bad(r, "unauthenticated bulk length");
     r->used += used + 1;

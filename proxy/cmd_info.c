@@ -237,14 +237,14 @@ static void put_network(struct buf *out, const struct figures *n)
 static void put_stats(struct buf *out, const struct front *f, const struct info *all)
 {
     const struct figures *n = &all->figures;
-    buf_putf(
-        out,
-        "# Stats\r\ntotal_connections_received:%llu\r\ntotal_commands_processed:%llu\r\n"
-        "instantaneous_ops_per_sec:%llu\r\n"
-        "rejected_connections:%llu\r\nsync_full:0\r\nsync_partial_ok:0\r\n"
-        "sync_partial_err:0\r\nexpired_keys:%llu\r\nevicted_keys:%llu\r\nevicted_clients:0\r\n",
-        (ull)n->connections, (ull)n->commands, (ull)n->rate, (ull)n->refused, (ull)n->shard.expired,
-        (ull)n->shard.evicted);
+    buf_putf(out,
+             "# Stats\r\ntotal_connections_received:%llu\r\ntotal_commands_processed:%llu\r\n"
+             "instantaneous_ops_per_sec:%llu\r\n"
+             "rejected_connections:%llu\r\nsync_full:0\r\nsync_partial_ok:0\r\n"
+             "sync_partial_err:0\r\nclient_output_buffer_limit_disconnections:%llu\r\nexpired_keys:"
+             "%llu\r\nevicted_keys:%llu\r\nevicted_clients:0\r\n",
+             (ull)n->connections, (ull)n->commands, (ull)n->rate, (ull)n->refused,
+             (ull)n->cut_output, (ull)n->shard.expired, (ull)n->shard.evicted);
     put_network(out, n);
     buf_putf(out,
              "keyspace_hits:%llu\r\nkeyspace_misses:%llu\r\npubsub_channels:%u\r\n"

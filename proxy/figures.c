@@ -124,6 +124,7 @@ void figures_add(struct figures *sum, const struct figures *one)
     sum->commands += one->commands;
     sum->net_in += one->net_in;
     sum->net_out += one->net_out;
+    sum->cut_output += one->cut_output;
     sum->rate_in += one->rate_in;
     sum->rate_out += one->rate_out;
     sum->peak += one->peak;

@@ -24,7 +24,7 @@ struct figures {
     uint64_t clients, input_bytes, output_bytes; /* sessions, and what is buffered for them */
     uint64_t blocked; /* sessions that wait in a command, or for CLIENT PAUSE to end */
     uint64_t tracking_keys, tracking_items; /* CLIENT TRACKING */
-    uint64_t connections, refused, commands, errors, net_in, net_out;
+    uint64_t connections, refused, commands, errors, net_in, net_out, cut_output;
     uint64_t rate, rate_in, rate_out; /* commands, bytes a second */
     uint64_t peak;                    /* of memory */
     uint64_t lua_bytes;               /* held by the scripts' engines */

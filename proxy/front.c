@@ -452,7 +452,7 @@ static void run_job(struct front *f, struct port *port, struct job *job, struct 
         reply_ok(r);
         break;
     case JOB_RESETSTAT:
-        f->connections = f->refused = f->net_in = f->net_out = 0;
+        f->connections = f->refused = f->net_in = f->net_out = f->cut_output = 0;
         stats_reset(&f->stats);
         reply_ok(r);
         break;
@@ -521,6 +521,7 @@ void front_figures(struct front *f, struct figures *out, struct moment now)
     out->rate += rate_per_second(&f->rate);
     out->net_in += f->net_in;
     out->net_out += f->net_out;
+    out->cut_output += f->cut_output;
     out->rate_in += rate_per_second(&f->rate_in);
     out->rate_out += rate_per_second(&f->rate_out);
     out->peak += f->memory.peak;

@@ -157,6 +157,7 @@ struct front {
     struct observers observers;
     struct keep_waits keep;
     uint64_t connections, refused, net_in, net_out; /* INFO stats */
+    uint64_t cut_output;                            /* clients closed at the output limit */
     struct rate rate_in, rate_out;
     struct stats stats;
     struct rate rate;

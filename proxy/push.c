@@ -37,6 +37,7 @@ static void cut_off(struct session *s, struct port *port)
     struct front *f = s->front;
     if (s == f->running)
         return;
+    f->cut_output++;
     port_log(port, 'W', "client %llu does not read what is sent to it: closed at the output limit",
              (unsigned long long)s->id);
     s->closing = s->dead = true;

@@ -725,6 +725,7 @@ static size_t run_all(struct session *s, struct port *port, struct bytes in, str
 static void settle(struct session *s, struct port *port, struct moment now)
 {
     if (port->ops->pending(port, s->conn) > session_unsent_max(s)) {
+        s->front->cut_output++;
         port_log(port, 'W', "client %llu does not read its replies: closed at the output limit",
                  (unsigned long long)s->id);
         session_close(s, port, false, now);
