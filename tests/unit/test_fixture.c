@@ -156,6 +156,8 @@ Test(fixture, the_first_version_opens) { opens(1); }
 
 Test(fixture, the_second_version_opens) { opens(2); }
 
+Test(fixture, the_third_version_opens) { opens(3); }
+
 /* ------------------------------------------------------------ damage */
 
 /* Up to where the last segment says itself that it had been durable. */
@@ -337,7 +339,7 @@ Test(fixture, no_flipped_bit_of_the_first_version_loses_anything_silently) { fli
 Test(fixture, no_file_cut_short_loses_anything_silently)
 {
     struct damage d;
-    damage_start(&d, 2);
+    damage_start(&d, 3);
     for (unsigned f = 0; f + 1 < FILES; f++) {
         struct buf *b = &d.x.files[f];
         size_t end = b->tail;
@@ -369,7 +371,7 @@ static void put(const struct place *p, const char *name, struct bytes content)
 
 static void place_fill(struct place *p)
 {
-    load(&p->x, 2);
+    load(&p->x, 3);
     snprintf(p->folder, sizeof p->folder, "/tmp/meridian-fixture-XXXXXX");
     cr_assert(mkdtemp(p->folder) != NULL);
     put(p, "node.lock", bytes_str(""));
