@@ -83,6 +83,25 @@ static const char *status_name(enum bdb_status s)
     return names[s];
 }
 
+/* What cannot be forgotten yet, and for whom. */
+static json_t *compaction_json(const struct crdb *r, const struct plane_db_stats *s)
+{
+    json_t *o = json_object();
+    const struct instance *in = NULL;
+    for (uint32_t i = 0; i < r->config.instances_count; i++)
+        if (r->config.instances[i].id == s->laggard)
+            in = &r->config.instances[i];
+    if (s->laggard != 0) {
+        json_object_set_new(o, "waits_for_replica", json_integer(s->laggard));
+        json_object_set_new(o, "waits_for", json_string(in != NULL ? in->cluster : ""));
+    }
+    json_object_set_new(o, "partitions", json_integer(s->laggard_partitions));
+    json_object_set_new(o, "entries", json_integer((json_int_t)s->unsettled));
+    json_object_set_new(o, "bytes",
+                        json_integer((json_int_t)(s->memory.unsettled + s->memory.kept)));
+    return o;
+}
+
 static void put_crdt(const struct call *c, const struct bdb *b, json_t *o)
 {
     const struct crdb *r = b->guid[0] ? cluster_crdb(manager_cluster(c->m), b->guid) : NULL;
@@ -97,6 +116,9 @@ static void put_crdt(const struct call *c, const struct bdb *b, json_t *o)
     json_object_set_new(o, "crdt_sync", json_string("enabled"));
     json_object_set_new(o, "crdt_incarnation", json_integer(b->incarnation));
     json_object_set_new(o, "crdt_sources", sources_json(c, b, r));
+    const struct plane_db_stats *s = bdb_stats(c->m, b->uid);
+    if (s != NULL)
+        json_object_set_new(o, "crdt_compaction", compaction_json(r, s));
 }
 
 static void put_stats(const struct call *c, const struct bdb *b, json_t *o)

@@ -331,7 +331,7 @@ static void walk_memory(struct walk *w, struct plane_memory *m)
 
 static void walk_db_stats(struct walk *w, struct plane_db_stats *db)
 {
-    walk_array(w, 17);
+    walk_array(w, 19);
     walk_u32(w, &db->uid);
     walk_bool(w, &db->listening);
     walk_u64(w, &db->keys);
@@ -349,6 +349,8 @@ static void walk_db_stats(struct walk *w, struct plane_db_stats *db)
     walk_u64(w, &db->memory_max);
     walk_u32(w, &db->eviction);
     walk_memory(w, &db->memory);
+    walk_u32(w, &db->laggard);
+    walk_u32(w, &db->laggard_partitions);
 }
 
 void plane_stats_deinit(struct plane_stats *s)

@@ -9,7 +9,7 @@
  * uint32 length (big endian, of what follows) and one MessagePack array [id, kind, body...].
  * Requests go from the manager to the plane and each gets exactly one answer with the same id.
  */
-#define CONTROL_PROTOCOL 3u /* 2: persistence, eviction; 3: limits in force, founding */
+#define CONTROL_PROTOCOL 4u /* 2: persistence, eviction; 3: limits, founding; 4: laggards */
 #define CONTROL_MESSAGE_MAX (16u << 20)
 #define PLANE_REGIONS_MAX 63u
 
@@ -159,6 +159,7 @@ struct plane_db_stats {
     uint32_t eviction;   /* enum eviction */
     struct plane_memory memory;
     uint64_t keys, commands, connections, used_memory, unsettled, conflicts;
+    uint32_t laggard, laggard_partitions; /* the region that compaction waits for most; 0 none */
 };
 
 struct plane_stats {

@@ -377,6 +377,7 @@ static void put_crdt(struct buf *out, const struct front *f, const struct figure
     struct figures_db db = {0};
     f->host.describe(f->host.arg, f, &db);
     uint64_t full = 0, in = 0, out_bytes = 0;
+    uint32_t worst = laggard(n);
     for (unsigned i = 0; i <= REGION_MAX; i++) {
         full += n->links[i].transfers_in;
         in += n->links[i].bytes_in;
@@ -392,14 +393,16 @@ static void put_crdt(struct buf *out, const struct front *f, const struct figure
              "crdt_conflicts_deadline:%llu\r\ncrdt_digest:%016llx%016llx\r\n"
              "crdt_context_hash:%016llx\r\ncrdt_unsettled:%llu\r\n"
              "crdt_link_bytes_in:%llu\r\ncrdt_link_bytes_out:%llu\r\n"
-             "crdt_gc_laggard_region:%u\r\n",
+             "crdt_gc_laggard_region:%u\r\ncrdt_gc_laggard_name:%s\r\n"
+             "crdt_gc_laggard_partitions:%u\r\ncrdt_gc_held_bytes:%llu\r\n",
              db.guid, (ull)db.version, SLOTS - 1, db.region, db.incarnation, db.actor,
              db.partitions, (ull)n->stamp_max, (ull)n->stale, (ull)full, (ull)n->shard.joins,
              (ull)n->shard.ops_foreign, (ull)n->shard.ops_own, (ull)n->shard.unsettled,
              (ull)n->shard.compacted, (ull)n->log_bytes, (ull)n->shard.conflicts.register_lost,
              (ull)n->shard.conflicts.type_hidden, (ull)n->shard.conflicts.deadline_lost,
              (ull)n->digest_hi, (ull)n->digest_lo, (ull)n->context_hash, (ull)n->shard.unsettled,
-             (ull)in, (ull)out_bytes, laggard(n));
+             (ull)in, (ull)out_bytes, worst, n->links[worst].name, worst ? n->lagging[worst] : 0,
+             (ull)(n->memory.unsettled + n->memory.kept));
     for (unsigned i = 1; i <= REGION_MAX; i++)
         if (n->links[i].name[0] != 0 && n->links[i].state != NULL)
             put_link(out, i, &n->links[i]);

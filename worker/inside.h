@@ -55,12 +55,13 @@ struct member {
     struct storage *storage; /* NULL: nothing is on disk */
     struct disk *disk;       /* what its requests have for owner; NULL likewise */
     struct keeping keeping;
-    struct memory_use use; /* by kinds, as of the last look ... */
-    uint64_t use_us;       /* ... and when the next is due */
-    uint64_t again_us;     /* when files that could not be begun are tried again; 0: they were */
-    char refusal[640];     /* why client writes are refused: the disk; "" they are not */
-    uint32_t incarnation;  /* as which it writes: may be an earlier process' (settle.c) */
-    uint32_t settled;      /* lives before this one are over for good */
+    struct memory_use use;                /* by kinds, as of the last look ... */
+    uint64_t use_us;                      /* ... and when the next is due */
+    uint32_t laggard, laggard_partitions; /* likewise: whom compaction waits for most */
+    uint64_t again_us;    /* when files that could not be begun are tried again; 0: they were */
+    char refusal[640];    /* why client writes are refused: the disk; "" they are not */
+    uint32_t incarnation; /* as which it writes: may be an earlier process' (settle.c) */
+    uint32_t settled;     /* lives before this one are over for good */
     struct life_note before, noted, noting; /* when it was opened; on disk; on the way there */
     bool follows;                           /* `before` is of the process before this one */
     bool free;                              /* the number is its own, or known to be free */

@@ -244,10 +244,36 @@ static void plane_shard_of(struct plane_shard *to, const struct database *d, con
 /* Looking into where memory goes takes a shard a good part of a millisecond, so not each time. */
 #define USE_US 5000000u
 
+static void look_laggard(struct member *m)
+{
+    uint32_t lagging[REGION_MAX + 1] = {0};
+    m->laggard = m->laggard_partitions = 0;
+    if (m->syncer == NULL)
+        return;
+    syncer_lagging(m->syncer, lagging);
+    for (uint32_t r = 1; r <= REGION_MAX; r++)
+        if (lagging[r] > m->laggard_partitions) {
+            m->laggard = r;
+            m->laggard_partitions = lagging[r];
+        }
+}
+
+/* Shards that wait for the same region add up; of different ones the one with more partitions. */
+static void add_laggard(struct plane_db_stats *to, uint32_t region, uint32_t partitions)
+{
+    if (to->laggard == region) {
+        to->laggard_partitions += partitions;
+    } else if (partitions > to->laggard_partitions) {
+        to->laggard = region;
+        to->laggard_partitions = partitions;
+    }
+}
+
 static void add_memory(struct plane_memory *to, struct member *m, struct moment now)
 {
     if (now.mono_us >= m->use_us) {
         shard_memory(m->shard, &m->use);
+        look_laggard(m);
         m->use_us = now.mono_us + USE_US;
     }
     to->values += m->use.values;
@@ -287,6 +313,7 @@ static void plane_db_stats_of(struct plane_db_stats *to, const struct database *
         to->expired += s.expired;
         to->evicted += s.evicted;
         add_memory(&to->memory, &d->members[i], now);
+        add_laggard(to, d->members[i].laggard, d->members[i].laggard_partitions);
         to->conflicts +=
             s.conflicts.register_lost + s.conflicts.type_hidden + s.conflicts.deadline_lost;
     }
@@ -334,6 +361,7 @@ static void add_db(struct plane_stats *sum, const struct plane_db_stats *one)
     to->misses += one->misses;
     to->expired += one->expired;
     to->evicted += one->evicted;
+    add_laggard(to, one->laggard, one->laggard_partitions);
     to->memory.values += one->memory.values;
     to->memory.unsettled += one->memory.unsettled;
     to->memory.deadlines += one->memory.deadlines;

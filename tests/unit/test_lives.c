@@ -314,3 +314,29 @@ Test(lives, a_policy_that_changes_is_believed_once_the_folder_says_so)
     cr_expect_str_eq(ask(l, 1, "get n\r\n", 20), "$1\r\n2\r\n");
     lives_free(l);
 }
+
+Test(lives, a_region_that_is_away_is_named_with_what_it_costs)
+{
+    struct lives *l = lives_new(3, PERSIST_ALWAYS);
+    ask(l, 1, "sadd s a b c d e f\r\n", 50);
+    cr_assert(agree(l, 20000));
+    die(l, 2, false);
+    for (unsigned i = 0; i < 3; i++) { /* what one region alone adds up is one sum */
+        ask(l, 1, "incr n\r\n", 300);
+        ask(l, 3, "incr n\r\n", 300);
+    }
+    const char *info = ask(l, 1, "info crdt\r\n", 50);
+    cr_expect(strstr(info, "crdt_gc_laggard_region:2\r\ncrdt_gc_laggard_name:rome\r\n") != NULL,
+              "%s", info);
+    cr_expect(strstr(info, "crdt_gc_laggard_partitions:0\r\n") == NULL, "%s", info);
+    cr_expect(strstr(info, "crdt_gc_held_bytes:0\r\n") == NULL, "%s", info);
+    cr_expect(strstr(info, "crdt_unsettled:0\r\n") == NULL, "%s", info);
+    deploy_start(l->deploy, 2);
+    cr_assert(agree(l, 20000));
+    info = ask(l, 1, "info crdt\r\n", 50);
+    cr_expect(strstr(info, "crdt_gc_laggard_region:0\r\ncrdt_gc_laggard_name:\r\n"
+                           "crdt_gc_laggard_partitions:0\r\n") != NULL,
+              "%s", info);
+    cr_expect(strstr(info, "crdt_unsettled:0\r\n") != NULL, "%s", info);
+    lives_free(l);
+}
