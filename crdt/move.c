@@ -37,8 +37,13 @@ struct cell *move_key(struct cell *old, const struct mover *m)
 {
     struct cell *key = m->move(old, m->arg);
     struct view v = cell_view(key);
+#ifdef MUTANT_moved_not_told
+    if (v.form == CELL_COLL)
+        (void)move_coll(view_pointer(&v), m); /* the planted bug */
+#else
     if (v.form == CELL_COLL)
         set_pointer(key, move_coll(view_pointer(&v), m));
+#endif
     else if (v.form == CELL_MULTI)
         set_pointer(key, move_multi(view_pointer(&v), m));
     return key;

@@ -177,6 +177,7 @@ void deploy_start(struct deploy *d, unsigned r)
                                 .patch_min = d->opts.patch_min,
                                 .kept_bytes_max = d->opts.kept_bytes_max,
                                 .segment_bytes = d->opts.segment_bytes,
+                                .defrag_slices = d->opts.defrag_slices,
                                 .slice_bytes = d->opts.slice_bytes,
                                 .pour_min = d->opts.pour_min};
         if (i == 0) {

@@ -252,8 +252,12 @@ static void subscribe(struct feed *f, struct port *port, uint32_t partition, boo
     part->want = false;
     past_forget(f, partition);
     if (f->transfer != NULL && f->transfer_partition == partition) {
-        transfer_end(f->transfer); /* it asks from elsewhere now */
+        /* It asks from elsewhere now, but waits for the end of what has been begun. */
+        transfer_end(f->transfer);
         f->transfer = NULL;
+        part->forced = true;
+        feed_want(f, part);
+        return;
     }
     if (context_le(ours, &part->known)) {
         part->forced = context_eq(ours, &part->known) &&

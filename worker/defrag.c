@@ -6,7 +6,8 @@
  * How much of its time a worker gives to active defragmentation (CONFIG activedefrag): nothing
  * below active-defrag-threshold-lower percent of holes or active-defrag-ignore-bytes, then from
  * active-defrag-cycle-min percent up to cycle-max at threshold-upper, as Redis. Holes are known of
- * the process as a whole; each worker moves what its shards hold.
+ * the process as a whole; each worker moves what its shards hold. Where blocks lie is no part of a
+ * history that can be run again: tests have everything moved (opts.defrag_slices).
  */
 #define LOOK_US UINT64_C(1000000)
 #define SLICES_A_PERCENT 3u /* of a tenth of a second: a slice takes some 300 us */
@@ -42,7 +43,9 @@ void defrag_look(struct worker *w, struct moment now)
         }
         d->front->defrag_percent = on && known ? (uint32_t)percent(s, &heap) : 0;
         for (uint32_t i = 0; i < d->members_count; i++)
-            if (d->members[i].open)
+            if (d->members[i].open && w->opts.defrag_slices > 0)
+                shard_set_defrag(d->members[i].shard, w->opts.defrag_slices, true);
+            else if (d->members[i].open)
                 shard_set_defrag(d->members[i].shard, d->front->defrag_percent * SLICES_A_PERCENT,
                                  false);
     }

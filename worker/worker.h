@@ -27,7 +27,9 @@ struct worker_opts {
     size_t patch_min, kept_bytes_max; /* of the shards: see struct shard_opts; 0: the defaults */
     uint64_t segment_bytes;           /* of their logs on disk; 0: the default */
     uint32_t pour_min;                /* shard_opts.pour_min */
-    size_t slice_bytes; /* states are written in slices of so many bytes; 0: the defaults */
+    uint32_t defrag_slices; /* > 0: so many slices of defragmentation a tenth of a second, which
+                               move all they see; 0: as CONFIG and the allocator say */
+    size_t slice_bytes;     /* states are written in slices of so many bytes; 0: the defaults */
     /* Certificates for databases with TLS, read when the worker starts; borrowed until then.
      * Without a certificate such databases are refused. A CA makes links check their peers'
      * certificates. */

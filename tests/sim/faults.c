@@ -30,6 +30,17 @@ void faults_draw(struct run *r)
     p->membership = p->regions > 2 && rng_below(g, 4) == 0;
     p->fault_every_us = 50000u << rng_below(g, 5);
     p->fault_until_us = 3000000u + rng_below(g, 7000000);
+    rng_init(&r->clock_rng, r->seed ^ UINT64_C(0x636c6f636b));
+    r->drifts = p->skew && rng_below(&r->clock_rng, 2);
+}
+
+/* Up to 5 % fast or slow: a clock that is being slewed runs off by 0.05 %, a virtual machine's may
+ * do anything. */
+static void draw_drift(struct run *r, unsigned g)
+{
+    int32_t ppm = (int32_t)rng_below(&r->clock_rng, 100000) - 50000;
+    world_note(r->world, "fault: clock of %u runs off by %d ppm", g, (int)ppm);
+    world_clock_drift(r->world, deploy_host(r->deploy, g), ppm);
 }
 
 static unsigned any_region(struct run *r)
@@ -137,6 +148,8 @@ static void fault_clock(struct run *r)
     world_note(r->world, "fault: clock of %u by %d ms", g, (int)ms);
     world_clock_shift(r->world, deploy_host(r->deploy, g), ms);
     r->shift_ms[g] += ms;
+    if (r->drifts)
+        draw_drift(r, g);
 }
 
 /* A region joins that was not there before, or leaves for good. */
@@ -167,6 +180,12 @@ static void fault_members(struct run *r)
 void start_again(struct run *r, unsigned g)
 {
     r->restart_us[g] = 0;
+    if (r->drifts && !r->calm && rng_below(&r->clock_rng, 2)) {
+        int64_t ms = (int64_t)rng_below(&r->clock_rng, 8000) - 4000;
+        world_note(r->world, "fault: clock of %u jumps by %d ms while it is down", g, (int)ms);
+        world_clock_shift(r->world, deploy_host(r->deploy, g), ms);
+        r->shift_ms[g] += ms;
+    }
     world_note(r->world, "region %u restarts", g);
     deploy_start(r->deploy, g);
     disks_started(r, g);
@@ -215,6 +234,14 @@ void faults_tick(struct run *r)
     }
 }
 
+static void set_right(struct run *r, unsigned g)
+{
+    uint32_t host = deploy_host(r->deploy, g);
+    int64_t right_ms = r->birth_ms + (int64_t)(world_now_us(r->world) / 1000);
+    world_clock_drift(r->world, host, 0);
+    world_clock_shift(r->world, host, right_ms - world_wall_ms(r->world, host));
+}
+
 /* The faults are over: links whole, clocks right, everybody up. */
 void faults_end(struct run *r)
 {
@@ -228,6 +255,8 @@ void faults_end(struct run *r)
         r->shift_ms[a] = 0;
         if (!deploy_running(r->deploy, a))
             start_again(r, a);
+        if (r->drifts)
+            set_right(r, a);
     }
     disks_end(r);
 }

@@ -47,10 +47,15 @@ static void build(struct run *r, bool verbose)
     }
     disks_opts(r, &o);
     fill_opts(r, &o);
+    struct rng moves;
+    rng_init(&moves, r->seed ^ UINT64_C(0x6d6f766573));
+    o.defrag_slices = rng_below(&moves, 4) == 0 ? 1 + (unsigned)rng_below(&moves, 8) : 0;
     o.members = ((UINT64_C(1) << o.regions) - 1) << 1;
     if (r->plan.membership)
         o.members &= ~(UINT64_C(1) << o.regions); /* one may join later */
     r->deploy = deploy_new(r->world, r->driver, &o);
+    r->birth_ms = world_wall_ms(r->world, deploy_host(r->deploy, 1)) -
+                  (int64_t)(world_now_us(r->world) / 1000);
     disks_start(r);
     messages_start(r);
     for (unsigned i = 1; i <= o.regions; i++) {

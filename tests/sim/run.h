@@ -164,7 +164,10 @@ struct run {
     struct listener listeners[DEPLOY_REGIONS_MAX + 1];
     uint64_t restart_us[DEPLOY_REGIONS_MAX + 1];
     int64_t shift_ms[DEPLOY_REGIONS_MAX + 1];
-    uint64_t removed;                               /* regions that were members and are no more */
+    struct rng clock_rng;
+    int64_t birth_ms; /* what right clocks showed when the world began */
+    bool drifts;      /* clocks that run fast or slow, and jump while their region is down */
+    uint64_t removed; /* regions that were members and are no more */
     struct context *before[DEPLOY_REGIONS_MAX + 1]; /* contexts at the last look, by partition */
     bool calm;                                      /* the faults are over: clients stop too */
     struct rng disk_rng;
