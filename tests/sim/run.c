@@ -24,7 +24,7 @@ static void build(struct run *r, bool verbose)
                                               .latency_us = 200u << rng_below(g, 8),
                                               .jitter_us = 100u << rng_below(g, 8),
                                               .split = rng_below(g, 2),
-                                              .spin_us = pours(r) ? 200 : 0,
+                                              .spin_us = pours(r) ? 10000 : 0,
                                               .trace = verbose ? 20000 : 400});
     r->driver = driver_new(r->world, "outside");
     struct deploy_opts o = {.regions = r->plan.regions,
