@@ -410,7 +410,7 @@ static bool read_header(struct opening *o, struct port *port)
     if (got == HEADER_VERSION) {
         char path[1024];
         path_of(o, f, path, sizeof path);
-        fail(o, port, "%s says at offset 12: %s. Nothing was changed", path, why);
+        fail(o, port, "%s cannot be read at offset 0: %s. Nothing was changed", path, why);
         return false;
     }
     if (got != HEADER_OK) {
