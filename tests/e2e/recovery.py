@@ -160,11 +160,12 @@ def test_a_damaged_snapshot_where_nobody_else_has_the_data():
             uid = region.node.create_db("shop", region.db)
             fill(region, "old", 5000)
             region.node.rest("PUT", f"/v1/bdbs/{uid}", ALWAYS)  # all that was in memory goes into a snapshot
-            eventually("it is on disk", lambda: region.node.rest("GET", f"/v1/bdbs/{uid}")["persistence"]["status"] == "ok")
+            folder = pathlib.Path(region.node.dir, "db", f"db{uid}", "shard0")
+            eventually("it is on disk", lambda: [f for f in folder.glob("snapshot-*") if f.suffix != ".new"])
+            eventually("and promised", lambda: region.node.rest("GET", f"/v1/bdbs/{uid}")["persistence"]["status"] == "ok")
             fill(region, "new", 500)
             command(region.db, "APPEND", "old1", "+")
             stop(region)
-            folder = pathlib.Path(region.node.dir, "db", f"db{uid}", "shard0")
             snapshot = next(folder.glob("snapshot-*"))
             size = snapshot.stat().st_size
             spoil(snapshot, size // 2, size // 2 + 1000, 100)
