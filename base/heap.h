@@ -13,7 +13,7 @@
  * It lies in chunks of HEAP_CHUNK entries, of which the first grows up to that size: so growing
  * never copies more than one chunk, however many deadlines there are.
  */
-#define HEAP_CHUNK_BITS 12u
+#define HEAP_CHUNK_BITS 10u /* small: it counts against a database's limit */
 #define HEAP_CHUNK (1u << HEAP_CHUNK_BITS)
 
 struct heap_entry {
