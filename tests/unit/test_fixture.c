@@ -288,8 +288,7 @@ static void compare_check(const struct fixture *x, const struct verdict *v, cons
     if (said.opens || said.bad == NULL)
         return;
     char offset[48];
-    bool version = said.bad->seen.state == INSPECT_VERSION; /* the opening says where it stands */
-    snprintf(offset, sizeof offset, "offset %" PRIu64 ":", version ? 12 : said.bad_at);
+    snprintf(offset, sizeof offset, "offset %" PRIu64 ":", said.bad_at);
     cr_expect(strstr(v->error, said.bad->name) != NULL && strstr(v->error, offset) != NULL,
               "%s, %zu: check says %s %s, opening says %s", name, at, said.bad->name, offset,
               v->error);
