@@ -160,8 +160,9 @@ def test_a_damaged_snapshot_where_nobody_else_has_the_data():
             uid = region.node.create_db("shop", region.db)
             fill(region, "old", 5000)
             region.node.rest("PUT", f"/v1/bdbs/{uid}", ALWAYS)  # all that was in memory goes into a snapshot
-            folder = pathlib.Path(region.node.dir, "db", f"db{uid}", "shard0")
-            eventually("it is on disk", lambda: [f for f in folder.glob("snapshot-*") if f.suffix != ".new"])
+            db = pathlib.Path(region.node.dir, "db", f"db{uid}")  # the folder's name counts how often it was switched on
+            eventually("it is on disk", lambda: [f for f in db.glob("shard0*/snapshot-*") if f.suffix != ".new"])
+            folder = next(db.glob("shard0*"))
             eventually("and promised", lambda: region.node.rest("GET", f"/v1/bdbs/{uid}")["persistence"]["status"] == "ok")
             fill(region, "new", 500)
             command(region.db, "APPEND", "old1", "+")
