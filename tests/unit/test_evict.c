@@ -207,7 +207,8 @@ Test(evict, two_regions_evict_to_their_threshold_and_agree)
         run_wait(&a, 100);
         run_wait(&b, 100);
         run_sync(all, 2);
-        /* Together: who holds a few bytes more comes to the threshold first, and evicts for both. */
+        /* Together: who holds a few bytes more comes to the threshold first, and evicts for both.
+         */
         cr_assert_gt(evicted(&a) + evicted(&b), 14000, "%s", names[policy]);
         for (unsigned i = 0; i < 2; i++) {
             uint64_t held = shard_held(all[i]->shard);
