@@ -28,6 +28,7 @@ struct storage {
     uint64_t newest;        /* snapshot, whole; 0 none */
     uint64_t trim_at;       /* mono_us: when to look again for segments that nobody needs */
     bool unfounded;         /* the first snapshot is not there */
+    bool ends;              /* to be closed once it runs */
     char refused[1300];     /* STORAGE_BROKEN without an opening: why */
     uint64_t founded_pos;   /* of the log, when it was founded */
     char snapshot_why[256]; /* why the last one failed, "" it has not */
@@ -281,6 +282,8 @@ void storage_answer(struct storage *s, struct port *port, struct file_req *taken
     case STORAGE_OPENING:
         opening_answer(s->opening, port, taken, now);
         opened(s, port);
+        if (s->ends)
+            storage_close(s, port, now);
         break;
     case STORAGE_JOURNAL:
         journal_answer(s->journal, port, taken, now);
@@ -332,6 +335,9 @@ uint64_t storage_deadline(const struct storage *s)
 
 void storage_close(struct storage *s, struct port *port, struct moment now)
 {
+    s->ends = s->state == STORAGE_OPENS && s->opts.filled; /* there is something to be written */
+    if (s->ends)
+        return;
     if (s->state != STORAGE_RUNS) {
         s->state = s->state == STORAGE_CLOSES ? STORAGE_CLOSES : STORAGE_CLOSED;
         return;

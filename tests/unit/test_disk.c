@@ -564,6 +564,23 @@ Test(disk, what_was_in_memory_only_can_be_put_on_disk)
     }
 }
 
+Test(disk, an_end_while_files_begin_writes_what_is_there)
+{
+    for (unsigned ms = 0; ms < 20; ms += 2) {
+        struct serve *s = begin(PERSIST_OFF, 2, 3);
+        write_keys(s, 0, 100);
+        world_disk(serve_world(s), serve_host(s), (struct world_disk){.sync_us = 2000});
+        set_persistence(s, PERSIST_SECOND, 2);
+        serve_run(s, ms);
+        serve_stop(s);
+        serve_start(s);
+        serve_run(s, 500);
+        const char *got = client_ask(client_new(s), "dbsize\r\n");
+        cr_expect_str_eq(got, ":100\r\n", "ended after %u ms", ms);
+        serve_free(s);
+    }
+}
+
 Test(disk, a_death_before_the_first_snapshot_leaves_an_empty_database)
 {
     for (unsigned ms = 1; ms < 40; ms += 3) {
