@@ -566,10 +566,10 @@ Test(disk, what_was_in_memory_only_can_be_put_on_disk)
 
 Test(disk, an_end_while_files_begin_writes_what_is_there)
 {
-    for (unsigned ms = 0; ms < 20; ms += 2) {
+    for (unsigned ms = 0; ms < 60; ms += 5) {
         struct serve *s = begin(PERSIST_OFF, 2, 3);
         write_keys(s, 0, 100);
-        world_disk(serve_world(s), serve_host(s), (struct world_disk){.sync_us = 2000});
+        world_disk(serve_world(s), serve_host(s), (struct world_disk){.latency_us = 3000});
         set_persistence(s, PERSIST_SECOND, 2);
         serve_run(s, ms);
         serve_stop(s);
