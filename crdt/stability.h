@@ -56,7 +56,7 @@ bool stability_outlived(const struct stability *s, life_t life);
  * With `known` it is not judged: the region has it on disk that nobody had anything of the old life
  * that it lacks (stability_settled), so what is missing here comes before the new life's
  * operations, which name it as their `prev`. Claims of the old life stay: they were durable facts
- * of that region. *news: something is to be told to the others.
+ * of that region. *news becomes true when something is to be told to the others, else it stays.
  */
 bool stability_admit(struct stability *s, life_t life, const struct context *vv, bool known,
                      bool *news);

@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct stability *s = stability_new(1);
     stability_regions(s, (const uint8_t[]){1, 2, 3}, 3);
     stability_begin(s, 1, NULL);
-    bool news;
+    bool news = false;
     if (context_decode(&m, &vv)) {
         struct buf b = {0};
         context_encode(&b, &vv);

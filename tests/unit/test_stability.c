@@ -117,7 +117,7 @@ static void world_free(struct world *w)
 
 static bool admit(struct stability *s, life_t life, const struct context *vv, bool known)
 {
-    bool news;
+    bool news = false;
     return stability_admit(s, life, vv, known, &news);
 }
 
@@ -628,7 +628,7 @@ Test(stability, a_number_starts_a_new_life_only_when_the_old_one_is_over)
     cr_assert(admit(s, life_make(3, 16), &vv, false));
     stamp_t next = stamp_make(20, 0, 3);
     cr_assert(stability_may_take(s, 3, next, true));
-    bool news;
+    bool news = false;
     struct mp m = mp_read(buf_bytes(&old_news));
     cr_assert(stability_decode_news(&m, s, &vv, &news));
     cr_assert(!news, "news of the old life are stale");
@@ -675,7 +675,7 @@ Test(stability, news_of_an_old_life_say_nothing_of_the_new_one)
     cr_assert(stability_may_take(s, 3, stamp_make(20, 0, 3), true));
     /* the slow one hears of the new life before its end, or only of that */
     struct stability *told = stability_new(2);
-    bool ignored;
+    bool ignored = false;
     cr_assert(stability_admit(told, anew, &vv, true, &ignored));
     cr_assert(stability_retire(told, anew, &vv));
     buf_clear(&news);
