@@ -282,10 +282,10 @@ struct context frame_deps(const struct frame *f)
 
 enum take frame_may(const struct part *p, const struct frame *f)
 {
-    struct context deps = frame_deps(f);
     if (context_covers(&p->vv, f->last))
         return TAKE_COVERED;
 #ifndef MUTANT_apply_before_causes
+    struct context deps = frame_deps(f);
     if (!context_covers(&p->vv, f->prev) || !context_le(&deps, &p->vv))
         return TAKE_WAITS;
 #endif

@@ -86,7 +86,7 @@ struct vconn *driver_dial(struct driver *d, const char *host, uint16_t port, vco
                           void *arg)
 {
     struct vconn *c = mem_zalloc(sizeof *c);
-    *c = (struct vconn){.owner = {vconn_step},
+    *c = (struct vconn){.owner = {.step = vconn_step},
                         .driver = d,
                         .next = d->conns,
                         .link = &d->conns,
