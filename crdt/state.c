@@ -408,13 +408,13 @@ static bool read_deadlines(struct mp *m, struct multi *parts)
     return !m->bad;
 }
 
-static bool read_types(struct mp *m, struct multi *parts, struct hash_key key)
+static bool read_types(struct mp *m, struct multi *parts, struct hash_key key, uint32_t *n)
 {
-    uint32_t n = mp_array(m);
     uint64_t last = TYPE_NONE;
-    if (n % 2 != 0)
+    *n = mp_array(m);
+    if (*n % 2 != 0)
         return false;
-    for (uint32_t i = 0; i < n && !m->bad; i += 2) {
+    for (uint32_t i = 0; i < *n && !m->bad; i += 2) {
         uint64_t t = mp_uint(m);
         if (t <= last || t >= TYPE_COUNT)
             return false;
@@ -455,7 +455,9 @@ static bool read_key(struct bytes record, struct hash_key hash_key, struct cell 
     if (m.bad || (items != 3 && items != 4))
         return false;
     multi_open(&parts, *key);
-    bool ok = read_deadlines(&m, &parts) && read_types(&m, &parts, hash_key);
+    uint32_t types, deadlines = parts.ndeadlines;
+    bool ok = read_deadlines(&m, &parts) && read_types(&m, &parts, hash_key, &types) &&
+              (types > 0 || parts.ndeadlines > deadlines); /* nobody writes an empty one */
     *part = items == 4 ? mp_uint(&m) : PART_FIRST;
     *key = multi_close(&parts, *key, name, NULL, NULL);
     return ok && mp_done(&m) && *part <= PART_MORE && *key != NULL;

@@ -250,6 +250,7 @@ static bool apply_snapshot(struct opening *o, struct port *port, const struct re
 {
     struct bytes rest;
     uint64_t before;
+    bool belongs = true;
     switch (r->kind) {
     case RECORD_PARTITION:
         if (!join_partition(o, port, now))
@@ -266,9 +267,10 @@ static bool apply_snapshot(struct opening *o, struct port *port, const struct re
         o->whole = r->payload.n == sizeof before && before == o->result.records;
         return true;
     default:
+        belongs = false;
         break;
     }
-    if (o->in_partition)
+    if (belongs && o->in_partition)
         return true;
     damaged(o, port, o->offset, "a record stands where it does not belong");
     return false;

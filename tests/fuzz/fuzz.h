@@ -4,16 +4,19 @@
 
 #include "base/bytes.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* libFuzzer's entry: tries one input; whatever is wrong ends the process. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Like assert, but on in every build. */
-static inline void must(bool holds)
+#define must(holds) ((holds) ? (void)0 : must_failed(#holds, __FILE__, __LINE__))
+
+static inline void must_failed(const char *what, const char *file, int line)
 {
-    if (!holds)
-        abort();
+    fprintf(stderr, "%s:%d: ERROR: not so: %s\n", file, line, what);
+    abort();
 }
 
 /* The input as a source of small choices, then of bytes: 0 and nothing when it is used up. */
