@@ -135,8 +135,9 @@ static const char *look_at_number(struct look *l, const struct record *r)
 static const char *look_at(struct look *l, const struct record *r)
 {
     bool snapshot = l->o->kind == FILE_KIND_SNAPSHOT;
-    if (snapshot !=
-        (r->kind == RECORD_PARTITION || r->kind == RECORD_KEYS || r->kind == RECORD_WHOLE))
+    if (l->out->records[RECORD_WHOLE] > 0 || /* which is said last */
+        snapshot !=
+            (r->kind == RECORD_PARTITION || r->kind == RECORD_KEYS || r->kind == RECORD_WHOLE))
         return "a record stands where it does not belong";
     l->out->closed = r->kind == RECORD_CLOSED;
     switch (r->kind) {

@@ -250,7 +250,7 @@ static bool apply_snapshot(struct opening *o, struct port *port, const struct re
 {
     struct bytes rest;
     uint64_t before;
-    bool belongs = true;
+    bool belongs = !o->whole; /* which is said last */
     switch (r->kind) {
     case RECORD_PARTITION:
         if (!join_partition(o, port, now))
@@ -265,7 +265,10 @@ static bool apply_snapshot(struct opening *o, struct port *port, const struct re
             return false;
         memcpy(&before, r->payload.p, r->payload.n == sizeof before ? sizeof before : 0);
         o->whole = r->payload.n == sizeof before && before == o->result.records;
-        return true;
+        if (o->whole)
+            return true;
+        damaged(o, port, o->offset, "it does not have as many records as it should");
+        return false;
     default:
         belongs = false;
         break;
