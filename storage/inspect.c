@@ -85,7 +85,10 @@ static const char *look_at_frame(struct look *l, struct bytes payload)
     struct frame f;
     struct context deps = {0};
     const char *what = NULL;
-    if (!frame_read(payload, &deps, &f) || !holds(l, f.partition) || !inspect_ops(&f, NULL, NULL)) {
+    bool ok = frame_read(payload, &deps, &f) && holds(l, f.partition);
+    struct context *seen = ok ? seen_at(l, f.partition) : NULL;
+    bool covered = seen != NULL && context_covers(seen, f.last); /* the opening looks no further */
+    if (!ok || (!covered && !inspect_ops(&f, NULL, NULL))) {
         context_deinit(&deps);
         return "a frame is malformed";
     }
@@ -94,8 +97,7 @@ static const char *look_at_frame(struct look *l, struct bytes payload)
         l->out->oldest = f.wall_ms;
     if (f.wall_ms > l->out->newest)
         l->out->newest = f.wall_ms;
-    struct context *seen = seen_at(l, f.partition);
-    if (seen != NULL && !context_covers(seen, f.last)) {
+    if (seen != NULL && !covered) {
         if ((!stamp_is_zero(f.prev) && !context_covers(seen, f.prev)) || !context_le(&deps, seen))
             what = "a frame's causes are missing: records before it are gone";
         context_raise(seen, f.last);

@@ -108,6 +108,7 @@ static void sound(struct vault *v)
 /* The tool for people finds nothing wrong with what opens. */
 static void looks_well(const struct disk *d)
 {
+    struct context held[PARTITIONS + 1] = {{0}};
     for (unsigned i = 0; i < 2; i++) {
         struct inspection seen;
         if (buf_len(&d->files[i]) == 0)
@@ -117,10 +118,13 @@ static void looks_well(const struct disk *d)
                                    .kind = i == 0 ? FILE_KIND_SNAPSHOT : FILE_KIND_SEGMENT,
                                    .number = 1,
                                    .last = true,
+                                   .seen = held,
                                    .from = i == 1 && buf_len(&d->files[0]) > 0 ? UINT64_MAX : 0},
             &seen);
         must(seen.state == INSPECT_WHOLE || seen.state == INSPECT_TORN);
     }
+    for (unsigned i = 0; i <= PARTITIONS; i++)
+        context_deinit(&held[i]);
 }
 
 /* A byte of what was taken is another one: it is found, or cut off with all behind it. */
