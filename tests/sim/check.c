@@ -35,8 +35,10 @@ const struct cell *peek(const struct run *r, unsigned region, const char *key)
     struct search s = {.name = bytes_str(key)};
     uint32_t partition = slot_partition(hash_slot(s.name), deploy_partitions(r->deploy));
     struct shard *shard = deploy_shard(r->deploy, region, partition);
-    if (shard != NULL)
-        shard_each(shard, partition, search_visit, &s);
+    if (shard == NULL)
+        return NULL;
+    shard_pour_end(shard); /* a client that looks at a key sees all of a frame or none: so do we */
+    shard_each(shard, partition, search_visit, &s);
     return s.found;
 }
 
