@@ -29,7 +29,7 @@ const char *follow_state_name(enum follow_state s)
     return names[s];
 }
 
-static char *copy(const char *s) { return mem_strdup(s != NULL ? s : ""); }
+static const char *copy(const char *s) { return mem_strdup(s != NULL ? s : ""); }
 
 static void free_text(const char *p)
 {
@@ -40,17 +40,33 @@ static void free_text(const char *p)
     mem_free(u.out);
 }
 
+void follow_opts_own(struct follow_opts *o)
+{
+    o->source_host = copy(o->source_host);
+    o->source_user = copy(o->source_user);
+    o->source_password = copy(o->source_password);
+    o->target_host = copy(o->target_host);
+    o->target_user = copy(o->target_user);
+    o->target_password = copy(o->target_password);
+    o->field = o->field != NULL ? copy(o->field) : NULL;
+}
+
+void follow_opts_disown(struct follow_opts *o)
+{
+    free_text(o->source_host);
+    free_text(o->source_user);
+    free_text(o->source_password);
+    free_text(o->target_host);
+    free_text(o->target_user);
+    free_text(o->target_password);
+    free_text(o->field);
+}
+
 struct follow *follow_new(const struct follow_opts *o)
 {
     struct follow *f = mem_zalloc(sizeof *f);
     f->opts = *o;
-    f->opts.source_host = copy(o->source_host);
-    f->opts.source_user = copy(o->source_user);
-    f->opts.source_password = copy(o->source_password);
-    f->opts.target_host = copy(o->target_host);
-    f->opts.target_user = copy(o->target_user);
-    f->opts.target_password = copy(o->target_password);
-    f->opts.field = o->field != NULL ? copy(o->field) : NULL;
+    follow_opts_own(&f->opts);
     if (f->opts.silence_us == 0)
         f->opts.silence_us = SILENCE_US;
     snprintf(f->source_name, sizeof f->source_name, "%.250s:%u", o->source_host, o->source_port);
@@ -74,13 +90,7 @@ void follow_free(struct follow *f, struct port *port)
     follow_source_deinit(f);
     follow_target_deinit(f);
     batch_deinit(&f->pending);
-    free_text(f->opts.source_host);
-    free_text(f->opts.source_user);
-    free_text(f->opts.source_password);
-    free_text(f->opts.target_host);
-    free_text(f->opts.target_user);
-    free_text(f->opts.target_password);
-    free_text(f->opts.field);
+    follow_opts_disown(&f->opts);
     mem_free(f);
 }
 

@@ -55,6 +55,9 @@ struct follow_opts {
                           too */
     uint64_t silence_us; /* a source that is silent for so long is given up; 0: 60 s */
 };
+/* The texts become copies of what they were (NULL: "", but for `field`); frees those copies. */
+void follow_opts_own(struct follow_opts *o);
+void follow_opts_disown(struct follow_opts *o);
 
 struct follow_status {
     enum follow_state state;

@@ -70,17 +70,6 @@ static void guide_open(void *arg);
 static void guide_reply(void *arg, unsigned i, const struct resp_reply *r);
 static void guide_lost(void *arg, const char *text, bool refused);
 
-static char *copy(const char *s) { return mem_strdup(s != NULL ? s : ""); }
-
-static void free_text(const char *p)
-{
-    union { /* owned, though const for everybody else */
-        const char *in;
-        void *out;
-    } u = {.in = p};
-    mem_free(u.out);
-}
-
 /* The sources' names, whatever their secrets are. */
 static void make_name(struct gather *g)
 {
@@ -99,9 +88,7 @@ struct gather *gather_new(const struct gather_opts *o)
 {
     struct gather *g = mem_zalloc(sizeof *g);
     g->all = o->all;
-    g->all.target_host = copy(o->all.target_host);
-    g->all.target_user = copy(o->all.target_user);
-    g->all.target_password = copy(o->all.target_password);
+    follow_opts_own(&g->all);
     g->count = o->count < GATHER_SOURCES_MAX ? o->count : GATHER_SOURCES_MAX;
     memcpy(g->sources, o->sources, g->count * sizeof *g->sources);
     g->several = g->count > 1;
@@ -137,9 +124,7 @@ void gather_free(struct gather *g, struct port *port)
     drop_followers(g);
     asker_deinit(&g->target, port);
     asker_deinit(&g->guide, port);
-    free_text(g->all.target_host);
-    free_text(g->all.target_user);
-    free_text(g->all.target_password);
+    follow_opts_disown(&g->all);
     mem_free(g);
 }
 
