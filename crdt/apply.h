@@ -112,6 +112,8 @@ bool value_gather(struct cell **key, struct bytes record, struct hash_key hash_k
 struct cell *value_decode_part(struct bytes record, struct hash_key hash_key, bool *more);
 size_t value_record_begin(struct buf *out);
 void value_record_end(struct buf *out, size_t at); /* what value_record_begin returned */
+/* Takes the next record off a partition's state; false: it is cut short. Both are borrowed. */
+bool value_record_next(struct bytes *state, struct bytes *record);
 struct cell *value_join(struct cell *key, const struct context *mine, struct cell *theirs,
                         const struct context *their_context, const struct context *vv_after,
                         const struct surroundings *s, struct applied *out);

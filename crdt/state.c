@@ -113,34 +113,30 @@ size_t value_record_begin(struct buf *out)
     return at;
 }
 
-void value_record_end(struct buf *out, size_t at)
+/* Over four bytes that were left for it, big endian. */
+static void fill_in(struct buf *out, size_t at, uint32_t n)
 {
-    uint32_t n = (uint32_t)(buf_len(out) - at - 4);
-    uint8_t *head = out->p + out->head + at;
+    uint8_t *p = out->p + out->head + at;
     for (int i = 0; i < 4; i++)
-        head[i] = (uint8_t)(n >> (24 - 8 * i));
+        p[i] = (uint8_t)(n >> (24 - 8 * i));
 }
 
-void value_encode(struct buf *out, const struct cell *key)
+void value_record_end(struct buf *out, size_t at)
 {
-    uint32_t types = 0;
-    for (enum type t = TYPE_STREAM; t < TYPE_COUNT; t++)
-        types += key_register(key, t) != NULL || key_coll(key, t) != NULL;
-    mp_put_array(out, 3);
-    mp_put_bin(out, cell_name(key));
-    put_deadlines(out, key);
-    mp_put_array(out, 2 * types);
-    for (enum type t = TYPE_STREAM; t < TYPE_COUNT; t++) {
-        const struct cell *reg = key_register(key, t);
-        const struct coll *c = key_coll(key, t);
-        if (reg == NULL && c == NULL)
-            continue;
-        mp_put_uint(out, t);
-        if (reg)
-            put_register(out, reg, t, 0);
-        else
-            put_coll(out, c);
-    }
+    fill_in(out, at, (uint32_t)(buf_len(out) - at - 4));
+}
+
+bool value_record_next(struct bytes *state, struct bytes *record)
+{
+    if (state->n < 4)
+        return false;
+    const uint8_t *p = state->p;
+    size_t n = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
+    if (state->n - 4 < n)
+        return false;
+    *record = bytes_of(p + 4, n);
+    *state = bytes_of(p + 4 + n, state->n - 4 - n);
+    return true;
 }
 
 /* ------------------------------------------------------------ writing parts */
@@ -150,13 +146,6 @@ static size_t open_array(struct buf *out)
 {
     buf_put(out, (const uint8_t[5]){0xdd}, 5);
     return buf_len(out) - 4;
-}
-
-static void close_array(struct buf *out, size_t at, uint32_t n)
-{
-    uint8_t *p = out->p + out->head + at;
-    for (int i = 0; i < 4; i++)
-        p[i] = (uint8_t)(n >> (24 - 8 * i));
 }
 
 void part_begin(struct part_writer *w, struct buf *out, struct bytes name, enum type type)
@@ -183,7 +172,7 @@ void part_end(struct part_writer *w)
         w->out->tail -= buf_len(w->out) - w->at;
         return;
     }
-    close_array(w->out, w->count_at, 2 * w->n);
+    fill_in(w->out, w->count_at, 2 * w->n);
     mp_put_uint(w->out, PART_MORE);
     value_record_end(w->out, w->at);
 }
@@ -199,34 +188,50 @@ static void put_first(struct buf *out, struct reading *r, enum type type)
 {
     struct part_writer w = {.out = out, .type = type, .count_at = open_array(out)};
     reading_next(r, add_one, &w);
-    close_array(out, w.count_at, 2 * w.n);
+    fill_in(out, w.count_at, 2 * w.n);
 }
 
-void value_encode_head(struct buf *out, const struct cell *key, struct reading *first)
+/* `read`: which collection goes in parts; NULL: none. */
+static bool is_put(const struct coll *c, const struct coll *read)
 {
-    const struct coll *large = &first->coll->head;
+    return c != NULL && (read == NULL || c == read || !c->is_large);
+}
+
+/* All of a key; with `first` without its large collections, but for some of that one. */
+static void put_key(struct buf *out, const struct cell *key, struct reading *first)
+{
+    const struct coll *read = first != NULL ? &first->coll->head : NULL;
     uint32_t types = 0;
-    for (enum type t = TYPE_STREAM; t < TYPE_COUNT; t++) {
-        const struct coll *c = key_coll(key, t);
-        types += key_register(key, t) != NULL || c == large || (c != NULL && !c->is_large);
-    }
-    mp_put_array(out, 4);
+    for (enum type t = TYPE_STREAM; t < TYPE_COUNT; t++)
+        types += key_register(key, t) != NULL || is_put(key_coll(key, t), read);
     mp_put_bin(out, cell_name(key));
     put_deadlines(out, key);
     mp_put_array(out, 2 * types);
     for (enum type t = TYPE_STREAM; t < TYPE_COUNT; t++) {
         const struct cell *reg = key_register(key, t);
         const struct coll *c = key_coll(key, t);
-        if (reg == NULL && (c == NULL || (c->is_large && c != large)))
+        if (reg == NULL && !is_put(c, read))
             continue;
         mp_put_uint(out, t);
         if (reg != NULL)
             put_register(out, reg, t, 0);
-        else if (c == large)
+        else if (c == read)
             put_first(out, first, t);
         else
             put_coll(out, c);
     }
+}
+
+void value_encode(struct buf *out, const struct cell *key)
+{
+    mp_put_array(out, 3);
+    put_key(out, key, NULL);
+}
+
+void value_encode_head(struct buf *out, const struct cell *key, struct reading *first)
+{
+    mp_put_array(out, 4);
+    put_key(out, key, first);
     mp_put_uint(out, PART_FIRST);
 }
 

@@ -11,20 +11,6 @@ static void drop_cell(void *item, void *arg)
     value_free(item);
 }
 
-/* Takes the next record off a state; false when it is cut short. */
-static bool next_record(struct bytes *state, struct bytes *out)
-{
-    if (state->n < 4)
-        return false;
-    const uint8_t *p = state->p;
-    size_t n = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
-    if (state->n - 4 < n)
-        return false;
-    *out = bytes_of(p + 4, n);
-    *state = bytes_of(p + 4 + n, state->n - 4 - n);
-    return true;
-}
-
 /* A key, or a part of one of which there are parts already. */
 static bool read_key(const struct shard *s, const struct part *p, struct bytes record,
                      struct table *out)
@@ -50,7 +36,7 @@ static bool read_states(const struct shard *s, const struct part *p, struct byte
 {
     struct bytes record;
     while (state.n > 0) {
-        if (!next_record(&state, &record))
+        if (!value_record_next(&state, &record))
             return false;
         if (shelf_is_record(record)) {
             if (!shelf_record_valid(record))
@@ -66,7 +52,7 @@ static bool read_states(const struct shard *s, const struct part *p, struct byte
 static void merge_kept(struct shard *s, struct part *p, struct bytes state)
 {
     struct bytes record;
-    while (s->geo && state.n > 0 && next_record(&state, &record))
+    while (s->geo && state.n > 0 && value_record_next(&state, &record))
         if (shelf_is_record(record))
             shelf_merge(&p->shelf, record, &p->stable);
 }

@@ -117,10 +117,10 @@ static void copy_key(void *item, void *arg)
 /* Record by record: they may be large. */
 static void take_records(struct buf *in, struct buf *out, size_t end)
 {
-    while (buf_len(in) > 0 && buf_len(out) < end) {
-        const uint8_t *p = in->p + in->head;
-        size_t n = 4 + ((size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3]);
-        buf_put(out, p, n);
+    struct bytes left = buf_bytes(in), record;
+    while (buf_len(in) > 0 && buf_len(out) < end && value_record_next(&left, &record)) {
+        size_t n = record.n + 4; /* with its length */
+        buf_put(out, in->p + in->head, n);
         buf_consume(in, n);
     }
     if (buf_len(in) == 0)

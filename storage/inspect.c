@@ -34,14 +34,9 @@ bool inspect_ops(const struct frame *f, void (*visit)(void *arg, const struct op
 bool inspect_keys(struct bytes states, void (*visit)(void *arg, const struct cell *key), void *arg)
 {
     while (states.n > 0) {
-        const uint8_t *p = states.p;
-        if (states.n < 4)
+        struct bytes record;
+        if (!value_record_next(&states, &record))
             return false;
-        size_t n = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
-        if (states.n - 4 < n)
-            return false;
-        struct bytes record = bytes_of(p + 4, n);
-        states = bytes_of(p + 4 + n, states.n - 4 - n);
         if (shelf_is_record(record)) {
             if (!shelf_record_valid(record))
                 return false;

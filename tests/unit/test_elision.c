@@ -175,15 +175,14 @@ static int by_byte(const void *a, const void *b)
 static uint64_t fingerprint(struct bytes states)
 {
     uint64_t sum = 0;
-    while (states.n > 4) {
-        const uint8_t *p = states.p;
-        size_t n = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
+    while (states.n > 0) {
+        struct bytes next;
         struct buf record = {0};
-        buf_put(&record, p + 4, n);
-        qsort(record.p, n, 1, by_byte);
+        cr_assert(value_record_next(&states, &next));
+        buf_put_bytes(&record, next);
+        qsort(record.p, next.n, 1, by_byte);
         sum += hash_64(buf_bytes(&record), 1);
         buf_deinit(&record);
-        states = bytes_of(p + 4 + n, states.n - 4 - n);
     }
     return sum;
 }

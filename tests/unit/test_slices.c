@@ -155,12 +155,10 @@ static void sum_state(struct bytes state, struct sums *sums)
 {
     *sums = (struct sums){.parts = 0};
     while (state.n > 0) {
-        const uint8_t *p = state.p;
-        size_t n = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
-        struct bytes record = bytes_of(p + 4, n);
+        struct bytes record;
+        cr_assert(value_record_next(&state, &record));
         if (!shelf_is_record(record))
             sum_record(sums, record);
-        state = bytes_of(p + 4 + n, state.n - 4 - n);
     }
 }
 
