@@ -29,6 +29,18 @@ bool catchup_wants(struct pull *p, uint32_t partition)
     return true;
 }
 
+/* Everything that the peers there are had, or recalled that we had? */
+static bool targets_are_here(const struct syncer *s, uint32_t partition)
+{
+    const struct context *mine = shard_context(s->shard, partition);
+    for (uint32_t r = 1; r <= REGION_MAX; r++) {
+        const struct pull *p = peer_pull(&s->peers[r], partition);
+        if (p != NULL && !p->stale && !context_le(&p->parts[partition - p->first].target, mine))
+            return false;
+    }
+    return true;
+}
+
 /* Does it have everything that its donor had? */
 static bool part_is_here(const struct syncer *s, struct part *part, uint32_t partition)
 {
@@ -39,9 +51,8 @@ static bool part_is_here(const struct syncer *s, struct part *part, uint32_t par
         part->donor = 0;
         return false;
     }
-    const struct pull_part *seen = &p->parts[partition - p->first];
-    part->caught_up = seen->has_target && !seen->want_target &&
-                      context_le(&seen->target, shard_context(s->shard, partition));
+    const struct pull_part *asked = &p->parts[partition - p->first];
+    part->caught_up = asked->has_target && !asked->want_target && targets_are_here(s, partition);
     return part->caught_up;
 }
 
@@ -89,9 +100,11 @@ static bool is_lowest(const struct syncer *s)
 }
 
 /* What the disk brought back is less than this region had claimed to have: somebody put an older
- * copy of the files there. From here on it is as if the memory had been lost. */
-static void fall_back(struct syncer *s, struct port *port, uint32_t partition, uint32_t region)
+ * copy of the files there. From here on it is as if the memory had been lost. Whoever remembers is
+ * the donor: it has what we had. */
+static void fall_back(struct pull *p, struct port *port, uint32_t partition)
 {
+    struct syncer *s = p->peer->s;
     if (s->caught_up) {
         s->caught_up = false;
         s->dirty = true;
@@ -101,27 +114,52 @@ static void fall_back(struct syncer *s, struct port *port, uint32_t partition, u
         port_log(port, 'W',
                  "region %u remembers that we had more of partition %u than our files have: an "
                  "older copy of them? Writes wait until this region has caught up",
-                 region, partition);
+                 p->peer->region, partition);
     }
     struct part *part = syncer_part(s, partition);
     part->caught_up = false;
-    part->donor = 0;
+    part->donor = p->peer->region;
+    p->parts[partition - p->first].want_target = true;
 }
 
 bool catchup_recalled(struct pull *p, struct port *port, struct bytes body)
 {
     struct syncer *s = p->peer->s;
     struct context had = {0};
+    bool fell = false;
     struct mp m = mp_read(body);
     while (!m.bad && m.p < m.end) {
         uint64_t partition = mp_uint(&m);
         if (m.bad || partition - p->first >= p->count || !context_decode(&m, &had))
             break;
         /* What we claimed after we had subscribed is no fall. */
-        if (!context_le(&had, shard_context(s->shard, (uint32_t)partition)))
-            fall_back(s, port, (uint32_t)partition, p->peer->region);
+        if (context_le(&had, shard_context(s->shard, (uint32_t)partition)))
+            continue;
+        context_join(&p->parts[partition - p->first].target, &had);
+        fall_back(p, port, (uint32_t)partition);
+        fell = true;
     }
     context_deinit(&had);
+    if (fell && !p->stale)
+        pull_subscribe(p, port, wants_whole);
+    return mp_done(&m);
+}
+
+bool catchup_target(struct pull *p, struct bytes body)
+{
+    struct context has = {0};
+    struct mp m = mp_read(body);
+    while (!m.bad && m.p < m.end) {
+        uint64_t index = mp_uint(&m) - p->first;
+        if (m.bad || index >= p->count || !context_decode(&m, &has))
+            break;
+        struct pull_part *part = &p->parts[index];
+        context_join(&part->target, &has);
+        part->has_target |= part->want_target;
+        part->want_target = false;
+    }
+    p->peer->s->dirty = true;
+    context_deinit(&has);
     return mp_done(&m);
 }
 

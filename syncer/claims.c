@@ -198,11 +198,6 @@ bool claims_take(struct pull *p, struct bytes body)
         if (!context_decode(&m, &part->announced))
             return false;
         part->has_claim = true;
-        if (part->want_target) {
-            context_copy(&part->target, &part->announced);
-            part->want_target = false;
-            part->has_target = true;
-        }
         if (claim_counts(p, (uint32_t)index)) {
             count_claim(p, (uint32_t)index);
             p->claims_waiting -= part->claim_waits;

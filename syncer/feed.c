@@ -291,10 +291,25 @@ static void recall(struct feed *f, uint32_t partition, struct buf *out)
     context_deinit(&had);
 }
 
+/* What a region that catches up has to have: all that is here, not only what would survive, since
+ * all of it that everybody else once claimed to have may have been compacted here. */
+static void target(struct feed *f, uint32_t partition, struct buf *out)
+{
+    mp_put_uint(out, partition);
+#ifdef MUTANT_target_is_durable
+    /* the planted bug: what the disk does not have yet is not waited for */
+    const struct syncer *s = f->s;
+    const struct context *kept = s->lasting ? s->lasting(s->lasting_arg, partition) : NULL;
+    context_encode(out, kept != NULL ? kept : shard_context(s->shard, partition));
+#else
+    context_encode(out, shard_context(f->s->shard, partition));
+#endif
+}
+
 static bool take_subscribe(struct feed *f, struct port *port, struct bytes body, struct moment now)
 {
     struct mp m = mp_read(body);
-    struct buf *recalled = &f->s->scratch;
+    struct buf *recalled = &f->s->scratch, targets = {0};
     shard_close_frames(f->s->shard, now);
     buf_clear(recalled);
     while (!m.bad && m.p < m.end) {
@@ -302,16 +317,23 @@ static bool take_subscribe(struct feed *f, struct port *port, struct bytes body,
         bool whole = mp_bool(&m);
         struct hash128 digest = wire_get_digest(&m);
         struct feed_part *part = part_at(f, partition);
-        if (m.bad || part == NULL || !context_decode(&m, &part->known))
+        if (m.bad || part == NULL || !context_decode(&m, &part->known)) {
+            buf_deinit(&targets);
             return false;
+        }
         context_copy(&part->acked, &part->known);
         f->s->learnt++;
         subscribe(f, port, (uint32_t)partition, whole, digest);
-        if (!whole) /* else it knows */
+        if (whole)
+            target(f, (uint32_t)partition, &targets);
+        else
             recall(f, (uint32_t)partition, recalled);
     }
     if (buf_len(recalled) > 0)
         feed_put(f, port, WIRE_RECALL, buf_bytes(recalled));
+    if (buf_len(&targets) > 0)
+        feed_put(f, port, WIRE_TARGET, buf_bytes(&targets));
+    buf_deinit(&targets);
     f->claim_now = f->unmarked = true;
     return !m.bad;
 }

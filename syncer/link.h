@@ -80,9 +80,9 @@ enum phase { PHASE_DOWN, PHASE_DIALLING, PHASE_HELLO, PHASE_LIVE };
 struct pull_part {
     struct context announced; /* the last claim on this connection, whether it counts yet or not */
     struct context watch;     /* an announcement, to see whether it arrives in time */
-    struct context target;    /* what the feeder had when we asked for the partition */
-    struct context acked;     /* what the feeder was last told of us */
-    struct context relays;    /* one stamp of each actor that is relayed to us here */
+    struct context target; /* what it had when we asked for the whole, and recalled that we had */
+    struct context acked;  /* what the feeder was last told of us */
+    struct context relays; /* one stamp of each actor that is relayed to us here */
     uint64_t watch_us, asked_us;
     bool has_claim, claim_waits, want_target, has_target, watching;
     bool gap;      /* something was dropped: subscribe again from where we are */
@@ -454,8 +454,9 @@ void claims_members(struct syncer *s);
 
 void relay_tick(struct syncer *s, struct port *port, struct moment now);
 void catchup_tick(struct syncer *s, struct port *port, struct moment now);
-/* A peer's RECALL. False: malformed. */
+/* A peer's RECALL, its TARGET. False: malformed. */
 bool catchup_recalled(struct pull *p, struct port *port, struct bytes body);
+bool catchup_target(struct pull *p, struct bytes body);
 /* Should this subscription ask for the whole partition? */
 bool catchup_wants(struct pull *p, uint32_t partition);
 

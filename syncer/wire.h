@@ -9,7 +9,7 @@
 #include "syncer/syncer.h"
 
 /*
- * The link protocol, version 1. Two ends: the *puller* dialled, the *feeder* was dialled. One
+ * The link protocol. Two ends: the *puller* dialled, the *feeder* was dialled. One
  * connection carries the operations of one shard of the feeder's region to one shard of the
  * puller's, for the partitions that both own.
  *
@@ -44,39 +44,58 @@
  *
  * MESSAGES, both ways: varint length (of what follows), one byte kind, body. Bodies but those of
  * frames and slices are msgpack values one after the other; `...` repeats to the end.
- *   PROOF      puller  bin: 32 bytes
- *   SUBSCRIBE  puller  (partition, whole: bool, digest, context)...
+ *
+ * From the puller:
+ *   PROOF      bin: 32 bytes
+ *   SUBSCRIBE  (partition, whole: bool, digest, context)...
  *              From here on feed what `context` does not cover: the feeder region's own operations;
  *              with `whole` everybody's, as a state, unless the context covers it all. May be
- *              repeated at any time; the last one holds. Each partition is answered by a CLAIM.
- *   ACK        puller  received, (partition, context)...
+ *              repeated at any time; the last one holds. Each partition is answered by a CLAIM, and
+ *              before it by a TARGET if `whole`, else by a RECALL if there is something to recall.
+ *   ACK        received, (partition, context)...
  *              Bytes after WELCOME that were taken so far, and what the puller has now in
- * partitions where that changed. At least every second: also the heartbeat. RELAY      puller
- * (partition, actor, from)... Feed that actor's operations after stamp `from`, too. UNRELAY puller
- * (partition, actor)... WELCOME    feeder  see above REFUSE     feeder  code, text    code: name of
- * enum err MARK       feeder  flags         1: stale, 2: everything there is has been sent before
- * this. At least every second: also the heartbeat. CLAIM      feeder  (partition, context)... What
- * the feeder's region has seen, durably (failover_model.py). NEWS       feeder  (partition,
- * news)...    news: see stability_encode_news TRANSFER   feeder  partition, digest, context SLICE
- * feeder  bytes as transfer_next writes them JOIN       feeder  partition     the transfer is
- * complete BATCH      feeder  varint size, then one zstd frame: `size` bytes of whole messages
- *   PUBLISH    feeder  channel, text, flags (1: sharded): a client's message, at most once
- *   VERIFY     puller  ticket, 0, partition...             asks for digests
- *                      ticket, 1, partition, cursor        for some keys from a cursor (0: the
- * first) ticket, 2, partition, name...       for these keys VERIFIED   feeder  ticket, 0,
- * (partition, digest, context)... ticket, 1, partition, context, next cursor (0: no more), (name,
- * digest)... ticket, 2, partition, context, digest...      0: absent RECALL     feeder  (partition,
- * context)... What the puller's region has claimed to have, where that is more than it
- *                      subscribed with. FRAME      feeder  kind 0x80
- * and above: the low bits are flags, the body is varint   partition - first zigzag   tick(first) -
- * tick(last of the frame before on this link; at the beginning 0) varint   actor if ACTOR varint
- * tick(first) - tick(prev)                         if PREV varint   tick(last) - tick(first),
- * varint ops_count       if MANY, else 0 and 1 zigzag   wall_ms - (tick(last) >> 13) -
- * STAMP_EPOCH_MS    if WALL, else 0 varint n, n x (varint actor, zigzag tick difference)      if
- * DEPS the operations, up to the end of the message "The frame before" means of the same partition
- * on this link. Without ACTOR the actor is its actor; with ACTOR (which then has PREV too) deps
- * start from nothing, else from its deps. Without PREV prev is its last. A difference of deps is to
- * the entry's value before (0).
+ *              partitions where that changed. At least every second: also the heartbeat.
+ *   RELAY      (partition, actor, from)...   feed that actor's operations after stamp `from`, too
+ *   UNRELAY    (partition, actor)...
+ *   HOLD       bool: true: send nothing but news and heartbeats until told otherwise
+ *   VERIFY     ticket, 0, partition...             asks for digests
+ *              ticket, 1, partition, cursor        for some keys from a cursor (0: the first)
+ *              ticket, 2, partition, name...       for these keys
+ *
+ * From the feeder:
+ *   WELCOME    see above
+ *   REFUSE     code, text                    code: name of enum err
+ *   MARK       flags                         1: stale, 2: everything there is has been sent before
+ *              this. At least every second: also the heartbeat.
+ *   CLAIM      (partition, context)...       what its region has seen, durably (failover_model.py)
+ *   NEWS       (partition, news)...          news: see stability_encode_news
+ *   RECALL     (partition, context)...
+ *              What the puller's region has claimed to have, where that is more than it subscribed
+ *              with.
+ *   TARGET     (partition, context)...
+ *              What the feeder has, durably or not, of partitions subscribed to with `whole`: who
+ *              catches up has done so when it has all that.
+ *   TRANSFER   partition, digest, context
+ *   SLICE      bytes as transfer_next writes them
+ *   JOIN       partition                     the transfer is complete
+ *   BATCH      varint size, then one zstd frame: `size` bytes of whole messages
+ *   PUBLISH    channel, text, flags (1: sharded): a client's message, at most once
+ *   VERIFIED   ticket, 0, (partition, digest, context)...
+ *              ticket, 1, partition, context, next cursor (0: no more), (name, digest)...
+ *              ticket, 2, partition, context, digest...      0: absent
+ *   FRAME      kind 0x80 and above: the low bits are flags, the body is
+ *                varint   partition - first
+ *                zigzag   tick(first) - tick(last of the frame before on this link; at first 0)
+ *                varint   actor                                     if ACTOR
+ *                varint   tick(first) - tick(prev)                  if PREV
+ *                varint   tick(last) - tick(first), varint ops      if MANY, else 0 and 1
+ *                zigzag   wall_ms - (tick(last) >> 13) - STAMP_EPOCH_MS     if WALL, else 0
+ *                varint n, n x (varint actor, zigzag tick difference)       if DEPS
+ *                the operations, up to the end of the message
+ *              "The frame before" means of the same partition on this link. Without ACTOR the actor
+ *              is its actor; with ACTOR (which then has PREV too) deps start from nothing, else
+ *              from its deps. Without PREV prev is its last. A difference of deps is to the entry's
+ *              value before (0).
  */
 #define WIRE_MESSAGE_MAX ((size_t)600 << 20)
 #define WIRE_HELLO_MAX ((size_t)64 << 10)
@@ -104,6 +123,7 @@ enum wire_kind {
     WIRE_PUBLISH,
     WIRE_VERIFIED,
     WIRE_RECALL,
+    WIRE_TARGET,
     WIRE_FRAME = 0x80,
 };
 /* Of VERIFY and VERIFIED. */

@@ -207,11 +207,11 @@ Test(wire, another_protocol_is_told_apart_whatever_follows)
 {
     struct buf b = {0};
     struct handshake shake;
-    static const uint8_t body[] = {0x93, 0x07, 0xc4, 0x01, 'g', 0xc0};
+    static const uint8_t body[] = {0x93, 0x63, 0xc4, 0x01, 'g', 0xc0};
     buf_put(&b, SYNCER_MAGIC "\0\0\0\6", SYNCER_MAGIC_LEN + 4);
     buf_put(&b, body, sizeof body);
     cr_assert_eq(syncer_handshake(buf_bytes(&b), &shake), HANDSHAKE_OK);
-    cr_assert_eq(shake.protocol, 7u);
+    cr_assert_eq(shake.protocol, 99u);
     cr_assert_str_eq(shake.guid, "g");
     buf_deinit(&b);
 }
