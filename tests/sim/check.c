@@ -77,6 +77,23 @@ static bool holds(const struct run *r, unsigned g, unsigned entry)
                         : d->known && (d->has[entry / 8] >> entry % 8 & 1);
 }
 
+static uint32_t counter_partition(const struct run *r, unsigned which)
+{
+    char key[32];
+    snprintf(key, sizeof key, "counter%u", which);
+    return slot_partition(hash_slot(bytes_str(key)), deploy_partitions(r->deploy));
+}
+
+/* Joined with `out`: what a region has seen of a counter's partition, living or by its disk. */
+static void add_seen(const struct run *r, unsigned g, unsigned which, struct context *out)
+{
+    uint32_t p = counter_partition(r, which);
+    if (living(r, g))
+        context_join(out, shard_context(deploy_shard(r->deploy, g, p), p));
+    else if (r->disks[g].known)
+        context_join(out, &r->disks[g].seen[which]);
+}
+
 static int64_t counter_held(const struct run *r, unsigned g, unsigned which)
 {
     if (living(r, g))
@@ -86,8 +103,21 @@ static int64_t counter_held(const struct run *r, unsigned g, unsigned which)
 
 void check_dying(struct run *r, unsigned dying)
 {
-    for (unsigned k = 0; k <= r->plan.regions; k++)
-        r->dying[k] = counter_held(r, dying, k);
+    for (unsigned k = 0; k <= r->plan.regions; k++) {
+        context_clear(&r->dying[k]);
+        add_seen(r, dying, k, &r->dying[k]);
+    }
+}
+
+/* Did a region that has died have something of a counter that no other has? */
+static bool had_more(const struct run *r, unsigned which)
+{
+    struct context others = {0};
+    for (unsigned g = 1; g <= r->plan.regions; g++)
+        add_seen(r, g, which, &others);
+    bool more = !context_le(&r->dying[which], &others);
+    context_deinit(&others);
+    return more;
 }
 
 /* What only the dead region had may be lost with it (or may still arrive). */
@@ -112,7 +142,7 @@ void check_crash(struct run *r, unsigned dead)
         /* what is shown may hold what counts when acknowledged */
         low = best - r->counters[k].flying;
         if (r->counters[k].low > low && !(k == dead && all) &&
-            (k == dead || k == 0 || r->dying[k] > best))
+            (k == dead || k == 0 || had_more(r, k)))
             r->counters[k].low = low;
     }
 }

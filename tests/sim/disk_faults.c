@@ -74,6 +74,8 @@ void disks_deinit(struct run *r)
     for (unsigned g = 1; g <= r->plan.regions; g++) {
         for (uint32_t p = 0; p < deploy_partitions_all(r->deploy); p++)
             context_deinit(&r->disks[g].promised[p]);
+        for (unsigned k = 0; k <= r->plan.regions; k++)
+            context_deinit(&r->disks[g].seen[k]);
         mem_free(r->disks[g].promised);
         mem_free(r->disks[g].promises);
     }

@@ -211,6 +211,8 @@ static void note_content(struct run *r, unsigned g, const struct revived *v)
         snprintf(name, sizeof name, "counter%u", k);
         if (string_number(revived_key(r, v, name), &d->counters[k], &real) != NUMBER_INT)
             d->counters[k] = 0;
+        uint32_t p = slot_partition(hash_slot(bytes_str(name)), deploy_partitions(r->deploy));
+        context_copy(&d->seen[k], shard_context(revived_shard(v, r, p), p));
     }
     d->known = true;
 }

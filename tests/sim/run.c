@@ -81,6 +81,8 @@ static void tear_down(struct run *r)
         clear_before(r, g);
         mem_free(r->before[g]);
     }
+    for (unsigned k = 0; k <= r->plan.regions; k++)
+        context_deinit(&r->dying[k]);
     disks_deinit(r);
     deploy_free(r->deploy);
     world_free(r->world);

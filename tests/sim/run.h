@@ -142,6 +142,7 @@ struct region_disk {
     bool known;
     uint8_t has[LEDGER_MAX / 8];
     int64_t counters[DEPLOY_REGIONS_MAX + 1];
+    struct context seen[DEPLOY_REGIONS_MAX + 1]; /* of the counters' partitions */
 };
 
 struct window;
@@ -177,7 +178,8 @@ struct run {
     struct window *windows[DEPLOY_REGIONS_MAX + 1];
     struct region_disk disks[DEPLOY_REGIONS_MAX + 1];
     unsigned deaths[DEPLOY_REGIONS_MAX + 1];
-    int64_t dying[DEPLOY_REGIONS_MAX + 1]; /* counters as a region that dies shows them */
+    /* What a region that dies has seen of the counters' partitions. */
+    struct context dying[DEPLOY_REGIONS_MAX + 1];
     uint64_t commands, acked;
     char failure[512]; /* "" so far so good */
     bool limited;      /* memory has a limit, and is filled */
