@@ -228,7 +228,6 @@ void shard_pour_end(struct shard *s)
 {
     struct mem_account *outer = shard_enter(s);
     pour_end(s);
-    drop(s);
     mem_account_leave(outer);
 }
 

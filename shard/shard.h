@@ -204,7 +204,7 @@ bool shard_pours(const struct shard *s);
 /* Of the one under way: where it belongs, and whether it can't be dropped any more. */
 bool shard_pours_into(const struct shard *s, uint32_t *partition, stamp_t *last);
 void shard_pour_drop(struct shard *s); /* if it still can be */
-void shard_pour_end(struct shard *s);  /* else: all of it, now */
+void shard_pour_end(struct shard *s);  /* if it can't be: all of it, now; else it goes on */
 /* Operations of its own that it has made so far: has a command written anything? */
 uint64_t shard_written(const struct shard *s);
 const struct context *shard_context(const struct shard *s, uint32_t partition);

@@ -105,6 +105,7 @@ void syncer_free(struct syncer *s, struct port *port)
     for (struct feed *f = s->feeds; f != NULL; f = f->next)
         feed_close(f, port, NULL);
     reap_feeds(s);
+    shard_pour_drop(s->shard);
     shard_pour_end(s->shard);
     wait_deinit(s);
     for (uint32_t i = 0; i < s->count; i++) {

@@ -218,6 +218,8 @@ Test(pour, it_can_be_dropped_until_it_happens)
     cr_assert_eq(shard_pour_on(s, at(2)), TAKE_POURS);
     cr_assert(!shard_pours_into(s, &partition, &last));
     cr_assert(partition == f.partition && last == f.last);
+    shard_pour_end(s); /* nothing has happened that could be ended: it goes on */
+    cr_assert(shard_pours(s));
     shard_pour_drop(s);
     cr_assert(!shard_pours(s));
     cr_assert_eq(shard_context(s, f.partition)->n, 0);
@@ -226,6 +228,25 @@ Test(pour, it_can_be_dropped_until_it_happens)
         cr_assert_eq(shard_pour_on(s, at(2)), TAKE_POURS);
     shard_pour_drop(s);
     cr_assert(shard_pours(s));
+    cr_assert_eq(shard_pour_on(s, at(2)), TAKE_POURS);
+    shard_pour_end(s);
+    cr_assert(!shard_pours(s));
+    cr_assert_eq(shard_pour_on(s, at(2)), TAKE_DONE);
+    cr_assert(context_covers(shard_context(s, f.partition), f.last));
+    cr_assert(hash128_eq(shard_digest(s, f.partition), shard_digest(writer, f.partition)));
+    shard_free(s);
+    shard_free(writer);
+}
+
+Test(pour, its_shard_can_end_in_the_middle)
+{
+    struct frame f;
+    struct shard *writer = writer_of(&f), *s = shard_make(2);
+    uint32_t partition;
+    stamp_t last;
+    cr_assert_eq(shard_pour(s, &f, at(2)), TAKE_POURS);
+    while (!shard_pours_into(s, &partition, &last))
+        cr_assert_eq(shard_pour_on(s, at(2)), TAKE_POURS);
     cr_assert_eq(shard_pour_on(s, at(2)), TAKE_POURS);
     shard_free(s); /* in the middle */
     shard_free(writer);
