@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
-#include "shard/pour.h"
+#include "shard/deferred.h"
 
 #include "base/mem.h"
 
@@ -189,7 +189,7 @@ void local_flush(struct shard *s, struct part *p, int64_t wall_ms)
     if (s->tracked &&
         !part_is_hidden(s, p)) /* also when nothing is there: absence is cached, too */
         shard_tell_changed(s, bytes_of(NULL, 0), s->caller);
-    pour_end_part(s, p);
+    deferred_end_part(s, p);
     if (p->keys.count == 0)
         return;
     struct op op = {.stamp = clock_tick(&s->clock, wall_ms), .kind = OP_FLUSH};

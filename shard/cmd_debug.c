@@ -3,9 +3,9 @@
 #include "shard/args.h"
 #include "shard/cmd_dump.h"
 #include "shard/content.h"
+#include "shard/deferred.h"
 #include "shard/encoding.h"
 #include "shard/inside.h"
-#include "shard/pour.h"
 
 #include <stdio.h>
 
@@ -61,6 +61,7 @@ static void debug_digest(struct call *c)
     struct hash128 sum = {0};
     struct table_iter it;
     char text[CONTENT_TEXT + 1];
+    deferred_end(s);
     for (uint32_t i = 0; i < s->shown; i++) {
         table_iter(&it, &s->parts[i].keys);
         for (struct cell *key; (key = table_next(&it)) != NULL;)
@@ -113,7 +114,7 @@ static void reload_key(struct reload *r, struct cell *key)
 static void debug_reload(struct call *c)
 {
     struct reload r = {.shard = c->shard};
-    pour_end(c->shard);
+    deferred_end(c->shard);
     for (uint32_t i = 0; i < c->shard->shown; i++) {
         uint64_t cursor = 0;
         r.part = &c->shard->parts[i];

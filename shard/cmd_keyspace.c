@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "base/num.h"
-#include "shard/pour.h"
+#include "shard/deferred.h"
 
 /* Commands on the whole keyspace of a shard; the proxy adds the shards up. */
 
@@ -44,7 +44,7 @@ static void keys(struct call *c)
     struct listing l = {.names = {.out = &room, .resp = c->reply->resp},
                         .pattern = c->argv[1],
                         .wall_ms = c->now.wall_ms};
-    pour_end(s);
+    deferred_end(s);
     for (uint32_t i = 0; i < s->shown; i++)
         table_scan(&s->parts[i].keys, 0, SIZE_MAX, list_key, &l);
     reply_listing(c, &l, &room);
@@ -130,7 +130,7 @@ static void scan(struct call *c)
     struct listing l = {.names = {.out = &room, .resp = c->reply->resp}, .wall_ms = c->now.wall_ms};
     if (!parse_scan(c, &cursor, &count, &l))
         return;
-    pour_end(c->shard);
+    deferred_end(c->shard);
     cursor = scan_from(c->shard, cursor, (size_t)count, &l);
     reply_array(c->reply, 2);
     cursor_reply(c, cursor);
@@ -167,7 +167,7 @@ static void randomkey(struct call *c)
     struct shard *s = c->shard;
     struct finding f = {.wall_ms = c->now.wall_ms};
     uint64_t total = 0;
-    pour_end(s);
+    deferred_end(s);
     for (uint32_t i = 0; i < s->shown; i++)
         total += s->parts[i].keys.count;
     for (unsigned i = 0; i < RANDOM_TRIES && total > 0 && f.found == NULL; i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
-#include "shard/pour.h"
+#include "shard/deferred.h"
 
 /* Compaction: data that stopped being settled wait in their partition's queue until their newest
  * stamp is stable. */
@@ -15,7 +15,7 @@ void compact_note(void *arg, struct bytes key, enum type type, struct bytes elem
 
 static void compact_one(struct shard *s, struct part *p, const struct settle_entry *e)
 {
-    pour_touch(s, p, e->hash);
+    deferred_touch(s, p, e->hash);
     struct cell *held = table_get(&p->keys, e->hash, e->key);
     if (held == NULL)
         return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "shard/evict.h"
 
-#include "shard/pour.h"
+#include "shard/deferred.h"
 
 /*
  * Redis' approximations: of a few keys at random those that were unused for the longest time (LRU)
@@ -327,6 +327,10 @@ static bool evict_one(struct shard *s, int64_t wall_ms)
     struct cell *key = choose(s, &p, &hash);
     if (key == NULL)
         return false;
+    deferred_touch(s, p, hash);
+    key = table_get_hash(&p->keys, hash);
+    if (key == NULL || value_type(key) == TYPE_NONE)
+        return true; /* gone by that */
     buf_clear(&s->name);
     buf_put_bytes(&s->name, cell_name(key)); /* the cell goes while the operation still names it */
     struct op op = {.kind = OP_DEL, .key = buf_bytes(&s->name)};
@@ -353,8 +357,6 @@ static bool evict_some(struct shard *s, size_t budget, int64_t wall_ms)
     if (s->stale || s->leaving || s->refusal != NULL || s->atomic || s->busy != NULL ||
         s->kept.held > 0)
         return false;
-    if (is_above(s))
-        pour_end(s);
     while (budget > 0 && is_above(s)) {
         size_t cost = 1;
         if (free_some(s))

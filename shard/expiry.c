@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
-#include "shard/pour.h"
+#include "shard/deferred.h"
 
 /* An entry's `when` is deadline << PARTITION_BITS | partition; deadlines too far away to matter are
  * never noted. */
@@ -108,7 +108,7 @@ static bool pop_due(struct heap *h, int64_t wall_ms, struct heap_entry *out)
 static void expire(struct shard *s, const struct heap_entry *e, int64_t wall_ms)
 {
     struct part *p = shard_part(s, (uint32_t)(e->when & ((1 << PARTITION_BITS) - 1)));
-    pour_touch(s, p, e->what);
+    deferred_touch(s, p, e->what);
     struct cell *key = entry_key(s, e, &p);
     if (key == NULL)
         return;

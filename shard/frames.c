@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
-#include "shard/pour.h"
+#include "shard/deferred.h"
 
 #include "base/mem.h"
 #include "crdt/patch.h"
@@ -236,6 +236,16 @@ static bool has_bases(const struct shard *s, const struct part *p, size_t n)
     return true;
 }
 
+/* What is deferred of the keys at hand comes before the frame. */
+static void touch_keys(struct shard *s, struct part *p, size_t n)
+{
+    for (size_t i = 0; i < n && s->deferred != 0; i++)
+        if (s->ops[i].kind == OP_FLUSH)
+            deferred_end_part(s, p);
+        else
+            deferred_touch(s, p, s->hashes[i]);
+}
+
 static void fetch_keys(const struct part *p, const uint64_t *hashes, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -316,6 +326,7 @@ enum take frame_take(struct shard *s, const struct frame *f, struct moment now)
     pour_end_part(s, p);
     if (!read_ops(s, f, &n))
         return TAKE_BAD;
+    touch_keys(s, p, n);
     if (!has_bases(s, p, n)) {
         s->stats.baseless++;
         return TAKE_BASELESS;

@@ -64,6 +64,7 @@ struct open_frame {
 /* In the order of cache lines: what finding a key needs, what a write needs, the rest. */
 struct part {
     _Alignas(LINE) struct table keys;
+    struct joining *joining; /* a state whose keys are being joined; mostly NULL */
     _Alignas(LINE) struct context vv;
     stamp_t own;    /* vv's entry of our actor; stamp_make(0, 0, actor) when it wrote nothing */
     stamp_t closed; /* last stamp of our last closed frame: segments above may still be extended */
@@ -198,8 +199,9 @@ struct shard {
     uint64_t elsewhere; /* what counts against memory_max and is not this shard's */
     struct expiry expiry;
     struct transfer *transfers;
-    struct pour *pour; /* a large frame is being applied (pour.h); NULL none */
+    struct pour *pour; /* a large frame is being applied; NULL none */
     uint32_t pour_min;
+    unsigned deferred;       /* of these, and partitions that join: deferred.h */
     size_t slice_bytes;      /* a collection larger than this is transferred in slices */
     struct shelf_total kept; /* by the partitions' shelves */
     size_t patch_min;
@@ -332,7 +334,7 @@ void catalog_joined(struct shard *s, struct names names[CATALOG_KINDS]);
 
 #define FETCH_KEYS 16u /* keys of a frame brought near at a time */
 #define POUR_MIN_DEFAULT 256u
-/* frames.c: what makes a foreign frame, for those applied in slices too (pour.h). */
+/* frames.c: what makes a foreign frame, for those applied in slices too (pour.c). */
 bool frame_sound(const struct shard *s, const struct frame *f);
 struct context frame_deps(const struct frame *f); /* borrowed */
 /* DONE: it may be taken now. */
@@ -392,6 +394,8 @@ void watches_free(struct watches *w);
 void watches_changed(struct shard *s, uint64_t hash, struct bytes name); /* after the change */
 void watches_cleared(struct shard *s, const struct part *p);
 bool watches_any(const struct shard *s, uint64_t hash); /* does somebody watch such a key? */
+void watches_touch(struct shard *s,
+                   struct part *p); /* what is watched there gets what is deferred */
 
 /* A surroundings.conflict; `arg` is the shard. */
 void conflicts_note(void *arg, const struct conflict *c);

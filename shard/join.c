@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
-#include "shard/pour.h"
+#include "shard/deferred.h"
 
+#include "base/hashes.h"
 #include "base/mem.h"
 
 /* State transfer in: a whole partition of another region is joined with ours. */
@@ -29,56 +30,106 @@ static bool read_key(const struct shard *s, const struct part *p, struct bytes r
     return good && (!part_is_hidden(s, p) || catalog_key_ok(key));
 }
 
-/* Reads what transfer_next wrote into a table of its own; false when malformed (what was read is
- * still in it). What was kept for patches is only looked at. */
-static bool read_states(const struct shard *s, const struct part *p, struct bytes state,
-                        struct table *out)
+/* ------------------------------------------------------------ what comes */
+
+/* A state that is being received: keys are read as they come. */
+struct joiner {
+    struct shard *shard;
+    struct part *part;
+    struct table states;
+    struct buf bytes; /* all of it: for the log, and what is kept for patches */
+    size_t read;      /* of them: whole records */
+    bool bad;
+};
+
+struct joiner *joiner_new(struct shard *s, uint32_t partition)
 {
-    struct bytes record;
-    while (state.n > 0) {
-        if (!value_record_next(&state, &record))
+    if (partition < s->first || partition - s->first >= s->count)
+        return NULL;
+    struct mem_account *outer = shard_enter(s);
+    struct joiner *j = mem_zalloc(sizeof *j);
+    j->shard = s;
+    j->part = shard_part(s, partition);
+    j->bytes.charged = true;
+    table_init(&j->states, &keyspace_type, s->hash_key);
+    mem_account_leave(outer);
+    return j;
+}
+
+void joiner_free(struct joiner *j)
+{
+    if (j == NULL)
+        return;
+    struct mem_account *outer = shard_enter(j->shard);
+    table_deinit(&j->states, drop_cell, NULL);
+    buf_deinit(&j->bytes);
+    mem_free(j);
+    mem_account_leave(outer);
+}
+
+size_t joiner_bytes(const struct joiner *j) { return buf_len(&j->bytes); }
+
+/* Reads whole records into the table; what is kept for patches is only looked at. False: one is
+ * malformed. *used gets how far it came. */
+static bool read_states(struct joiner *j, struct bytes state, size_t *used)
+{
+    struct bytes record, left = state;
+    while (value_record_next(&left, &record)) {
+        if (shelf_is_record(record) ? !shelf_record_valid(record)
+                                    : !read_key(j->shard, j->part, record, &j->states))
             return false;
-        if (shelf_is_record(record)) {
-            if (!shelf_record_valid(record))
-                return false;
-            continue;
-        }
-        if (!read_key(s, p, record, out))
-            return false;
+        *used = state.n - left.n;
     }
     return true;
 }
 
-static void merge_kept(struct shard *s, struct part *p, struct bytes state)
+bool joiner_add(struct joiner *j, struct bytes slice)
 {
-    struct bytes record;
-    while (s->geo && state.n > 0 && value_record_next(&state, &record))
-        if (shelf_is_record(record))
-            shelf_merge(&p->shelf, record, &p->stable);
+    size_t used = 0;
+    struct mem_account *outer = shard_enter(j->shard);
+    buf_put_bytes(&j->bytes, slice);
+    struct bytes all = buf_bytes(&j->bytes);
+    j->bad |= !read_states(j, bytes_of(all.p + j->read, all.n - j->read), &used);
+    j->read += used;
+    mem_account_leave(outer);
+    return !j->bad;
 }
+
+/* ------------------------------------------------------------ joining */
+
+/*
+ * A partition that has joined another state, whose keys follow one by one: those that are held in
+ * the order of their hashes, then those that are new. The partition's context says from the
+ * beginning that all has been seen, so nobody may find a key before its turn (deferred.h).
+ */
+#define KEYS_A_SLICE 256u
 
 struct joining {
     struct shard *shard;
     struct part *part;
-    struct context mine, raised; /* before; the actors whose entry grows */
-    const struct context *theirs;
-    struct table states;
+    struct context mine, theirs; /* mine: before */
+    struct context vv;           /* ... and after: what is written meanwhile comes later */
+    struct table states;         /* what is still to be joined */
+    uint64_t cursor;             /* of the held keys: those below it are joined */
+    bool scanned;
+    struct hashes done; /* of those that were joined before their turn, or came later */
+    struct buf name;    /* of the key at hand: it outlives its cell */
 };
 
-static void join_key(struct joining *j, struct cell *held, struct cell *theirs)
+static void join_one(struct joining *j, struct cell *held, struct cell *theirs)
 {
     struct shard *s = j->shard;
-    struct bytes name = cell_name(held != NULL ? held : theirs);
     struct change change;
     struct applied applied;
     struct event_before before = event_before(held);
-    buf_clear(&s->name);
-    buf_put_bytes(&s->name, name);
-    name = buf_bytes(&s->name);
+    if (held == NULL && theirs == NULL)
+        return;
+    buf_clear(&j->name);
+    buf_put_bytes(&j->name, cell_name(held != NULL ? held : theirs));
+    struct bytes name = buf_bytes(&j->name);
     uint64_t hash = table_hash(&j->part->keys, name);
     change_begin(s, &change, j->part, hash, held);
-    struct cell *now =
-        value_join(held, &j->mine, theirs, j->theirs, &j->part->vv, &s->around, &applied);
+    struct cell *now = value_join(held, &j->mine, theirs, &j->theirs, &j->vv, &s->around, &applied);
     change_end(s, &change, now);
     if (s->watches != NULL && applied.changed && !part_is_hidden(s, j->part))
         watches_changed(s, hash, name);
@@ -90,16 +141,26 @@ static void join_key(struct joining *j, struct cell *held, struct cell *theirs)
         events_of_join(s, name, &before, now);
 }
 
+void join_key(struct part *p, uint64_t hash)
+{
+    struct joining *j = p->joining;
+#ifdef MUTANT_key_not_joined_first
+    return; /* the planted bug */
+#endif
+    if (j == NULL || !hashes_add(&j->done, hash))
+        return;
+    struct cell *theirs = table_get_hash(&j->states, hash), *held = NULL;
+    if (theirs != NULL || (!j->scanned && hash >> 16 >= j->cursor))
+        held = table_get_hash(&p->keys, hash);
+    if (theirs != NULL)
+        table_remove(&j->states, hash, theirs);
+    join_one(j, held, theirs);
+}
+
 static void collect(void *item, void *arg)
 {
     struct buf *items = arg;
     buf_put(items, &item, sizeof item);
-}
-
-static void collect_all(const struct table *t, struct buf *items)
-{
-    for (uint64_t cursor = 0; (cursor = table_scan(t, cursor, SIZE_MAX, collect, items));)
-        continue;
 }
 
 static struct cell *item_at(const struct buf *items, size_t at)
@@ -109,45 +170,110 @@ static struct cell *item_at(const struct buf *items, size_t at)
     return cell;
 }
 
-static void join_all(struct joining *j)
+/* A bucket of held keys or more. */
+static void join_held(struct joining *j, struct buf *items)
 {
-    struct buf items = {0};
-    collect_all(&j->part->keys, &items);
-    for (size_t at = 0; at < buf_len(&items); at += sizeof(void *)) {
-        struct cell *held = item_at(&items, at);
+    uint64_t next = table_scan(&j->part->keys, j->cursor, 1, collect, items);
+    for (size_t at = 0; at < buf_len(items); at += sizeof(void *)) {
+        struct cell *held = item_at(items, at);
         struct bytes name = cell_name(held);
         uint64_t hash = table_hash(&j->states, name);
-        join_key(j, held, table_take(&j->states, hash, name));
+        if (hash >> 16 >= j->cursor && !hashes_has(&j->done, hash))
+            join_one(j, held, table_take(&j->states, hash, name));
     }
-    buf_clear(&items);
-    collect_all(&j->states, &items);
-    for (size_t at = 0; at < buf_len(&items); at += sizeof(void *))
-        join_key(j, NULL, item_at(&items, at));
-    buf_deinit(&items);
+    j->cursor = next;
+    j->scanned = next == 0;
 }
 
-static bool join(struct shard *s, uint32_t partition, struct bytes state,
-                 const struct context *theirs, struct moment now)
+static void join_new(struct joining *j, struct buf *items)
 {
-    struct joining j = {.shard = s, .theirs = theirs};
-    struct names entries[CATALOG_KINDS] = {{{0}, 0}};
-    shard_note_time(s, now);
-    if (partition < s->first || partition - s->first >= s->count)
-        return false;
-    struct part *p = j.part = shard_part(s, partition);
-    pour_end_part(s, p);
-    table_init(&j.states, &keyspace_type, s->hash_key);
-    if (!read_states(s, p, state, &j.states)) {
-        table_deinit(&j.states, drop_cell, NULL);
-        return false;
+    j->cursor = table_scan(&j->states, j->cursor, 1, collect, items);
+    for (size_t at = 0; at < buf_len(items); at += sizeof(void *)) {
+        struct cell *theirs = item_at(items, at);
+        uint64_t hash = table_hash(&j->states, cell_name(theirs));
+        table_remove(&j->states, hash, theirs);
+        join_one(j, NULL, theirs);
     }
-    if (part_is_hidden(s, p))
-        catalog_names(s, entries);
-    frame_close(s, p, now.wall_ms);
-    context_copy(&j.mine, &p->vv);
+}
+
+/* About so many keys; false when all are joined, and the joining has ended. */
+static bool join_step(struct joining *j, size_t keys)
+{
+    struct buf items = {0};
+    size_t n = 0;
+    while (n < keys && (!j->scanned || j->states.count > 0)) {
+        buf_clear(&items);
+        if (!j->scanned)
+            join_held(j, &items);
+        else
+            join_new(j, &items);
+        n += buf_len(&items) / sizeof(void *);
+    }
+    buf_deinit(&items);
+    return !j->scanned || j->states.count > 0;
+}
+
+void join_drop(struct part *p)
+{
+    struct joining *j = p->joining;
+    if (j == NULL)
+        return;
+    p->joining = NULL;
+    j->shard->deferred--;
+    table_deinit(&j->states, drop_cell, NULL);
+    context_deinit(&j->mine);
+    context_deinit(&j->theirs);
+    context_deinit(&j->vv);
+    hashes_deinit(&j->done);
+    buf_deinit(&j->name);
+    mem_free(j);
+}
+
+void join_end_part(struct part *p)
+{
+    if (p->joining == NULL)
+        return;
+    (void)join_step(p->joining, SIZE_MAX);
+    join_drop(p);
+}
+
+bool join_some(struct shard *s)
+{
+    size_t keys = s->slice_bytes < SLICE_BYTES_DEFAULT ? 1 : KEYS_A_SLICE;
+    bool joins = false;
+    for (uint32_t i = 0; s->deferred > 0 && i < s->count && !joins; i++) {
+        struct part *p = &s->parts[i];
+        if (p->joining == NULL)
+            continue;
+        if (!join_step(p->joining, keys))
+            join_drop(p);
+        joins = true; /* one after the other */
+    }
+    return joins;
+}
+
+bool shard_is_joining(const struct shard *s, uint32_t partition)
+{
+    return shard_part(s, partition)->joining != NULL;
+}
+
+/* ------------------------------------------------------------ beginning */
+
+static void merge_kept(struct shard *s, struct part *p, struct bytes state)
+{
+    struct bytes record;
+    while (s->geo && state.n > 0 && value_record_next(&state, &record))
+        if (shelf_is_record(record))
+            shelf_merge(&p->shelf, record, &p->stable);
+}
+
+/* The partition has seen what they have. */
+static void raise_context(struct shard *s, struct part *p, const struct context *theirs)
+{
+    struct context raised = {0}; /* the actors whose entry grows */
     for (unsigned i = 0; i < theirs->n; i++) {
         if (!context_covers(&p->vv, theirs->at[i]))
-            context_raise(&j.raised, theirs->at[i]);
+            context_raise(&raised, theirs->at[i]);
         clock_seen(&s->clock, theirs->at[i]);
     }
     context_join(&p->vv, theirs);
@@ -155,27 +281,71 @@ static bool join(struct shard *s, uint32_t partition, struct bytes state,
     if (p->own == 0)
         p->own = stamp_make(0, 0, s->clock.actor);
     p->closed = p->own;
-    join_all(&j);
-    merge_kept(s, p, state);
-    log_cut(s->log, partition, &j.raised);
+    log_cut(s->log, p->number, &raised);
+    context_deinit(&raised);
+}
+
+static void begin(struct joiner *from, const struct context *theirs, struct moment now)
+{
+    struct shard *s = from->shard;
+    struct part *p = from->part;
+    deferred_end_part(s, p);
+    frame_close(s, p, now.wall_ms);
+    struct joining *j = p->joining = mem_zalloc(sizeof *j);
+    s->deferred++;
+    j->shard = s;
+    j->part = p;
+    j->name.charged = true;
+    j->states = from->states;
+    table_init(&from->states, &keyspace_type, s->hash_key);
+    context_copy(&j->mine, &p->vv);
+    context_copy(&j->theirs, theirs);
+    raise_context(s, p, theirs);
+    context_copy(&j->vv, &p->vv);
+    merge_kept(s, p, buf_bytes(&from->bytes));
     if (s->durable)
-        log_append_state(s->log, partition, theirs, state);
-    table_deinit(&j.states, NULL, NULL); /* its cells were taken */
-    context_deinit(&j.mine);
-    context_deinit(&j.raised);
-    if (part_is_hidden(s, p))
-        catalog_joined(s, entries);
+        log_append_state(s->log, p->number, theirs, buf_bytes(&from->bytes));
+    if (s->watches != NULL)
+        watches_touch(s, p);
     s->stats.joins++;
+}
+
+bool joiner_join(struct joiner *j, const struct context *theirs, struct moment now)
+{
+    struct names entries[CATALOG_KINDS] = {{{0}, 0}};
+    struct shard *s = j->shard;
+    struct part *p = j->part;
+    struct mem_account *outer = shard_enter(s);
+    bool good = !j->bad && j->read == buf_len(&j->bytes), hidden = part_is_hidden(s, p);
+    shard_note_time(s, now);
+    if (good && hidden)
+        catalog_names(s, entries);
+    if (good)
+        begin(j, theirs, now);
+    if (good && hidden) {
+        join_end_part(p);
+        catalog_joined(s, entries);
+    }
+    joiner_free(j);
     if (s->woken)
         blocked_serve(s, now);
-    return true;
+    mem_account_leave(outer);
+    return good;
 }
 
 bool shard_join(struct shard *s, uint32_t partition, struct bytes state,
                 const struct context *theirs, struct moment now)
 {
+    struct joiner *j = joiner_new(s, partition);
+    if (j == NULL)
+        return false;
+    joiner_add(j, state);
+    if (!joiner_join(j, theirs, now))
+        return false;
     struct mem_account *outer = shard_enter(s);
-    bool joined = join(s, partition, state, theirs, now);
+    join_end_part(shard_part(s, partition));
+    if (s->woken)
+        blocked_serve(s, now);
     mem_account_leave(outer);
-    return joined;
+    return true;
 }

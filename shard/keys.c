@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "shard/keys.h"
 
+#include "shard/deferred.h"
 #include "shard/events.h"
-#include "shard/pour.h"
 #include "shard/stream_write.h"
 
 /* ------------------------------------------------------------ finding */
@@ -21,8 +21,8 @@ static void locate(struct call *c, struct bytes name, struct key *out)
     out->name = name;
     out->partition = slot_partition(slot, s->partitions);
     assert(out->partition - s->first < s->count);
-    const struct part *p = shard_part(s, out->partition);
-    pour_touch(s, p, out->hash);
+    struct part *p = shard_part(s, out->partition);
+    deferred_touch(s, p, out->hash);
     out->cell = out->held = table_get(&p->keys, out->hash, name);
 }
 

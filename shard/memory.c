@@ -65,7 +65,7 @@ static uint64_t estimate(const struct shard *s)
     return seen > 0 ? keys * metadata / seen : 0;
 }
 
-static void add_entry(const struct cell *key, void *arg) { *(uint64_t *)arg += value_memory(key); }
+static void add_entry(void *key, void *arg) { *(uint64_t *)arg += value_memory(key); }
 
 void shard_memory(const struct shard *s, struct memory_use *out)
 {
@@ -77,7 +77,7 @@ void shard_memory(const struct shard *s, struct memory_use *out)
     if (shard_has_catalog(s)) {
         const struct part *p = &s->parts[s->shown];
         out->catalog = table_memory(&p->keys);
-        shard_each(s, p->number, add_entry, &out->catalog);
+        (void)table_scan(&p->keys, 0, SIZE_MAX, add_entry, &out->catalog);
     }
     uint64_t others =
         out->unsettled + out->deadlines + out->log + out->kept + out->catalog + out->contexts;

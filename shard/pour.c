@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
-#include "shard/pour.h"
+#include "shard/deferred.h"
 
 #include "base/mem.h"
 
@@ -53,6 +53,7 @@ static void drop(struct shard *s)
     s->pour = NULL;
     if (r == NULL)
         return;
+    s->deferred -= r->applying;
     context_deinit(&r->vv);
     mem_free(r->drops);
     mem_free(r->lines);
@@ -148,6 +149,7 @@ static void apply(struct shard *s, struct pour *r, struct drop *d)
     s->around.frame_prev = r->frame.prev;
     context_drop(&r->vv, stamp_actor(op.stamp));
     context_raise(&r->vv, op.stamp);
+    join_key(r->part, d->hash);
     frame_apply(s, r->part, &op, d->hash, &seen, &r->vv);
 }
 
@@ -164,7 +166,7 @@ void pour_key(struct shard *s, const struct part *p, uint64_t hash)
     return;
 #endif
     struct pour *r = s->pour;
-    if (r->applying && r->part == p)
+    if (r != NULL && r->applying && r->part == p)
         apply_line(s, r, line_of(r, hash)->first);
 }
 
@@ -181,6 +183,7 @@ static enum take commit(struct shard *s, struct pour *r, struct moment now)
     context_raise(&p->vv, f->last);
     context_copy(&r->vv, &p->vv);
     r->applying = true;
+    s->deferred++;
     frame_taken(s, p, f);
     for (uint32_t i = 0; s->watches != NULL && i < r->n;
          i++) /* a transaction asks before it reads */

@@ -2,7 +2,7 @@
 #include "shard/shard.h"
 
 #include "base/mem.h"
-#include "shard/pour.h"
+#include "shard/deferred.h"
 
 #define PATCH_MIN 4096u
 #define GARBAGE_BUDGET 4096u /* elements freed a tick */
@@ -102,6 +102,7 @@ void shard_free(struct shard *s)
     struct mem_account *outer = shard_enter(s), last;
     for (uint32_t i = 0; i < s->count; i++) {
         struct part *p = &s->parts[i];
+        join_drop(p);
         table_deinit(&p->keys, drop_cell, NULL);
         context_deinit(&p->vv);
         context_deinit(&p->stable);
@@ -301,11 +302,16 @@ const struct context *shard_context(const struct shard *s, uint32_t partition)
     return &shard_part(s, partition)->vv;
 }
 
-struct hash128 shard_digest(struct shard *s, uint32_t partition)
+static void end_deferred(struct shard *s, uint32_t partition)
 {
     struct mem_account *outer = shard_enter(s);
-    pour_end_part(s, shard_part(s, partition));
+    deferred_end_part(s, shard_part(s, partition));
     mem_account_leave(outer);
+}
+
+struct hash128 shard_digest(struct shard *s, uint32_t partition)
+{
+    end_deferred(s, partition);
     return shard_part(s, partition)->digest;
 }
 
@@ -326,7 +332,7 @@ void shard_set_geo(struct shard *s, bool geo)
     shard_close_frames(s, (struct moment){.wall_ms = s->wall_ms, .mono_us = s->mono_us});
     struct mem_account *outer = shard_enter(s);
     bool was_logged = s->logged;
-    pour_end(s);
+    deferred_end(s);
     s->geo = geo;
     evict_thresholds(s);
     s->logged = geo || s->durable;
@@ -431,6 +437,7 @@ bool shard_tick(struct shard *s, struct moment now)
     bool more = expiry_tick(s, now);
     more |= evict_tick(s, now.wall_ms);
     more |= compact_tick(s, COMPACT_BUDGET);
+    more |= join_some(s);
     more |= garbage_tick(s, GARBAGE_BUDGET);
     more |= defrag_tick(s);
     finish(s, now);
@@ -464,21 +471,28 @@ static void visit_key(void *item, void *arg)
     v->visit(item, v->arg);
 }
 
-uint64_t shard_scan(const struct shard *s, uint32_t partition, uint64_t cursor, size_t want,
+uint64_t shard_scan(struct shard *s, uint32_t partition, uint64_t cursor, size_t want,
                     void (*visit)(void *key, void *arg), void *arg)
 {
+    end_deferred(s, partition);
     return table_scan(&shard_part(s, partition)->keys, cursor, want, visit, arg);
 }
 
-struct hash128 shard_key_digest(const struct shard *s, uint32_t partition, struct bytes key)
+struct hash128 shard_key_digest(struct shard *s, uint32_t partition, struct bytes key)
 {
-    const struct cell *cell = table_get(&shard_part(s, partition)->keys, shard_hash(s, key), key);
+    struct part *p = shard_part(s, partition);
+    uint64_t hash = shard_hash(s, key);
+    struct mem_account *outer = shard_enter(s);
+    deferred_touch(s, p, hash);
+    mem_account_leave(outer);
+    const struct cell *cell = table_get(&p->keys, hash, key);
     return cell != NULL ? value_digest(cell) : (struct hash128){0};
 }
 
-void shard_each(const struct shard *s, uint32_t partition,
+void shard_each(struct shard *s, uint32_t partition,
                 void (*visit)(const struct cell *key, void *arg), void *arg)
 {
+    end_deferred(s, partition);
     const struct part *p = shard_part(s, partition);
     struct visitor v = {.visit = visit, .arg = arg};
     for (uint64_t at = 0; (at = table_scan(&p->keys, at, SIZE_MAX, visit_key, &v));)

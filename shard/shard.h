@@ -271,8 +271,20 @@ const struct context *transfer_context(const struct transfer *t);
 bool transfer_next(struct transfer *t, struct buf *out, size_t bytes);
 size_t transfer_buffered(const struct transfer *t); /* bytes serialised early and not yet taken */
 void transfer_end(struct transfer *t);              /* done or abandoned */
-/* State transfer in: joins a complete partition state (as transfer_next wrote it) with its context.
- * False: malformed, nothing was changed. */
+/*
+ * State transfer in, as it comes. joiner_join takes the joiner; false: malformed, nothing was
+ * changed. From then on the partition counts as having seen all that is in `theirs`, and nobody
+ * finds anything else; the keys that nobody asks for are joined by shard_tick.
+ */
+struct joiner;
+struct joiner *joiner_new(struct shard *s, uint32_t partition); /* NULL: no partition of ours */
+bool joiner_add(struct joiner *j, struct bytes slice);          /* false: malformed */
+size_t joiner_bytes(const struct joiner *j);
+bool joiner_join(struct joiner *j, const struct context *theirs, struct moment now);
+void joiner_free(struct joiner *j); /* abandoned */
+bool shard_is_joining(const struct shard *s, uint32_t partition);
+/* The same in one go: joins a complete partition state (as transfer_next wrote it) with its
+ * context. False: malformed, nothing was changed. */
 bool shard_join(struct shard *s, uint32_t partition, struct bytes state,
                 const struct context *theirs, struct moment now);
 
@@ -341,12 +353,12 @@ struct compare_record {
 
 /* Visits some of a partition's keys in the order of its table, as table_scan: returns where to go
  * on, 0 at the end. The callback must not write. */
-uint64_t shard_scan(const struct shard *s, uint32_t partition, uint64_t cursor, size_t want,
+uint64_t shard_scan(struct shard *s, uint32_t partition, uint64_t cursor, size_t want,
                     void (*visit)(void *key, void *arg), void *arg);
 /* A key's part of the digest; 0: it is absent, or shows nothing. */
-struct hash128 shard_key_digest(const struct shard *s, uint32_t partition, struct bytes key);
+struct hash128 shard_key_digest(struct shard *s, uint32_t partition, struct bytes key);
 /* Visits every key of a partition (tests, checkers). The callback must not write. */
-void shard_each(const struct shard *s, uint32_t partition,
+void shard_each(struct shard *s, uint32_t partition,
                 void (*visit)(const struct cell *key, void *arg), void *arg);
 
 #endif

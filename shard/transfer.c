@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
-#include "shard/pour.h"
+#include "shard/deferred.h"
 
 #include "base/hashes.h"
 #include "base/mem.h"
@@ -46,7 +46,7 @@ struct transfer *transfer_begin(struct shard *s, uint32_t partition, struct mome
 {
     struct part *p = shard_part(s, partition);
     struct mem_account *outer = shard_enter(s);
-    pour_end_part(s, p);
+    deferred_end_part(s, p);
     struct transfer *t = mem_zalloc(sizeof *t);
     t->kept.charged = t->early.charged = true;
     frame_close(s, p, now.wall_ms);

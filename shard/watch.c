@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
-#include "shard/pour.h"
+#include "shard/deferred.h"
 
 #include "base/mem.h"
 
@@ -128,6 +128,14 @@ void watches_cleared(struct shard *s, const struct part *p)
             }
 }
 
+void watches_touch(struct shard *s, struct part *p)
+{
+    for (size_t i = 0; i < s->watches->cap; i++)
+        for (struct watch *e = s->watches->by_key[i]; e != NULL; e = e->next_key)
+            if (e->partition == p->number)
+                deferred_touch(s, p, e->hash);
+}
+
 void shard_watch(struct shard *s, uint64_t session, struct bytes key, struct moment now)
 {
     struct mem_account *outer = shard_enter(s);
@@ -145,7 +153,7 @@ void shard_watch(struct shard *s, uint64_t session, struct bytes key, struct mom
                         .name_n = (uint32_t)key.n};
     if (key.n > 0)
         memcpy(e->name, key.p, key.n);
-    pour_touch(s, shard_part(s, e->partition), e->hash);
+    deferred_touch(s, shard_part(s, e->partition), e->hash);
     const struct cell *shown = shown_key(s, e);
     e->expired = shown != NULL && key_expired(shown, now.wall_ms);
     e->existed = shown != NULL && !e->expired;

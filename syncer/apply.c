@@ -126,7 +126,9 @@ static enum outcome take_transfer(struct pull *p, struct port *port, struct byte
     stage->active = true;
     stage->partition = (uint32_t)partition;
     stage->digest = digest;
-    buf_clear(&stage->bytes);
+    stage->unproven = false;
+    joiner_free(stage->joiner);
+    stage->joiner = joiner_new(p->peer->s->shard, stage->partition);
     p->all = false;
     return OUT_NEXT;
 }
@@ -138,22 +140,28 @@ static enum outcome take_slice(struct pull *p, struct port *port, struct bytes b
     size_t max = s->config.transfer_max ? s->config.transfer_max : TRANSFER_MAX;
     if (!p->stage.active)
         return pull_bad(p, port, now, "state");
-    if (body.n > max || buf_len(&p->stage.bytes) > max - body.n) {
+    if (body.n > max || joiner_bytes(p->stage.joiner) > max - body.n) {
         p->distrusted = true;
         pull_fail(p, port, now,
                   "the state of one partition is larger than the limit: use more "
                   "partitions, or raise the limit");
         return OUT_ENDED;
     }
-    buf_put_bytes(&p->stage.bytes, body);
+    if (!joiner_add(p->stage.joiner, body)) {
+        p->distrusted = true;
+        return pull_bad(p, port, now, "state");
+    }
     return OUT_NEXT;
 }
 
-/* Equal contexts must give equal digests: the proof of convergence. */
-static void check_digest(struct pull *p, struct port *port)
+/* Equal contexts must give equal digests: the proof of convergence, once all keys are joined. */
+void pull_prove(struct pull *p, struct port *port)
 {
     struct syncer *s = p->peer->s;
-    const struct stage *stage = &p->stage;
+    struct stage *stage = &p->stage;
+    if (!stage->unproven || shard_is_joining(s->shard, stage->partition))
+        return;
+    stage->unproven = false;
     if (context_eq(shard_context(s->shard, stage->partition), &stage->context) &&
         !hash128_eq(shard_digest(s->shard, stage->partition), stage->digest))
         port_log(port, 'E', "partition %u differs from region %u's at the same context",
@@ -169,20 +177,22 @@ static enum outcome take_join(struct pull *p, struct port *port, struct bytes bo
     uint64_t partition = mp_uint(&m);
     if (!mp_done(&m) || !stage->active || partition != stage->partition)
         return pull_bad(p, port, now, "state");
+    struct joiner *joiner = stage->joiner;
     stage->active = false;
+    stage->joiner = NULL;
     if (!syncer_may_join(s, stage->partition, &stage->context)) {
         p->parts[partition - p->first].gap = true; /* ask again when the reports are here */
-    } else if (!shard_join(s->shard, stage->partition, buf_bytes(&stage->bytes), &stage->context,
-                           now)) {
+        joiner_free(joiner);
+    } else if (!joiner_join(joiner, &stage->context, now)) {
         p->distrusted = true;
         return pull_bad(p, port, now, "state");
     } else {
         p->peer->totals.transfers_in++;
-        check_digest(p, port);
+        stage->unproven = true;
+        pull_prove(p, port);
         feeds_joined(s, stage->partition);
         wait_retry(s, stage->partition, now);
     }
-    buf_deinit(&stage->bytes);
     s->dirty = true;
     return OUT_NEXT;
 }

@@ -95,7 +95,8 @@ struct stage {
     uint32_t partition;
     struct hash128 digest;
     struct context context;
-    struct buf bytes;
+    struct joiner *joiner; /* owned; NULL: none is active */
+    bool unproven;         /* joined, and its digest has not been compared */
 };
 
 #define PULL_TOUCHED 8u
@@ -352,6 +353,8 @@ enum outcome {
     OUT_HELD, /* it stays where it is until the link is released */
     OUT_ENDED /* the connection is gone */
 };
+/* Compares the digest of what was joined, when it is. */
+void pull_prove(struct pull *p, struct port *port);
 enum outcome pull_take(struct pull *p, struct port *port, uint8_t kind, struct bytes body,
                        struct moment now);
 enum outcome pull_apply(struct pull *p, struct port *port, const struct frame *f,

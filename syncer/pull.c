@@ -54,7 +54,9 @@ static void pull_reset(struct pull *p)
     p->quarantined = false;
     p->stage.active = false;
     context_deinit(&p->stage.context);
-    buf_deinit(&p->stage.bytes);
+    joiner_free(p->stage.joiner);
+    p->stage.joiner = NULL;
+    p->stage.unproven = false;
     p->all = p->stale = p->waits = false;
     p->received = p->acked = 0;
     p->touched_n = 0;
@@ -467,6 +469,7 @@ static void pull_tick_live(struct pull *p, struct port *port, struct moment now)
         pull_fail(p, port, now, "nothing was heard of the peer for 10 s");
         return;
     }
+    pull_prove(p, port);
     claims_count(p);
     if (!pull_held(p))
         fill_gaps(p, port, now);

@@ -13,7 +13,7 @@
 #define QUIET_WILD_MAX_US                                                                          \
     600000000u /* ... when stamps far ahead of the clocks must be waited for */
 
-/* Frames are taken an operation at a time, with clients in between (shard/pour.h). */
+/* Frames are taken an operation at a time, with clients in between (shard/deferred.h). */
 static bool pours(const struct run *r) { return r->seed % 4 == 1; }
 
 static void build(struct run *r, bool verbose)

@@ -56,7 +56,7 @@ static void grow(struct run *r, struct rng *rng)
     }
 }
 
-static void random_command(struct rng *rng, struct run *r)
+static void draw_command(struct rng *rng, char line[100])
 {
     static const char *const lines[] = {
         "SADD k%u m%u",
@@ -86,23 +86,28 @@ static void random_command(struct rng *rng, struct run *r)
         "SADD k%u m%u",
         "RPUSH k%u %u",
     };
-    char line[100];
     unsigned what = pick(rng, 300), n = sizeof lines / sizeof lines[0];
     if (what == 0)
-        snprintf(line, sizeof line, "FLUSHALL");
+        snprintf(line, 100, "FLUSHALL");
     else if (what < 4)
-        snprintf(line, sizeof line, "DEL k%u", pick(rng, KEYS));
+        snprintf(line, 100, "DEL k%u", pick(rng, KEYS));
     else if (what < 6)
-        snprintf(line, sizeof line, "RENAME k%u k%u", pick(rng, KEYS), pick(rng, KEYS));
+        snprintf(line, 100, "RENAME k%u k%u", pick(rng, KEYS), pick(rng, KEYS));
     else if (what < 8)
-        snprintf(line, sizeof line, "SET k%u string", pick(rng, KEYS));
+        snprintf(line, 100, "SET k%u string", pick(rng, KEYS));
     else if (what < 9)
-        snprintf(line, sizeof line, "DEBUG RELOAD");
+        snprintf(line, 100, "DEBUG RELOAD");
     else
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-        snprintf(line, sizeof line, lines[pick(rng, n)], pick(rng, KEYS), pick(rng, 150));
+        snprintf(line, 100, lines[pick(rng, n)], pick(rng, KEYS), pick(rng, 150));
 #pragma GCC diagnostic pop
+}
+
+static void random_command(struct rng *rng, struct run *r)
+{
+    char line[100];
+    draw_command(rng, line);
     run_raw(r, line);
 }
 
@@ -273,4 +278,113 @@ Test(slices, a_large_key_takes_many_small_slices)
     transfer_end(t);
     buf_deinit(&slice);
     run_stop(&a);
+}
+
+/* ------------------------------------------------------------ joining */
+
+static void random_line(struct rng *rng, char line[100])
+{
+    static const char *const all[] = {"KEYS *",         "SCAN 0 COUNT 3", "EXISTS k%u", "HLEN k%u",
+                                      "LRANGE k%u 0 9", "ZCARD k%u",      "XLEN k%u",   "SCARD k%u",
+                                      "TTL k%u",        "WATCH k%u"};
+    unsigned what = pick(rng, 30), n = sizeof all / sizeof *all;
+    if (what >= n) {
+        draw_command(rng, line);
+        return;
+    }
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    snprintf(line, 100, all[what], pick(rng, KEYS));
+#pragma GCC diagnostic pop
+}
+
+static void both(struct run *x, struct run *y, const char *line)
+{
+    struct buf one = {0};
+    buf_put_str(&one, run_raw(x, line));
+    buf_put_u8(&one, 0);
+    const char *two = run_raw(y, line);
+    /* KEYS and SCAN tell in the order of tables, which the order of joining may change */
+    if (line[0] != 'K' && strncmp(line, "SCAN", 4) != 0)
+        cr_assert_str_eq((const char *)one.p, two, "%s", line);
+    buf_deinit(&one);
+}
+
+/* `x` joins in steps, `y` at once; both do the same before and meanwhile. */
+static void join_history(unsigned seed, unsigned *steps)
+{
+    struct rng rng;
+    struct run from, x, y;
+    struct buf state = {0};
+    char line[100];
+    rng_init(&rng, seed);
+    struct hash_key key = {.k0 = 3, .k1 = 4};
+    struct shard_opts o = {.region = 2, .geo = true, .partitions = 1, .count = 1, .hash_key = key};
+    start_with(&from, 1, 1);
+    o.slice_bytes = 1;
+    run_start_with(&x, &o);
+    run_start_with(&y, &o);
+    if (pick(&rng, 4) > 0) /* else the first copy */
+        grow(&from, &rng);
+    if (pick(&rng, 3) > 0) {
+        run_ship(&from, &x);
+        run_ship(&from, &y);
+        from.now.wall_ms += 10000;
+        for (unsigned i = pick(&rng, 60); i > 0; i--) {
+            draw_command(&rng, line);
+            both(&x, &y, line);
+        }
+    }
+    for (unsigned i = pick(&rng, 60); i > 0; i--)
+        random_command(&rng, &from);
+    struct transfer *t = transfer_begin(from.shard, 0, from.now);
+    struct joiner *j = joiner_new(x.shard, 0);
+    bool more = true;
+    while (more) {
+        size_t at = buf_len(&state);
+        more = transfer_next(t, &state, 1 + pick(&rng, 3000));
+        cr_assert(joiner_add(j, bytes_of(state.p + at, buf_len(&state) - at)));
+    }
+    cr_assert(shard_join(y.shard, 0, buf_bytes(&state), transfer_context(t), y.now));
+    cr_assert(joiner_join(j, transfer_context(t), x.now));
+    for (unsigned i = pick(&rng, 40); i > 0; i--) {
+        *steps += shard_is_joining(x.shard, 0);
+        if (pick(&rng, 6) == 0)
+            shard_tick(x.shard, x.now);
+        random_line(&rng, line);
+        both(&x, &y, line);
+        if (pick(&rng, 8) == 0) { /* what the other writes meanwhile */
+            random_command(&rng, &from);
+            cr_assert_eq(run_ship(&from, &x), run_ship(&from, &y));
+        }
+    }
+    while (shard_tick(x.shard, x.now))
+        continue;
+    cr_expect(!shard_is_joining(x.shard, 0));
+    cr_assert(context_eq(shard_context(x.shard, 0), shard_context(y.shard, 0)), "seed %u", seed);
+    cr_assert(hash128_eq(shard_digest(x.shard, 0), shard_digest(y.shard, 0)), "seed %u", seed);
+    struct buf one = {0}, two = {0};
+    struct sums a_sum, b_sum;
+    take_whole(&x, &one);
+    take_whole(&y, &two);
+    sum_state(buf_bytes(&one), &a_sum);
+    sum_state(buf_bytes(&two), &b_sum);
+    cr_assert(hash128_eq(a_sum.of, b_sum.of), "seed %u", seed);
+    transfer_end(t);
+    buf_deinit(&one);
+    buf_deinit(&two);
+    buf_deinit(&state);
+    run_stop(&x);
+    run_stop(&y);
+    run_stop(&from);
+}
+
+Test(slices, joining_in_steps_is_joining_at_once)
+{
+    const char *only = getenv("SEED");
+    unsigned steps = 0, from = only != NULL ? (unsigned)atoi(only) : 1;
+    unsigned to = only != NULL ? from : SEEDS;
+    for (unsigned seed = from; seed <= to; seed++)
+        join_history(seed, &steps);
+    cr_expect_gt(steps, 50u, "commands ran while keys were being joined");
 }
