@@ -23,6 +23,7 @@ static struct shard *shard_make(uint32_t region)
                                           .seed = 9,
                                           .geo = true,
                                           .pour_min = 2,
+                                          .slice_bytes = 1,
                                           .patch_min = 1u << 20});
 }
 
@@ -80,7 +81,7 @@ struct pair {
     struct shard *whole, *slow;
     struct rng rng;
     struct buf words, out[2];
-    unsigned ms, poured, between;
+    unsigned ms, poured, joined, between;
 };
 
 static void clients(struct pair *p)
@@ -130,7 +131,24 @@ static void take(struct pair *p, const struct frame *f)
     cr_assert_neq(took, TAKE_BAD);
 }
 
-static void history(uint64_t seed)
+/* A state of all that the writer has, whose keys are joined while frames come. */
+static void join_state(struct pair *p, struct shard *writer)
+{
+    uint32_t partition = (uint32_t)rng_below(&p->rng, PARTITIONS);
+    struct transfer *t = transfer_begin(writer, partition, at(p->ms));
+    struct joiner *j = joiner_new(p->slow, partition);
+    struct buf state = {0};
+    while (transfer_next(t, &state, 1000))
+        continue;
+    cr_assert(joiner_add(j, buf_bytes(&state)));
+    cr_assert(joiner_join(j, transfer_context(t), at(p->ms)));
+    cr_assert(shard_join(p->whole, partition, buf_bytes(&state), transfer_context(t), at(p->ms)));
+    p->joined += shard_is_joining(p->slow, partition);
+    transfer_end(t);
+    buf_deinit(&state);
+}
+
+static void history(uint64_t seed, unsigned *joined)
 {
     struct pair p = {.whole = shard_make(2), .slow = shard_make(2)};
     struct shard *writer = shard_make(1);
@@ -140,6 +158,8 @@ static void history(uint64_t seed)
     for (unsigned round = 0; round < 30; round++) {
         struct frame f;
         p.ms += 1 + (unsigned)rng_below(&p.rng, 300);
+        if (rng_below(&p.rng, 3) == 0)
+            join_state(&p, writer);
         for (uint64_t n = 1 + rng_below(&p.rng, 60); n > 0; n--)
             run_command(writer, at(p.ms), some_words(&p.rng, &words, 14), &out);
         shard_close_frames(writer, at(p.ms));
@@ -154,6 +174,7 @@ static void history(uint64_t seed)
         expect_equal(&p);
     }
     cr_assert(p.poured > 20 && p.between > 100, "%u poured, %u between", p.poured, p.between);
+    *joined += p.joined;
     shard_free(p.whole);
     shard_free(p.slow);
     shard_free(writer);
@@ -167,8 +188,10 @@ static void history(uint64_t seed)
 Test(pour, nobody_can_tell_that_a_frame_takes_time)
 {
     const char *seeds = getenv("POUR_SEEDS");
+    unsigned joined = 0;
     for (uint64_t seed = 1; seed <= (seeds != NULL ? strtoull(seeds, NULL, 10) : 60); seed++)
-        history(seed);
+        history(seed, &joined);
+    cr_expect_gt(joined, 100u, "states were joined meanwhile");
 }
 
 /* A shard that has made a large frame, which is still borrowed from its log. */
