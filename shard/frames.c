@@ -23,6 +23,10 @@ static void frame_open(struct shard *s, struct part *p, stamp_t first, stamp_t p
     f->prev = prev;
     f->first = first;
     f->last = first - 1;
+    if (p->began == 0) {
+        p->began = first;
+        p->began_prev = prev;
+    }
     p->open_at = s->open_count;
     s->open[s->open_count++] = p->number - s->first;
 }

@@ -68,6 +68,8 @@ struct part {
     _Alignas(LINE) struct context vv;
     stamp_t own;    /* vv's entry of our actor; stamp_make(0, 0, actor) when it wrote nothing */
     stamp_t closed; /* last stamp of our last closed frame: segments above may still be extended */
+    stamp_t began;  /* what this process wrote first as our actor, 0 nothing, ... */
+    stamp_t began_prev; /* ... and the actor's last stamp before that */
     struct hash128 digest;
     uint32_t number;    /* in the database */
     uint32_t open_at;   /* where in shard.open, while a frame is open */

@@ -16,6 +16,7 @@ static void set_actor(struct shard *s, uint32_t actor)
         if (p->own == 0)
             p->own = stamp_make(0, 0, actor);
         p->closed = p->own;
+        p->began = 0;
     }
 }
 
@@ -323,6 +324,15 @@ static void add_digest(void *item, void *arg)
 {
     struct hash128 *sum = arg;
     *sum = hash128_add(*sum, value_redigest(item));
+}
+
+enum shard_origin shard_origin(const struct shard *s, uint32_t partition, stamp_t stamp)
+{
+    const struct part *p = &s->parts[partition - s->first];
+    if (p->began == 0)
+        return stamp > p->own ? ORIGIN_BEYOND : ORIGIN_OWN;
+    bool before = stamp > p->began_prev && stamp < p->began;
+    return before || stamp > p->own ? ORIGIN_BESIDE : ORIGIN_OWN;
 }
 
 void shard_set_geo(struct shard *s, bool geo)

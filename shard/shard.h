@@ -208,6 +208,13 @@ void shard_pour_end(struct shard *s);  /* if it can't be: all of it, now; else i
 /* Operations of its own that it has made so far: has a command written anything? */
 uint64_t shard_written(const struct shard *s);
 const struct context *shard_context(const struct shard *s, uint32_t partition);
+/* Somebody has `stamp` of this shard's own actor. May it have come from here? */
+enum shard_origin {
+    ORIGIN_OWN,    /* yes, as far as can be told */
+    ORIGIN_BEYOND, /* no: it is later than what was opened, and nothing was written since */
+    ORIGIN_BESIDE, /* no: it is later than what was opened, and is not of what was written since */
+};
+enum shard_origin shard_origin(const struct shard *s, uint32_t partition, stamp_t stamp);
 struct hash128 shard_digest(struct shard *s, uint32_t partition);
 /* Closes all open frames so that log readers see every write made so far. Cheap when nothing was
  * written. */

@@ -226,6 +226,16 @@ void deploy_stop(struct deploy *d, unsigned r)
     request(&d->regions[r], CONTROL_STOP, bytes_of(NULL, 0));
 }
 
+uint32_t deploy_incarnation(const struct deploy *d, unsigned r)
+{
+    return d->regions[r].incarnation;
+}
+
+void deploy_put_back(struct deploy *d, unsigned r, uint32_t incarnation)
+{
+    d->regions[r].incarnation = incarnation;
+}
+
 bool deploy_running(const struct deploy *d, unsigned r) { return d->regions[r].running; }
 
 bool deploy_open(const struct deploy *d, unsigned r)

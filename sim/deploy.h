@@ -53,6 +53,10 @@ uint32_t deploy_persistence(const struct deploy *d, unsigned r);
 void deploy_folder(const struct deploy *d, unsigned r, unsigned i, char *out, size_t size);
 /* Begins an orderly end (CONTROL_STOP); deploy_crash it once it has had the time for it. */
 void deploy_stop(struct deploy *d, unsigned r);
+/* How many lives region r has had; and: its next start is that of life `incarnation`, as of a
+ * manager whose files are an older copy. */
+uint32_t deploy_incarnation(const struct deploy *d, unsigned r);
+void deploy_put_back(struct deploy *d, unsigned r, uint32_t incarnation);
 bool deploy_running(const struct deploy *d, unsigned r);
 bool deploy_open(const struct deploy *d, unsigned r); /* ... and brought back from its disk */
 /* After deploy_stop: it has ended. */

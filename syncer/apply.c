@@ -232,7 +232,7 @@ enum outcome pull_take(struct pull *p, struct port *port, uint8_t kind, struct b
     case WIRE_MARK:
         return take_mark(p, port, body, now);
     case WIRE_CLAIM:
-        return claims_take(p, body) ? OUT_NEXT : pull_bad(p, port, now, "claim");
+        return claims_take(p, port, body) ? OUT_NEXT : pull_bad(p, port, now, "claim");
     case WIRE_NEWS:
         if (!claims_take_news(p, port, body, now))
             return pull_bad(p, port, now, "report");

@@ -105,6 +105,8 @@ static bool is_lowest(const struct syncer *s)
 static void fall_back(struct pull *p, struct port *port, uint32_t partition)
 {
     struct syncer *s = p->peer->s;
+    if (s->config.sole && s->copy == COPY_NONE)
+        s->copy = COPY_OLD;
     if (s->caught_up) {
         s->caught_up = false;
         s->dirty = true;
@@ -132,6 +134,7 @@ bool catchup_recalled(struct pull *p, struct port *port, struct bytes body)
         uint64_t partition = mp_uint(&m);
         if (m.bad || partition - p->first >= p->count || !context_decode(&m, &had))
             break;
+        copies_look(p->peer->s, port, p->peer->region, (uint32_t)partition, &had);
         /* What we claimed after we had subscribed is no fall. */
         if (context_le(&had, shard_context(s->shard, (uint32_t)partition)))
             continue;

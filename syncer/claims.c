@@ -187,7 +187,7 @@ static void count_claim(struct pull *p, uint32_t index)
     s->learnt++;
 }
 
-bool claims_take(struct pull *p, struct bytes body)
+bool claims_take(struct pull *p, struct port *port, struct bytes body)
 {
     struct mp m = mp_read(body);
     while (!m.bad && m.p < m.end) {
@@ -197,6 +197,8 @@ bool claims_take(struct pull *p, struct bytes body)
         struct pull_part *part = &p->parts[index];
         if (!context_decode(&m, &part->announced))
             return false;
+        copies_look(p->peer->s, port, p->peer->region, p->first + (uint32_t)index,
+                    &part->announced);
         part->has_claim = true;
         if (claim_counts(p, (uint32_t)index)) {
             count_claim(p, (uint32_t)index);

@@ -277,13 +277,15 @@ static void subscribe(struct feed *f, struct port *port, uint32_t partition, boo
         f->pos = log_begin(shard_log(s->shard));
 }
 
-/* Has the puller's region said that it had more than it has now? Then its files may be an older
- * copy. */
+/* Has the puller's region said that it had more than it has now, or has it written more? Then its
+ * files may be an older copy. */
 static void recall(struct feed *f, uint32_t partition, struct buf *out)
 {
     struct context had = {0};
-    stability_recall(syncer_part(f->s, partition)->stability, f->puller.region,
-                     shard_context(f->s->shard, partition), &had);
+    const struct context *ours = shard_context(f->s->shard, partition);
+    stability_recall(syncer_part(f->s, partition)->stability, f->puller.region, ours, &had);
+    if (context_get(ours, f->puller.actor) != 0)
+        context_raise(&had, context_get(ours, f->puller.actor));
     if (!context_le(&had, &f->parts[partition - f->first].known)) {
         mp_put_uint(out, partition);
         context_encode(out, &had);
@@ -322,6 +324,7 @@ static bool take_subscribe(struct feed *f, struct port *port, struct bytes body,
             return false;
         }
         context_copy(&part->acked, &part->known);
+        copies_look(f->s, port, f->puller.region, (uint32_t)partition, &part->known);
         f->s->learnt++;
         subscribe(f, port, (uint32_t)partition, whole, digest);
         if (whole)

@@ -58,6 +58,7 @@ struct wait_queue {
 
 struct part {
     struct stability *stability;
+    stamp_t own;                 /* our actor's last stamp when this began */
     struct context seen, stable; /* own context and result when stability was last computed */
     bool restable;               /* claims or reports have changed since */
     uint64_t news;               /* counts changes of retirements and reports */
@@ -246,6 +247,7 @@ struct syncer {
     size_t waiting_bytes;
     uint64_t waiting_frames;
     bool caught_up;
+    enum syncer_copy copy;
     bool rested;        /* it has been at rest: see syncer_rests */
     bool dirty;         /* the next tick is at a beat, not at a heartbeat */
     uint64_t removed;   /* bit set of regions that were members */
@@ -433,6 +435,14 @@ bool wait_add(struct syncer *s, const struct frame *f, bool direct, uint32_t reg
 void wait_retry(struct syncer *s, uint32_t partition, struct moment now);
 void wait_deinit(struct syncer *s);
 
+/* ------------------------------------------------------------ copies.c */
+
+/* A peer has told what it has of a partition. */
+void copies_look(struct syncer *s, struct port *port, uint32_t region, uint32_t partition,
+                 const struct context *theirs);
+/* A frame of the log, as it was closed, is about to be sent. True: this region is split. */
+bool copies_splits(const struct feed *f, struct port *port, const struct frame *frame);
+
 /* ------------------------------------------------------------ claims.c */
 
 /* A life of a region was heard of, and speaks for the partitions of its greeting: earlier ones have
@@ -445,7 +455,7 @@ bool claims_outlived(const struct syncer *s, const struct wire_hello *h);
 void claims_retire(struct syncer *s, struct port *port, uint32_t partition, life_t life,
                    struct moment now);
 void claims_leave(struct syncer *s, uint32_t region, struct moment now); /* a member no more */
-bool claims_take(struct pull *p, struct bytes body);
+bool claims_take(struct pull *p, struct port *port, struct bytes body);
 bool claims_take_news(struct pull *p, struct port *port, struct bytes body, struct moment now);
 void claims_count(struct pull *p); /* those that waited for their frames */
 void claims_send(struct feed *f, struct port *port);

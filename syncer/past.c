@@ -396,6 +396,8 @@ void syncer_archive_frame(struct syncer *s, struct port *port, uint64_t ticket,
     if (!part->behind || part->later || !feeds_actor(f, part, stamp_actor(frame->last)) ||
         context_covers(&part->known, frame->last))
         return;
+    if (copies_splits(f, port, frame))
+        return;
     s->peers[f->puller.region].totals.ops_disk += frame->ops_count;
     add_to_run(f, port, part, frame);
 }

@@ -157,8 +157,11 @@ static bool send_frames(struct feed *f, struct port *port)
             end = true;
             break;
         }
-        if (frame.partition - f->first < f->count && !f->parts[frame.partition - f->first].behind)
-            feed_send_frame(f, out, &frame);
+        if (frame.partition - f->first >= f->count || f->parts[frame.partition - f->first].behind)
+            continue;
+        if (copies_splits(f, port, &frame))
+            break;
+        feed_send_frame(f, out, &frame);
     }
     feed_frames_end(f, port);
     return end;
@@ -287,7 +290,8 @@ static bool waits_for_disk(const struct feed *f, bool served)
 void feed_pump(struct feed *f, struct port *port, struct moment now)
 {
     struct syncer *s = f->s;
-    if (f->conn == 0 || !f->proven || port->ops->out(port, f->conn) == NULL)
+    if (f->conn == 0 || !f->proven || s->copy == COPY_SPLIT ||
+        port->ops->out(port, f->conn) == NULL)
         return;
     if (f->late_us == 0 && f->marks[(f->marks_at + f->marks_n) % FEED_MARKS].ops != s->ops_own)
         f->late_us = now.mono_us;

@@ -21,6 +21,7 @@ static void parts_new(struct syncer *s)
                         : kept && s->config.sure ? shard_context(s->shard, s->first + i)
                                                  : &nothing);
         part->restable = true;
+        part->own = context_get(shard_context(s->shard, s->first + i), s->config.actor);
     }
 }
 

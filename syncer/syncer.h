@@ -46,6 +46,8 @@ struct syncer_config {
     bool kept; /* ... but the disk brought back all that they had claimed to have: write at once */
     bool sure; /* ... and what they had seen counts, although nobody has told yet where the lives
                   before were cut: that had been known */
+    bool sole; /* nobody but this process and those before it, whose files it has, can have written
+                  as this actor */
     uint32_t partitions;
     uint32_t tls;                                 /* port tls handle for dialling; 0 none */
     struct syncer_region regions[REGION_MAX + 1]; /* by id; id 0 = no such member; own included */
@@ -209,6 +211,14 @@ void syncer_lagging(const struct syncer *s, uint32_t partitions[REGION_MAX + 1])
  * at once.
  */
 bool syncer_settled(const struct syncer *s);
+/* Were its files an older copy of the region's (copies.c)? From then on it takes no writes. */
+enum syncer_copy {
+    COPY_NONE, /* not as far as can be told */
+    COPY_OLD,  /* another actor, catching up first, may go on with them */
+    COPY_SPLIT /* what was written since has stamps of what the others have */
+};
+enum syncer_copy syncer_copy(const struct syncer *s);
+uint32_t syncer_actor(const struct syncer *s); /* as which it speaks */
 bool syncer_caught_up(const struct syncer *s); /* may this region take writes? */
 /* Everything known from peers is here, nothing waits, all compaction is done: for tests and `lab
  * sync`. */

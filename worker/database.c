@@ -208,6 +208,7 @@ static struct syncer_config *member_config(const struct syncer_config *config,
     own->actor = actor_make(own->region, m->incarnation);
     own->kept = kept;
     own->sure = m->sure;
+    own->sole = m->sole;
     return own;
 }
 
@@ -215,8 +216,10 @@ static struct syncer_config *member_config(const struct syncer_config *config,
 static void member_link(struct database *d, struct member *m, const struct syncer_config *config,
                         bool kept, struct moment now)
 {
-    struct syncer_config *own = member_config(config, m, kept);
     shard_set_geo(m->shard, true);
+    if (m->split)
+        return;
+    struct syncer_config *own = member_config(config, m, kept);
     m->syncer = syncer_new(m->shard, m->first, m->count, own,
                            d->config.seed * 2654435761u + m->id + (uint64_t)now.wall_ms);
     syncer_hear(m->syncer, member_heard, m);
@@ -231,7 +234,7 @@ static void member_link(struct database *d, struct member *m, const struct synce
 
 static bool disk_kept(const struct member *m)
 {
-    return m->storage != NULL && storage_kept(m->storage) && m->free;
+    return m->storage != NULL && storage_kept(m->storage) && !m->before.lacks && m->free;
 }
 
 void database_relink(struct database *d, struct port *port, struct member *m, struct moment now)
@@ -244,6 +247,23 @@ void database_relink(struct database *d, struct port *port, struct member *m, st
     syncer_free(m->syncer, port);
     member_link(d, m, config, caught_up, now);
     mem_free(config);
+}
+
+void database_rename(struct database *d, struct port *port, struct member *m, struct moment now)
+{
+    struct syncer_config *config = syncer_config_new(d->worker, &d->config);
+    syncer_free(m->syncer, port);
+    m->syncer = NULL;
+    shard_set_actor(m->shard, actor_make(d->config.region, m->incarnation));
+    member_link(d, m, config, false, now);
+    mem_free(config);
+}
+
+void database_split(struct member *m, struct port *port)
+{
+    shard_set_stale(m->shard, true); /* until the next turn says why */
+    syncer_free(m->syncer, port);
+    m->syncer = NULL;
 }
 
 static void members_create(struct database *d, struct moment now)
@@ -302,6 +322,8 @@ void database_opened(struct database *d, struct port *port, struct member *m, st
     m->keeping.look_us = 0; /* changes count from here on */
     d->closed_members--;
     shard_set_actor(m->shard, actor_make(d->config.region, m->incarnation));
+    if (m->split)
+        shard_set_stale(m->shard, true); /* until the next turn says why */
     if (database_is_geo(&d->config) && storage_kept(m->storage) && !m->free)
         port_log(port, 'W',
                  "database %u shard %u: this life's number was that of an earlier one, of which "

@@ -424,6 +424,13 @@ void disk_log_open(const struct database *d, struct port *port)
 #define FULL_BYTES (64u << 20)     /* ... and nothing more is taken from peers */
 #define AGAIN_US UINT64_C(500000)
 
+#define SPLIT_TEXT                                                                                 \
+    "MISCONF This region was started from an older copy of its files and wrote, while what it "    \
+    "had "                                                                                         \
+    "written since then is in other regions under the same numbers. Writes are refused and its "   \
+    "links are closed, reads go on, nothing was lost: see 'An older copy is put back' in "         \
+    "docs/recovery.md"
+
 /* What clients that write are told; false: the disk is well. */
 static bool find_fault(const struct member *m, struct moment now, char *out, size_t size)
 {
@@ -432,7 +439,9 @@ static bool find_fault(const struct member *m, struct moment now, char *out, siz
     storage_stats(m->storage, &stats);
     uint64_t since = stats.journal.waits_us;
     bool stuck = since < now.mono_us && now.mono_us - since > STUCK_US;
-    if (error[0] != 0)
+    if (m->split)
+        snprintf(out, size, SPLIT_TEXT);
+    else if (error[0] != 0)
         snprintf(out, size,
                  "MISCONF Errors writing to the log on disk: %s. Writes are refused until that "
                  "works again, reads go on: make room or repair the disk, no restart is needed",
@@ -442,7 +451,7 @@ static bool find_fault(const struct member *m, struct moment now, char *out, siz
                  "MISCONF Errors writing to the log on disk: it has not answered for %u s. Writes "
                  "are refused until it does, reads go on: look at the disk, no restart is needed",
                  (unsigned)((now.mono_us - since) / 1000000));
-    return error[0] != 0 || stuck;
+    return m->split || error[0] != 0 || stuck;
 }
 
 /* Files that could not be begun, of a shard that has been running without: once more. */
@@ -468,6 +477,9 @@ static void look_after(struct member *m, struct port *port, struct moment now)
     if (failing != (m->refusal[0] != 0)) {
         snprintf(m->refusal, sizeof m->refusal, "%s", failing ? fault : "");
         shard_set_refusal(m->shard, failing ? m->refusal : NULL);
+    }
+    if (m->split) {
+        shard_set_stale(m->shard, false);
     }
     size_t overdue = log_overdue(shard_log(m->shard));
     m->slow = overdue > SLOW_BYTES || (m->slow && overdue > 0);

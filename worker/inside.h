@@ -38,12 +38,14 @@ struct life_note {
     uint32_t life;    /* as which it wrote */
     uint32_t settled; /* lives before that one are over for good */
     bool complete;    /* peers have got nothing of that life that is not in the log */
+    bool split;       /* it went on from an older copy, beside the life that had gone on */
+    bool lacks;       /* not all is here that the region had claimed to have */
 };
 
 static inline bool life_note_eq(const struct life_note *a, const struct life_note *b)
 {
     return a->process == b->process && a->life == b->life && a->settled == b->settled &&
-           a->complete == b->complete;
+           a->complete == b->complete && a->split == b->split && a->lacks == b->lacks;
 }
 
 /* A shard of a database that lives here. */
@@ -65,6 +67,9 @@ struct member {
     struct life_note before, noted, noting; /* when it was opened; on disk; on the way there */
     bool follows;                           /* `before` is of the process before this one */
     bool free;                              /* the number is its own, or known to be free */
+    bool
+        sole; /* ... and all that was ever written under it is here, unless this is an older copy */
+    bool split; /* it is, and has written: no links, no writes (settle.c) */
     bool sure;  /* what is on disk had been seen by lives that had all of their earlier ones */
     bool gated; /* peers get what is synced, no more */
     uint64_t gate_pos;           /* in the log: so it is since then */
@@ -215,6 +220,9 @@ bool database_is_geo(const struct plane_db *db);
 void database_opened(struct database *d, struct port *port, struct member *m, struct moment now);
 /* The member's links begin anew, since what its files promise has changed; nothing was lost. */
 void database_relink(struct database *d, struct port *port, struct member *m, struct moment now);
+/* The links begin anew as the member's present life, which has to catch up before it writes. */
+void database_rename(struct database *d, struct port *port, struct member *m, struct moment now);
+void database_split(struct member *m, struct port *port); /* no links any more, and no writes */
 /* Has a script stopped in the middle on one of its shards? */
 uint32_t database_eviction(const struct database *d); /* enum eviction, in force */
 bool database_busy(const struct database *d);

@@ -149,7 +149,7 @@ static void member_figures(const struct member *m, struct figures_keep *out)
         .shards = 1,
         .opens = !m->open && state == STORAGE_OPENS,
         .broken = state == STORAGE_BROKEN,
-        .failing = state != STORAGE_BROKEN && error[0] != 0,
+        .failing = state != STORAGE_BROKEN && (error[0] != 0 || m->split),
         .taking = s.snapshot_runs,
         .asked = k->asked,
         .failed = k->failed,
@@ -173,7 +173,9 @@ static void member_figures(const struct member *m, struct figures_keep *out)
     if (m->open)
         out->changes = changes_of(m) - k->changes_saved;
     snprintf(out->error, sizeof out->error, "%s",
-             error[0] != 0 ? error : storage_snapshot_error(m->storage));
+             error[0] != 0 ? error
+             : m->split    ? "an older copy of the files was started, and has written"
+                           : storage_snapshot_error(m->storage));
 }
 
 void keep_figures(void *worker, const struct front *f, struct figures_keep *out)

@@ -64,6 +64,13 @@ static void hand_over(struct worker *w, struct port *port, conn_id conn, uint32_
         refuse(port, conn, ERR_BUSY, "the region is loading its data: try again");
         return;
     }
+    if (m != NULL && m->split) {
+        port->ops->own(port, conn, NULL);
+        refuse(port, conn, ERR_STOPPED,
+               "this region went on from an older copy of its files, beside what it has written "
+               "since: see its INFO persistence");
+        return;
+    }
     if (m == NULL || m->syncer == NULL) {
         port->ops->own(port, conn, NULL);
         refuse(port, conn, ERR_NOT_FOUND, "the database is not geo-distributed here (any more)");

@@ -11,9 +11,12 @@
  *   0  "MERLIFE2"   8  u64 process: the incarnation under which the last process was started
  *  16  u64 life: the incarnation under which it wrote
  *  24  u64 settled: lives before this one are over for good (crdt/stability.h)
- *  32  u64 1: of that life nothing has left the process that the log does not have; else 0
+ *  32  u64 sum of 1: of that life nothing has left the process that the log does not have;
+ *      2: it went on from an older copy, and is split; 4: it has not caught up
  *  40  u64 XXH3 of the 40 bytes before
- * Before it was "MERLIVES", u64 settled, u64 XXH3 of these 16 bytes. It is read, never written.
+ * With 2 or 4 the first eight bytes are "MERLIFE3", so that a release that does not know them
+ * begins a new life. Before it was "MERLIVES", u64 settled, u64 XXH3 of these 16 bytes. It is read,
+ * never written.
  *
  * The same life. With policy always peers get only what is synced (settle_limit), so a process that
  * is killed leaves nothing anywhere that its log lacks, and the next one goes on as the same life:
@@ -27,6 +30,12 @@
  * seen it. Only peers can tell, so a life that has learnt it from them (syncer_settled) notes it. A
  * life whose number is not known to be free catches up with its peers before it writes, as if the
  * disk had kept nothing.
+ *
+ * An older copy. The syncer finds it out from what peers have (syncer/copies.c). If nothing
+ * overlaps yet the shard goes on as the life of this process, which catches up first: the file says
+ * so before the new life is told to anybody. If it has written since, there is no way back to one
+ * history: it keeps what it has, says so to whoever writes, and has no links any more, in later
+ * processes neither.
  */
 #define NOTE_BYTES 48u
 #define OLD_NOTE_BYTES 24u
@@ -56,8 +65,9 @@ void settle_read(struct worker *w, struct port *port, struct disk *k)
 
 static void put(struct buf *out, const struct life_note *n)
 {
-    const uint64_t fields[] = {n->process, n->life, n->settled, n->complete};
-    buf_put(out, "MERLIFE2", 8);
+    uint64_t flags = (uint64_t)n->complete | (uint64_t)n->split << 1 | (uint64_t)n->lacks << 2;
+    const uint64_t fields[] = {n->process, n->life, n->settled, flags};
+    buf_put(out, flags > 1 ? "MERLIFE3" : "MERLIFE2", 8);
     buf_put(out, fields, sizeof fields);
     uint64_t sum = hash_64(buf_bytes(out), 0);
     buf_put(out, &sum, sizeof sum);
@@ -75,7 +85,8 @@ static bool get(struct bytes in, uint32_t process, struct life_note *out)
 {
     uint64_t fields[4];
     bool old = in.n == OLD_NOTE_BYTES && memcmp(in.p, "MERLIVES", 8) == 0;
-    bool good = in.n == NOTE_BYTES && memcmp(in.p, "MERLIFE2", 8) == 0;
+    bool good = in.n == NOTE_BYTES &&
+                (memcmp(in.p, "MERLIFE2", 8) == 0 || memcmp(in.p, "MERLIFE3", 8) == 0);
     if ((!old && !good) || !sum_is_right(in))
         return false;
     memcpy(fields, in.p + 8, old ? sizeof fields[0] : sizeof fields);
@@ -86,7 +97,9 @@ static bool get(struct bytes in, uint32_t process, struct life_note *out)
         *out = (struct life_note){.process = (uint32_t)fields[0],
                                   .life = (uint32_t)fields[1],
                                   .settled = (uint32_t)fields[2],
-                                  .complete = fields[3] != 0};
+                                  .complete = fields[3] & 1,
+                                  .split = fields[3] >> 1 & 1,
+                                  .lacks = fields[3] >> 2 & 1};
     return true;
 }
 
@@ -110,8 +123,7 @@ bool settle_answer(struct member *m, struct port *port, const struct file_req *r
     if (r->op == FILE_WRITE) {
         if (r->err == ERR_OK)
             m->noted = m->noting;
-        else
-            m->note_us = now.mono_us + RETRY_US;
+        m->note_us = r->err == ERR_OK ? 0 : now.mono_us + RETRY_US;
         return true;
     }
     struct life_note found = {0};
@@ -123,6 +135,7 @@ bool settle_answer(struct member *m, struct port *port, const struct file_req *r
     }
     m->before = m->noted = found;
     m->follows = next;
+    m->split = found.split;
     if (m->open || !database_is_geo(&m->database->config))
         return true;
     found.process = process; /* known as this one's from here on, whatever becomes of it */
@@ -142,7 +155,7 @@ static bool is_free(const struct life_note *before, uint32_t incarnation)
 
 void settle_choose(struct member *m)
 {
-    bool kept = storage_kept(m->storage);
+    bool kept = storage_kept(m->storage) && !m->before.lacks;
     uint32_t process = process_of(m);
     bool always = m->database->config.persistence == PERSIST_ALWAYS;
     m->incarnation = process;
@@ -150,11 +163,11 @@ void settle_choose(struct member *m)
     m->gate_pos = 0;
     m->settled = m->before.settled;
     m->sure = kept && m->before.settled == m->before.life;
-    m->free = kept && is_free(&m->before, process);
+    m->free = m->sole = kept && is_free(&m->before, process);
     if (!kept || !m->follows || (!m->before.complete && !storage_orderly(m->storage)))
         return;
     m->incarnation = m->before.life;
-    m->free = true;
+    m->free = m->sole = true;
     m->gated |= m->before.complete;
 }
 
@@ -163,7 +176,9 @@ bool settle_chosen(struct member *m, struct port *port)
     struct life_note n = {.process = process_of(m),
                           .life = m->incarnation,
                           .settled = m->settled,
-                          .complete = m->gated};
+                          .complete = m->gated,
+                          .split = m->split,
+                          .lacks = !storage_kept(m->storage) || m->before.lacks};
     if (!database_is_geo(&m->database->config) || life_note_eq(&n, &m->noted))
         return true;
     note(m, port, n);
@@ -202,16 +217,41 @@ static void look_gated(struct member *m)
     }
 }
 
+static uint32_t own_actor(const struct member *m)
+{
+    return actor_make(m->database->config.region, m->incarnation);
+}
+
+/* The links have found out that the files were an older copy. */
+static void look_copy(struct member *m, struct port *port, struct moment now)
+{
+    enum syncer_copy copy = m->syncer != NULL ? syncer_copy(m->syncer) : COPY_NONE;
+    if (copy == COPY_SPLIT) {
+        m->split = true;
+        database_split(m, port);
+    } else if (copy == COPY_OLD && m->incarnation != process_of(m)) {
+        m->incarnation = process_of(m);
+        m->free = m->sole = m->sure = false;
+    }
+    if (m->syncer != NULL && !m->disk->writes && m->noted.life == m->incarnation &&
+        m->noted.lacks && syncer_actor(m->syncer) != own_actor(m))
+        database_rename(m->database, port, m, now);
+}
+
 static void look(struct member *m, struct port *port, struct moment now)
 {
-    look_settled(m, now);
+    if (m->syncer != NULL && syncer_actor(m->syncer) == own_actor(m))
+        look_settled(m, now);
     look_gated(m);
+    look_copy(m, port, now);
     bool always = m->database->config.persistence == PERSIST_ALWAYS;
     struct life_note n = {.process = process_of(m),
                           .life = m->incarnation,
                           .settled = m->settled,
                           .complete =
-                              always && m->gated && storage_synced(m->storage) >= m->gate_pos};
+                              always && m->gated && storage_synced(m->storage) >= m->gate_pos,
+                          .split = m->split,
+                          .lacks = m->syncer == NULL || !syncer_caught_up(m->syncer)};
     if (!m->disk->writes && now.mono_us >= m->note_us && !life_note_eq(&n, &m->noted))
         note(m, port, n);
 }
@@ -220,7 +260,7 @@ void settle_turn(struct database *d, struct port *port, struct moment now)
 {
     for (uint32_t i = 0; i < d->members_count; i++) {
         struct member *m = &d->members[i];
-        if (m->storage != NULL && m->syncer != NULL && m->open &&
+        if (m->storage != NULL && (m->syncer != NULL || m->split) && m->open &&
             storage_state(m->storage) == STORAGE_RUNS)
             look(m, port, now);
     }

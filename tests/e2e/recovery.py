@@ -262,6 +262,52 @@ def test_an_old_copy_is_put_back():
                 assert command(region.db, "GET", "b299") == b"changed" and command(region.db, "GET", "a299") == b"changed"
 
 
+def test_an_old_copy_that_wrote_alone():
+    """Each side keeps what it has, says what is wrong, and nothing is lost when the page is followed."""
+    with Regions(2) as (a, b), Page(b) as page:
+        shop([a, b])
+        writes(b)
+        fill(b, "k", 300)
+        cluster.wait_equal([a.db, b.db])
+        stop(b)
+        copy = os.path.join(page.tmp, "old")
+        shutil.copytree(b.node.dir, copy, ignore=shutil.ignore_patterns("*.sock"))
+        b.node.start()
+        writes(b)
+        cluster.pipeline(b.db, (("SET", f"k{i}", "late") for i in range(200)))
+        cluster.wait_equal([a.db, b.db])
+        stop(b)
+        stop(a)
+        shutil.move(b.node.dir, os.path.join(page.tmp, "new"))
+        shutil.copytree(copy, b.node.dir)
+        b.node.start()
+        writes(b)
+        cluster.pipeline(b.db, (("SET", f"k{i}", "copy") for i in range(100, 300)))
+        a.node.start()
+        eventually("the copy stops", lambda: "older copy" in str(command(b.db, "SET", "probe", "x")), 30)
+        assert str(command(b.db, "SET", "probe", "x")).startswith(
+            "MISCONF This region was started from an older copy of its files and wrote"), command(b.db, "SET", "probe", "x")
+        for life in (1, 2):
+            assert command(a.db, "INCR", "goes on") == life
+            assert [command(b.db, "GET", f"k{i}") for i in (0, 199, 299)] == [b"value-0", b"copy", b"copy"]
+            assert [command(a.db, "GET", f"k{i}") for i in (0, 199, 299)] == [b"late", b"late", b"value-299"]
+            stop(b)
+            b.node.start()
+            eventually("it still says so", lambda: "older copy" in str(command(b.db, "SET", "probe", "x")), 30)
+        assert "an older copy of the files was started, and has written" in page.run("redis-cli -p 12000 INFO persistence")
+        page.run("meridian export /var/tmp/copy.rdb --from 127.0.0.1:12000")
+        stop(b)
+        page.run("mv /var/lib/meridian/db/db1 /var/tmp/db1.copy")
+        b.node.start()
+        writes(b)
+        cluster.wait_equal([a.db, b.db], 30)
+        for region in (a, b):
+            assert [command(region.db, "GET", f"k{i}") for i in (0, 199, 299)] == [b"late", b"late", b"value-299"]
+        newest = sorted(pathlib.Path(page.tmp, "db1.copy", "shard0").glob("log-*"))
+        dumped = "".join(subprocess.run([BINARY, "log", "dump", str(f)], capture_output=True, text=True).stdout for f in newest)
+        assert "k299" in dumped and "copy" in dumped
+
+
 def test_the_folder_moves():
     region = Region("moved.e2e.test")
     try:

@@ -346,3 +346,175 @@ Test(lives, a_region_that_is_away_is_named_with_what_it_costs)
     cr_expect(strstr(info, "crdt_unsettled:0\r\n") != NULL, "%s", info);
     lives_free(l);
 }
+
+/* ------------------------------------------------------------ older copies */
+
+struct copy {
+    struct buf files; /* path, 0, u64 size, content */
+    uint32_t incarnation;
+};
+
+static void copy_file(void *arg, const char *path, struct bytes content)
+{
+    struct copy *c = arg;
+    uint64_t n = content.n;
+    buf_put(&c->files, path, strlen(path) + 1);
+    buf_put(&c->files, &n, sizeof n);
+    buf_put_bytes(&c->files, content);
+}
+
+static void stop(struct lives *l, unsigned r)
+{
+    hang_up(l, r);
+    deploy_stop(l->deploy, r);
+    for (unsigned i = 0; i < 100 && !deploy_stopped(l->deploy, r); i++)
+        run(l, 20);
+    cr_assert(deploy_stopped(l->deploy, r));
+    die(l, r, false);
+}
+
+/* After an orderly end. */
+static struct copy take_copy(struct lives *l, unsigned r)
+{
+    struct copy c = {.incarnation = deploy_incarnation(l->deploy, r)};
+    world_files(l->world, deploy_host(l->deploy, r), copy_file, &c);
+    return c;
+}
+
+static void put_copy_back(struct lives *l, unsigned r, struct copy *c)
+{
+    uint32_t host = deploy_host(l->deploy, r);
+    world_files_wipe(l->world, host, "data/");
+    while (buf_len(&c->files) > 0) {
+        const char *path = (const char *)c->files.p + c->files.head;
+        uint64_t n;
+        memcpy(&n, path + strlen(path) + 1, sizeof n);
+        const uint8_t *content = (const uint8_t *)path + strlen(path) + 1 + sizeof n;
+        world_file_put(l->world, host, path, bytes_of(content, n));
+        buf_consume(&c->files, strlen(path) + 1 + sizeof n + n);
+    }
+    buf_deinit(&c->files);
+    deploy_put_back(l->deploy, r, c->incarnation);
+}
+
+/* Region 2 goes on after it was copied, everybody knows of that and has been restarted since; then
+ * the copy is put back. */
+static struct lives *an_older_copy(enum persistence p)
+{
+    struct lives *l = lives_new(3, p);
+    cr_expect_str_eq(ask(l, 2, "set k early\r\n", 50), "+OK\r\n");
+    cr_expect_str_eq(ask(l, 2, "incrby n 5\r\n", 50), ":5\r\n");
+    cr_assert(agree(l, 20000));
+    stop(l, 2);
+    struct copy c = take_copy(l, 2);
+    deploy_start(l->deploy, 2);
+    run(l, 500);
+    cr_expect_str_eq(ask(l, 2, "set k late\r\n", 50), "+OK\r\n");
+    cr_expect_str_eq(ask(l, 2, "incr n\r\n", 50), ":6\r\n");
+    cr_assert(agree(l, 20000));
+    stop(l, 2);
+    for (unsigned r = 1; r <= 3; r += 2) {
+        stop(l, r);
+        deploy_start(l->deploy, r);
+    }
+    run(l, 500);
+    put_copy_back(l, 2, &c);
+    return l;
+}
+
+static void expect_late(struct lives *l, const char *n)
+{
+    for (unsigned r = 1; r <= 3; r++) {
+        cr_expect_str_eq(ask(l, r, "get k\r\n", 20), "$4\r\nlate\r\n", "%u", r);
+        cr_expect_str_eq(ask(l, r, "get n\r\n", 20), n, "%u", r);
+    }
+}
+
+static void found_out_at_once(enum persistence p)
+{
+    struct lives *l = an_older_copy(p);
+    deploy_start(l->deploy, 2);
+    run(l, 3000);
+    cr_expect(strstr(ask(l, 2, "info crdt\r\n", 20), "crdt_incarnation:1\r\n") != NULL, "%s",
+              l->talk[2].text.p);
+    cr_expect_str_eq(ask(l, 2, "incr n\r\n", 100), ":7\r\n");
+    cr_assert(agree(l, 20000), "%.*s", (int)buf_len(&l->log), (const char *)l->log.p);
+    expect_late(l, "$1\r\n7\r\n");
+    lives_free(l);
+}
+
+Test(lives, an_older_copy_is_found_out_by_peers_that_were_restarted)
+{
+    found_out_at_once(PERSIST_ALWAYS);
+    found_out_at_once(PERSIST_SECOND);
+}
+
+/* It is not known what it may do before it has caught up; nor does a death change that. */
+Test(lives, an_older_copy_that_dies_while_it_catches_up_still_has_to)
+{
+    struct lives *l = an_older_copy(PERSIST_ALWAYS);
+    deploy_start(l->deploy, 2);
+    for (unsigned i = 0; i < 400 && strstr((const char *)l->log.p, "older copy") == NULL; i++) {
+        run(l, 1);
+        buf_put_u8(&l->log, 0);
+        l->log.tail--;
+    }
+    cr_assert(strstr((const char *)l->log.p, "older copy") != NULL);
+    run(l, 3); /* the folder has been told */
+    die(l, 1, false);
+    die(l, 3, false);
+    die(l, 2, true);
+    deploy_start(l->deploy, 2);
+    run(l, 2000);
+    const char *said = ask(l, 2, "incr n\r\n", 100);
+    cr_expect(strncmp(said, "-STALE", 6) == 0, "%s", said);
+    deploy_start(l->deploy, 1);
+    deploy_start(l->deploy, 3);
+    cr_assert(agree(l, 20000));
+    cr_expect_str_eq(ask(l, 2, "incr n\r\n", 100), ":7\r\n");
+    cr_assert(agree(l, 20000));
+    expect_late(l, "$1\r\n7\r\n");
+    lives_free(l);
+}
+
+/* `again`: it is restarted before it meets anybody, so its own files know nothing else any more. */
+static void split(bool again)
+{
+    struct lives *l = an_older_copy(PERSIST_ALWAYS);
+    stop(l, 1);
+    stop(l, 3);
+    deploy_start(l->deploy, 2);
+    run(l, 3000);
+    cr_expect_str_eq(ask(l, 2, "set k copy\r\n", 100), "+OK\r\n");
+    cr_expect_str_eq(ask(l, 2, "incr n\r\n", 100), ":6\r\n");
+    if (again) {
+        stop(l, 2);
+        deploy_start(l->deploy, 2);
+        run(l, 3000);
+    }
+    deploy_start(l->deploy, 1);
+    deploy_start(l->deploy, 3);
+    run(l, 5000);
+    for (unsigned life = 0; life < 3; life++) { /* nothing is lost on either side, for good */
+        const char *said = ask(l, 2, "set k again\r\n", 100);
+        cr_expect(strncmp(said, "-MISCONF", 8) == 0 && strstr(said, "older copy"), "%s", said);
+        cr_expect_str_eq(ask(l, 2, "get k\r\n", 100), "$4\r\ncopy\r\n");
+        for (unsigned r = 1; r <= 3; r += 2)
+            cr_expect_str_eq(ask(l, r, "get k\r\n", 20), "$4\r\nlate\r\n");
+        stop(l, 1 + life);
+        deploy_start(l->deploy, 1 + life);
+        run(l, 3000);
+    }
+    stop(l, 2); /* as recovery.md says */
+    world_files_wipe(l->world, deploy_host(l->deploy, 2), "data/");
+    deploy_start(l->deploy, 2);
+    run(l, 3000);
+    cr_expect_str_eq(ask(l, 2, "incr n\r\n", 100), ":7\r\n");
+    cr_assert(agree(l, 20000), "%.*s", (int)buf_len(&l->log), (const char *)l->log.p);
+    expect_late(l, "$1\r\n7\r\n");
+    lives_free(l);
+}
+
+Test(lives, an_older_copy_that_has_written_alone_stops) { split(false); }
+
+Test(lives, so_does_one_that_was_restarted_before_it_met_anybody) { split(true); }

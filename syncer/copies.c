@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "syncer/link.h"
+
+/*
+ * An older copy of a region's files (a backup, a machine's snapshot) that was started as if it were
+ * the newest goes on as the life that the newest was, which has written more since. Two processes
+ * then write as one actor, and whoever has a stamp of one of them takes what the other one wrote
+ * before that stamp for known. Nothing in the copy tells. But what an actor wrote comes from its
+ * own region: stamps of our actor that a peer has and that we never gave say that we are the copy.
+ * So each context that a peer tells of is looked at before anything is sent on the strength of it.
+ *
+ * COPY_OLD     the peer has later stamps than ours, and we have written none since we were opened:
+ *              nothing overlaps. No write is taken from here on, and the region goes on as another
+ *              actor that catches up first.
+ * COPY_SPLIT   we have written since: the peer's stamp is none of ours, or lies within what we wrote
+ *              in one go. Nothing is sent or taken any more, since each side would drop as known
+ *              what it lacks.
+ *
+ * What can't be seen here: a copy that meets only peers which know nothing of the other life.
+ */
+
+static void found(struct syncer *s, struct port *port, enum syncer_copy copy, uint32_t region,
+                  uint32_t partition)
+{
+    if (copy <= s->copy)
+        return;
+    s->copy = copy;
+    s->dirty = true;
+    shard_set_stale(s->shard, true);
+    port_log(port, copy == COPY_SPLIT ? 'E' : 'W',
+             copy == COPY_SPLIT
+                 ? "region %u has writes of this region in partition %u that our files, an older "
+                   "copy, have not, and this region has written since under the same numbers: its "
+                   "links are closed"
+                 : "region %u has writes of this region in partition %u that our files have not: "
+                   "they are an older copy. Writes wait until this region has caught up",
+             region, partition);
+}
+
+void copies_look(struct syncer *s, struct port *port, uint32_t region, uint32_t partition,
+                 const struct context *theirs)
+{
+    stamp_t stamp = context_get(theirs, s->config.actor);
+    enum shard_origin origin = shard_origin(s->shard, partition, stamp);
+#ifdef MUTANT_copy_unseen
+    origin = ORIGIN_OWN; /* the planted bug */
+#endif
+    if (s->config.sole && origin != ORIGIN_OWN)
+        found(s, port, origin == ORIGIN_BESIDE ? COPY_SPLIT : COPY_OLD, region, partition);
+}
+
+bool copies_splits(const struct feed *f, struct port *port, const struct frame *frame)
+{
+    struct syncer *s = f->s;
+    const struct context *known = &f->parts[frame->partition - f->first].known;
+    uint32_t own = s->config.actor;
+    /* Contexts point to where frames end. What came over a link may be cut differently. */
+    bool as_written = s->config.incarnation < INCARNATIONS ||
+                      frame->prev >= syncer_part(s, frame->partition)->own;
+#ifdef MUTANT_copy_unseen
+    as_written = false; /* the planted bug */
+#endif
+    if (s->config.sole && as_written && stamp_actor(frame->last) == own &&
+        context_get(known, own) > frame->prev && context_get(known, own) < frame->last)
+        found(s, port, COPY_SPLIT, f->puller.region, frame->partition);
+    return s->copy == COPY_SPLIT;
+}
+
+uint32_t syncer_actor(const struct syncer *s) { return s->config.actor; }
+
+enum syncer_copy syncer_copy(const struct syncer *s) { return s->copy; }
