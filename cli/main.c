@@ -9,8 +9,9 @@
 /*
  * Read by jemalloc when it starts. Huge pages: keys lie all over the memory, and with pages of 4
  * KiB half of the time of a read goes into address translation (measured: 20 % less CPU for
- * pipelined reads and writes of a million keys, the same resident memory). Its own threads give
- * memory back, so that no step of a worker has to.
+ * pipelined reads and writes of a million keys, the same resident memory). That touching one for
+ * the first time takes milliseconds is io/warm.h's business. Its own threads give memory back, so
+ * that no step of a worker has to.
  */
 extern const char *const malloc_conf;
 const char *const malloc_conf = "thp:always,background_thread:true";

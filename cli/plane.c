@@ -89,8 +89,12 @@ static void certs_deinit(struct plane_certs *c)
 
 static void run_workers(struct worker_opts *o, const char *control, struct log *log)
 {
-    struct io *io = io_new(&(struct io_opts){
-        .count = o->count, .log = log, .name = "plane", .signals = true, .ignore_hup = true});
+    struct io *io = io_new(&(struct io_opts){.count = o->count,
+                                             .log = log,
+                                             .name = "plane",
+                                             .signals = true,
+                                             .ignore_hup = true,
+                                             .warm = true});
     struct worker *workers[IO_MACHINES_MAX];
     struct machine machines[IO_MACHINES_MAX];
     for (uint32_t i = 0; i < o->count; i++) {

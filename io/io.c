@@ -7,6 +7,7 @@
 #include "io/loop.h"
 #include "io/neighbours.h"
 #include "io/signals.h"
+#include "io/warm.h"
 
 #include <assert.h>
 #include <limits.h>
@@ -19,6 +20,7 @@ struct io {
     uint32_t count;
     struct loop **loops;
     struct listen_claims *claims;
+    struct warm *warm;
     bool signals, ignore_hup;
 };
 
@@ -39,6 +41,7 @@ static struct loop *make_loop(struct io *io, const struct io_opts *o, uint32_t i
     l->port.neighbours = o->count;
     l->neighbours = io->loops;
     l->claims = io->claims;
+    l->warm = io->warm;
     l->log = o->log;
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < INT_MAX)
@@ -62,6 +65,7 @@ struct io *io_new(const struct io_opts *o)
     io->signals = o->signals;
     io->ignore_hup = o->ignore_hup;
     io->claims = listen_claims_new();
+    io->warm = o->warm ? warm_start() : NULL;
     io->loops = mem_zalloc(o->count * sizeof(struct loop *));
     for (uint32_t i = 0; i < o->count; i++)
         io->loops[i] = make_loop(io, o, i);
@@ -106,5 +110,6 @@ void io_free(struct io *io)
         mem_free(io->loops[i]);
     mem_free(io->loops);
     listen_claims_free(io->claims);
+    warm_stop(io->warm);
     mem_free(io);
 }

@@ -22,6 +22,7 @@ struct io_opts {
     bool signals; /* SIGTERM, SIGINT and SIGHUP become EV_SIGNAL of machine 0; a second SIGTERM or
                      SIGINT exits */
     bool ignore_hup; /* SIGHUP only reopens the log */
+    bool warm; /* memory is touched before machines need it (io/warm.h): for those that grow */
 };
 
 #define IO_MACHINES_MAX 256u

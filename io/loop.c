@@ -9,6 +9,7 @@
 #include "io/neighbours.h"
 #include "io/ops.h"
 #include "io/tls.h"
+#include "io/warm.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -238,6 +239,7 @@ static void loop_end(struct loop *l)
 
 void loop_run(struct loop *l)
 {
+    warm_here(l->warm);
     struct event ev = {.kind = EV_START};
     loop_step(l, &ev);
     uv_run(&l->uv, UV_RUN_DEFAULT);

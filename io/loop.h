@@ -84,6 +84,7 @@ struct loop {
     struct loop *const *neighbours;
     struct listen_claims *claims; /* the process's, see listener.h */
     struct log *log;
+    struct warm *warm; /* NULL: this process does not touch memory ahead */
     const char *who;
     int files_max; /* open files that the process may have; 0: nobody knows */
 
