@@ -87,7 +87,8 @@ static void certs_deinit(struct plane_certs *c)
     buf_deinit(&c->ca);
 }
 
-static void run_workers(struct worker_opts *o, const char *control, struct log *log)
+/* False: not all that was to be on disk is there, and the log says what. */
+static bool run_workers(struct worker_opts *o, const char *control, struct log *log)
 {
     struct io *io = io_new(&(struct io_opts){.count = o->count,
                                              .log = log,
@@ -105,9 +106,13 @@ static void run_workers(struct worker_opts *o, const char *control, struct log *
         machines[i] = worker_machine(workers[i]);
     }
     io_run(io, machines);
-    for (uint32_t i = 0; i < o->count; i++)
+    bool lost = false;
+    for (uint32_t i = 0; i < o->count; i++) {
+        lost |= worker_lost(workers[i]);
         worker_free(workers[i], io_port(io, i));
+    }
     io_free(io);
+    return !lost;
 }
 
 static bool run(const struct plane_flags *f, struct log *log, struct buf *why)
@@ -124,7 +129,9 @@ static bool run(const struct plane_flags *f, struct log *log, struct buf *why)
         o.tls = (struct tls_opts){.cert_pem = buf_bytes(&certs.cert),
                                   .key_pem = buf_bytes(&certs.key),
                                   .ca_pem = buf_bytes(&certs.ca)};
-        run_workers(&o, control, log);
+        ok = run_workers(&o, control, log);
+        if (!ok)
+            buf_put_str(why, "ended although the disk has not taken everything: see above");
     }
     certs_deinit(&certs);
     return ok;

@@ -104,6 +104,8 @@ void manager_free(struct manager *m, struct port *port)
 
 int manager_exit_status(const struct manager *m) { return m->exit_status; }
 
+void manager_ends_badly(struct manager *m) { m->exit_status = 1; }
+
 void manager_serve(struct manager *m, struct manager_hooks hooks) { m->hooks = hooks; }
 
 struct port *manager_port(struct manager *m) { return m->port; }
@@ -489,7 +491,7 @@ static void after(struct manager *m)
         tasks_turn(m->tasks);
         replicas_tick(m->replicas);
     }
-    if (m->stopping && plane_is_gone(m->plane) && !m->writing)
+    if (m->stopping && !m->writing && plane_is_gone(m->plane))
         m->port->ops->stop(m->port);
 }
 

@@ -54,6 +54,7 @@ void manager_serve(struct manager *m, struct manager_hooks hooks);
 
 /* What is true for the event under way. */
 struct port *manager_port(struct manager *m);
+void manager_ends_badly(struct manager *m); /* its process' exit status will not be 0 */
 struct moment manager_now(const struct manager *m);
 struct cluster *manager_cluster(struct manager *m);
 const char *manager_advertise(const struct manager *m);

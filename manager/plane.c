@@ -381,6 +381,13 @@ void plane_child_ended(struct plane *p, int status)
 {
     struct port *port = manager_port(p->m);
     p->pid = 0;
+    if (p->stopping && status != 0) {
+        port_log(port, 'E',
+                 "the data plane ended with status %d: not all is on disk that was to be. It says "
+                 "what it lost in the lines before",
+                 status);
+        manager_ends_badly(p->m);
+    }
     if (p->stopping)
         return;
     if (now_us(p) - p->born_us >= SOUND_US || p->crash_us == 0)
@@ -439,7 +446,16 @@ void plane_stop(struct plane *p)
         manager_port(p->m)->ops->kill(manager_port(p->m), p->pid, SIGTERM);
 }
 
-bool plane_is_gone(const struct plane *p)
+bool plane_is_gone(struct plane *p)
 {
-    return (p->pid == 0 && p->conn == 0) || (p->stopping && now_us(p) >= p->stop_us);
+    if (p->pid == 0 && p->conn == 0)
+        return true;
+    if (!p->stopping || now_us(p) < p->stop_us)
+        return false;
+    port_log(
+        manager_port(p->m), 'E',
+        "the data plane has not ended within %u s: what it has not written to disk may be lost",
+        STOP_US / 1000000);
+    manager_ends_badly(p->m);
+    return true;
 }

@@ -54,6 +54,6 @@ void plane_look(struct plane *p, struct done done);
 /* Orderly end: the plane is told to stop. plane_is_gone() tells when it has, or the time for it is
  * over. */
 void plane_stop(struct plane *p);
-bool plane_is_gone(const struct plane *p);
+bool plane_is_gone(struct plane *p);
 
 #endif

@@ -400,8 +400,9 @@ void disk_count_open(const struct database *d, struct disk_open *out)
     }
 }
 
-void disk_log_open(const struct database *d, struct port *port)
+bool disk_log_open(const struct database *d, struct port *port)
 {
+    bool lost = false;
     for (uint32_t i = 0; i < d->members_count; i++) {
         const struct member *m = &d->members[i];
         struct storage_stats stats;
@@ -409,12 +410,15 @@ void disk_log_open(const struct database *d, struct port *port)
             continue;
         const char *error = storage_error(m->storage);
         storage_stats(m->storage, &stats);
+        lost |= stats.journal.behind > 0 || storage_state(m->storage) == STORAGE_BROKEN ||
+                !storage_founded(m->storage);
         port_log(port, 'E',
                  "database %u (%s): stopped without an orderly end, %llu bytes of its log were in "
                  "memory only: %s",
                  d->config.uid, d->config.name, (unsigned long long)stats.journal.behind,
                  error[0] != 0 ? error : "the disk has not answered");
     }
+    return lost;
 }
 
 /* ------------------------------------------------------------ turns */

@@ -252,8 +252,9 @@ struct disk_open {
     unsigned failing, waiting;
 };
 void disk_count_open(const struct database *d, struct disk_open *out);
-/* Says of each shard that is not closed what keeps it from that, and what is lost by it. */
-void disk_log_open(const struct database *d, struct port *port);
+/* Says of each shard that is not closed what keeps it from that, and what is lost by it. True:
+ * there is something that is. */
+bool disk_log_open(const struct database *d, struct port *port);
 void disk_free_all(struct worker *w);
 
 /* What requests for a member's files have for owner. */
@@ -376,6 +377,7 @@ struct worker {
     bool stopping;                   /* the manager or a signal said so ... */
     bool stopped;                    /* ... and it is under way ... */
     bool ended;                      /* ... and done */
+    bool lost;                       /* ... without all being on disk */
     uint64_t stopped_us;             /* since when */
     uint32_t tls_server, tls_client; /* 0: none */
     uint32_t control_listener;

@@ -120,7 +120,7 @@ void worker_try_end(struct worker *w, struct port *port, struct moment now)
     if (w->ended || (!closed && now.mono_us < stop_at(w)))
         return;
     for (const struct database *d = w->databases; d != NULL; d = d->next)
-        disk_log_open(d, port);
+        w->lost |= disk_log_open(d, port);
     w->ended = true;
     drop_all(w, port);
     port->ops->stop(port);
@@ -367,6 +367,8 @@ struct machine worker_machine(struct worker *w)
 {
     return (struct machine){.self = w, .step = worker_step, .deadline = worker_deadline};
 }
+
+bool worker_lost(const struct worker *w) { return w->lost; }
 
 unsigned worker_shards(struct worker *w, struct worker_shard *out, unsigned max)
 {

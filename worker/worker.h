@@ -39,6 +39,8 @@ struct worker_opts {
 struct worker *worker_new(const struct worker_opts *o);
 void worker_free(struct worker *w, struct port *port);
 struct machine worker_machine(struct worker *w);
+/* Once its machine has stopped: something that was to be on disk is not. Its log says what. */
+bool worker_lost(const struct worker *w);
 
 /* Looking inside (simulator's checkers, tests): the shards this worker owns. */
 struct worker_shard {

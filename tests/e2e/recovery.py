@@ -47,9 +47,9 @@ class Page:
         return out.stdout + out.stderr
 
 
-def stop(region):
+def stop(region, status=0):
     region.node.process.terminate()
-    region.node.process.wait(20)
+    assert region.node.process.wait(20) == status, region.node.process.returncode
 
 
 def shop(regions):
@@ -338,7 +338,7 @@ def test_the_folder_is_deleted_beneath_the_node():
             assert command(region.db, "GET", "k999") == b"value-999"
             page.run("meridian export /var/tmp/rescue.rdb --from 127.0.0.1:12000")
             began = time.monotonic()
-            stop(region)
+            stop(region, 1)
             assert time.monotonic() - began < 8, "a disk that only fails is not waited for as one that is slow"
             assert "stopped without an orderly end" in pathlib.Path(region.node.dir, "node.log").read_text(encoding="utf-8")
             region.node.start()
