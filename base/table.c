@@ -374,13 +374,19 @@ uint64_t table_scan(const struct table *t, uint64_t cursor, size_t want,
     size_t visited = 0;
     if (t->count == 0)
         return 0;
+    uint64_t entry = t->dir[table_top(hash, t->depth)];
+    prefetch_items(table_bucket(entry, hash));
     do {
-        uint64_t entry = t->dir[table_top(hash, t->depth)];
-        for (struct table_bucket *b = table_bucket(entry, hash); b != NULL; b = b->link) {
+        const struct table_bucket *b = table_bucket(entry, hash);
+        hash = next_bucket(entry, hash);
+        if (hash != 0) { /* also when enough is visited: the next call begins there */
+            entry = t->dir[table_top(hash, t->depth)];
+            prefetch_items(table_bucket(entry, hash));
+        }
+        for (; b != NULL; b = b->link) {
             for (unsigned i = 0; i < TABLE_SLOTS && b->slot[i] != 0; i++, visited++)
                 visit(table_pointer(b->slot[i]), arg);
         }
-        hash = next_bucket(entry, hash);
     } while (hash != 0 && visited < want);
     return hash >> CURSOR_SHIFT;
 }

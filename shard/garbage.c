@@ -47,8 +47,10 @@ struct slice {
 static void pick(void *item, void *arg)
 {
     struct slice *slice = arg;
-    if (slice->n < sizeof slice->at / sizeof slice->at[0])
-        slice->at[slice->n++] = item;
+    if (slice->n == sizeof slice->at / sizeof slice->at[0])
+        return;
+    prefetch(item);
+    slice->at[slice->n++] = item;
 }
 
 /* Takes a slice of keys out of a discarded table. Large ones become garbage of their own. */

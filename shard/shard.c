@@ -5,7 +5,7 @@
 #include "shard/deferred.h"
 
 #define PATCH_MIN 4096u
-#define GARBAGE_BUDGET 4096u /* elements freed a tick */
+#define GARBAGE_BUDGET 1024u /* elements freed a tick */
 
 static void set_actor(struct shard *s, uint32_t actor)
 {
