@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "proxy/session.h"
+#include "proxy/stopped.h"
 
 #include <assert.h>
 
@@ -11,6 +12,7 @@
 #define SPARE_ANSWERS_MAX 1024u /* likewise answers, with small buffers */
 #define SPARE_ANSWER_BYTES 1024u
 #define SPARE_BYTES (128u << 10)
+#define PASS_BYTES (64u << 10) /* a reply that goes from here straight into the output */
 #define NO_TICKET UINT32_MAX
 
 enum { BATCH_ASKS = COURIER_MESSAGE_FIRST, BATCH_REPLIES = COURIER_MESSAGE_LAST };
@@ -37,6 +39,7 @@ struct record {
 struct ticket {
     struct answer *answer;
     uint32_t part;
+    uint32_t worker; /* who was asked */
 };
 
 struct courier {
@@ -48,6 +51,8 @@ struct courier {
     uint32_t spares;
     struct answer *spare_answers;
     uint32_t spare_answers_count;
+    struct stopped stopped; /* other workers' sessions */
+    uint64_t round;
     bool urgent; /* something collected has to arrive before any reply */
 };
 
@@ -55,6 +60,9 @@ struct courier *courier_new(const struct courier_opts *o)
 {
     struct courier *c = mem_zalloc(sizeof *c);
     c->opts = *o;
+    if (c->opts.reply_bytes_max == 0)
+        c->opts.reply_bytes_max = PORT_HIGH;
+    stopped_init(&c->stopped);
     c->open = mem_zalloc(o->workers * sizeof(struct batch *));
     c->tickets_free = NO_TICKET;
     return c;
@@ -88,6 +96,7 @@ void courier_free(struct courier *c)
         buf_deinit(&a->out);
         mem_free(a);
     }
+    stopped_deinit(&c->stopped);
     mem_free(c->open);
     mem_free(c->tickets);
     mem_free(c);
@@ -111,7 +120,7 @@ struct answer *answer_new(struct courier *c, uint32_t parts)
     }
     a->missing = parts;
     a->parts_count = parts;
-    a->worker = ANSWER_NOBODY;
+    a->worker = a->at = ANSWER_NOBODY;
     if (parts > 1)
         a->parts = mem_zalloc(parts * sizeof a->parts[0]);
     return a;
@@ -123,6 +132,7 @@ void answer_free(struct courier *c, struct answer *a)
         buf_deinit(&a->parts[i]);
     mem_free(a->parts);
     mem_free(a->order);
+    mem_free(a->owes);
     struct buf out = a->out;
     bool keep = c->spare_answers_count < SPARE_ANSWERS_MAX;
     if (keep && out.cap <= SPARE_ANSWER_BYTES)
@@ -145,7 +155,7 @@ void answer_abandon(struct courier *c, struct answer *a)
         answer_free(c, a);
 }
 
-static uint32_t ticket_take(struct courier *c, struct answer *a, uint32_t part)
+static uint32_t ticket_take(struct courier *c, struct answer *a, uint32_t part, uint32_t worker)
 {
     if (a == NULL)
         return NO_TICKET;
@@ -160,7 +170,7 @@ static uint32_t ticket_take(struct courier *c, struct answer *a, uint32_t part)
     }
     uint32_t t = c->tickets_free;
     c->tickets_free = c->tickets[t].part;
-    c->tickets[t] = (struct ticket){.answer = a, .part = part};
+    c->tickets[t] = (struct ticket){.answer = a, .part = part, .worker = worker};
     return t;
 }
 
@@ -172,19 +182,32 @@ static struct ticket ticket_give_back(struct courier *c, uint32_t ticket)
     return t;
 }
 
+static void put_reply(struct port *port, struct answer *a, uint32_t part, struct bytes reply)
+{
+    if (reply.n >= PASS_BYTES && session_pass(a->session, port, a)) {
+        struct buf *out = a->mute ? NULL : port->ops->out(port, a->session->conn);
+        if (out != NULL)
+            buf_put_bytes(out, reply);
+        return;
+    }
+    buf_put_bytes(a->parts != NULL ? &a->parts[part] : &a->out, reply);
+    session_part(a->session, a, reply.n);
+}
+
 /* A part has arrived. The session goes on when its oldest answer is whole. */
 static void arrive(struct courier *c, struct port *port, const struct ticket *t, struct bytes reply,
                    struct moment now)
 {
     struct answer *a = t->answer;
     a->missing--;
+    if (a->owes != NULL)
+        a->owes[t->worker]--;
     if (a->session == NULL) {
         if (a->missing == 0)
             answer_free(c, a);
         return;
     }
-    buf_put_bytes(a->parts != NULL ? &a->parts[t->part] : &a->out, reply);
-    session_part(a->session, a, reply.n);
+    put_reply(port, a, t->part, reply);
     if (a->missing == 0 && (a->session->head == a || a->session->head->missing == 0))
         session_resume(a->session, port, now);
 }
@@ -195,11 +218,25 @@ void courier_complete(struct courier *c, struct port *port, struct answer *a, st
     arrive(c, port, &(struct ticket){.answer = a}, reply, now);
 }
 
+/* A worker says that it keeps the jobs of the session whose answer this is. */
+static void hear_stopped(struct courier *c, struct port *port, const struct job *job,
+                         struct answer *a, uint32_t worker)
+{
+    if (a->session != NULL) {
+        stopped_at(a->session, port, worker);
+        return;
+    }
+    struct job forget = {.kind = JOB_FORGET, .db_uid = job->db_uid, .session = job->session};
+    courier_send(c, port, worker, &forget, NULL, 0);
+}
+
 /* The reply of a record whose batch has come back. */
 static void deliver(struct courier *c, struct port *port, const struct record *r,
                     struct bytes reply, struct moment now)
 {
     struct answer *a = c->tickets[r->ticket].answer;
+    if (r->job.stopped)
+        hear_stopped(c, port, &r->job, a, c->tickets[r->ticket].worker);
     if (r->job.later) { /* the ticket is kept for JOB_LATE */
         if (a->session != NULL && !a->awaited) {
             a->awaited = true;
@@ -266,20 +303,19 @@ static void batch_done(struct courier *c, struct batch *b)
     c->spares++;
 }
 
-size_t courier_send(struct courier *c, struct port *port, uint32_t worker, const struct job *job,
-                    struct answer *a, uint32_t part)
+/* Appends a record of the job, as it travels. Returns its size. */
+static size_t record_put(struct buf *to, const struct job *job, uint32_t ticket)
 {
-    struct batch *b = batch_open(c, worker);
     size_t head = sizeof(struct record) + job->argc * sizeof(struct bytes), size = head;
     for (uint32_t i = 0; i < job->argc; i++)
         size += job->argv[i].n;
     size += job->user.n;
     size = (size + 15) & ~(size_t)15;
     assert(size <= UINT32_MAX);
-    uint8_t *p = buf_reserve(&b->jobs, size);
+    uint8_t *p = buf_reserve(to, size);
     struct record *r = (struct record *)(void *)p;
     struct bytes *argv = (struct bytes *)(void *)(p + sizeof *r);
-    *r = (struct record){.size = (uint32_t)size, .ticket = ticket_take(c, a, part), .job = *job};
+    *r = (struct record){.size = (uint32_t)size, .ticket = ticket, .job = *job};
     size_t at = head;
     for (uint32_t i = 0; i < job->argc; i++) {
         argv[i] = (struct bytes){.p = (const uint8_t *)(uintptr_t)at, .n = job->argv[i].n};
@@ -290,11 +326,44 @@ size_t courier_send(struct courier *c, struct port *port, uint32_t worker, const
     r->job.user.p = (const uint8_t *)(uintptr_t)at;
     if (job->user.n > 0)
         memcpy(p + at, job->user.p, job->user.n);
-    buf_added(&b->jobs, size);
-    if (buf_len(&b->jobs) >= BATCH_BYTES) {
-        c->open[worker] = NULL;
-        port->ops->post(port, worker, &b->msg);
+    buf_added(to, size);
+    return size;
+}
+
+static void batch_post(struct courier *c, struct port *port, uint32_t worker)
+{
+    struct msg *m = &c->open[worker]->msg;
+    c->open[worker] = NULL;
+    c->round++;
+    port->ops->post(port, worker, m);
+}
+
+/* The answer waits for that worker. */
+static void note_asked(const struct courier *c, struct answer *a, uint32_t worker)
+{
+    struct session *s = a->session;
+    if (a->parts == NULL) {
+        a->at = worker;
+    } else {
+        if (a->owes == NULL)
+            a->owes = mem_zalloc(c->opts.workers * sizeof a->owes[0]);
+        a->owes[worker]++;
     }
+    if (s == NULL || s->round == c->round)
+        return;
+    s->round = c->round;
+    s->rounds++;
+}
+
+size_t courier_send(struct courier *c, struct port *port, uint32_t worker, const struct job *job,
+                    struct answer *a, uint32_t part)
+{
+    struct batch *b = batch_open(c, worker);
+    if (a != NULL)
+        note_asked(c, a, worker);
+    size_t size = record_put(&b->jobs, job, ticket_take(c, a, part, worker));
+    if (buf_len(&b->jobs) >= BATCH_BYTES)
+        batch_post(c, port, worker);
     return size;
 }
 
@@ -303,13 +372,9 @@ void courier_urgent(struct courier *c) { c->urgent = true; }
 void courier_flush(struct courier *c, struct port *port)
 {
     c->urgent = false;
-    for (uint32_t i = 0; i < c->opts.workers; i++) {
-        if (c->open[i] == NULL)
-            continue;
-        struct msg *m = &c->open[i]->msg;
-        c->open[i] = NULL;
-        port->ops->post(port, i, m);
-    }
+    for (uint32_t i = 0; i < c->opts.workers; i++)
+        if (c->open[i] != NULL)
+            batch_post(c, port, i);
 }
 
 static struct record *record_at(struct batch *b, size_t at)
@@ -345,6 +410,23 @@ static void batch_prepare(struct courier *c, struct batch *b)
     }
 }
 
+static void batch_run(struct courier *c, struct port *port, struct batch *b, struct moment now);
+
+/* JOB_GO_ON: what was kept runs as if it came now. */
+static void go_on(struct courier *c, struct port *port, const struct job *job, uint32_t from,
+                  struct moment now)
+{
+    struct buf jobs = stopped_take(&c->stopped, job->db_uid, job->session);
+    if (buf_len(&jobs) == 0) {
+        buf_deinit(&jobs);
+        return;
+    }
+    struct batch *b = mem_zalloc(sizeof *b);
+    b->msg = (struct msg){.kind = BATCH_ASKS, .from = from, .drop = batch_drop};
+    b->jobs = jobs;
+    batch_run(c, port, b, now);
+}
+
 static void run(const struct courier *c, struct front *f, struct port *port, struct batch *b,
                 struct record *r, struct moment now)
 {
@@ -355,29 +437,86 @@ static void run(const struct courier *c, struct front *f, struct port *port, str
     r->job.durable = durable_mark(f, b->msg.from);
 }
 
+/* JOB_FORGET: tickets go back; what nobody waits for is told all the same (the end of a WATCH). */
+static void forget(struct courier *c, struct port *port, const struct job *job, uint32_t from,
+                   struct moment now)
+{
+    struct buf jobs = stopped_take(&c->stopped, job->db_uid, job->session);
+    struct front *f = c->opts.front(c->opts.arg, job->db_uid);
+    struct batch *b = mem_zalloc(sizeof *b);
+    b->msg = (struct msg){.kind = BATCH_REPLIES, .drop = batch_drop};
+    b->jobs = jobs;
+    batch_prepare(c, b);
+    for (size_t at = 0; at < b->jobs.tail; at += record_at(b, at)->size) {
+        struct record *r = record_at(b, at);
+        if (r->ticket == NO_TICKET && f != NULL && !f->ending)
+            front_run(f, port, &r->job, &b->replies, now);
+    }
+    port->ops->post(port, from, &b->msg);
+}
+
+/* Runs a job of a client's session, or tells why not. */
+static void run_record(struct courier *c, struct port *port, struct batch *b, struct record *r,
+                       struct moment now)
+{
+    struct front *f = c->opts.front(c->opts.arg, r->job.db_uid);
+    switch (r->job.kind) {
+    case JOB_LATE:
+        deliver_late(c, port, &r->job, now);
+        return;
+    case JOB_GO_ON:
+        go_on(c, port, &r->job, b->msg.from, now);
+        return;
+    case JOB_FORGET:
+        forget(c, port, &r->job, b->msg.from, now);
+        return;
+    default:
+        break;
+    }
+    if (f != NULL && !(f->ending && r->ticket != NO_TICKET))
+        run(c, f, port, b, r, now);
+    else
+        buf_put_str(&b->replies, "-ERR the database has been deleted\r\n");
+    if (r->job.later)
+        scripting_wait_for(f, r->job.shard, b->msg.from, r->ticket);
+}
+
+/* Is the session stopped here? Then the job waits with it. */
+static bool keep_record(struct courier *c, struct record *r)
+{
+    if (r->job.session == 0 || r->job.kind == JOB_GO_ON || r->job.kind == JOB_FORGET)
+        return false;
+    struct stopped_session *s = stopped_find(&c->stopped, r->job.db_uid, r->job.session);
+    if (s == NULL)
+        return false;
+    record_put(&s->jobs, &r->job, r->ticket);
+    r->ticket = NO_TICKET;
+    return true;
+}
+
 static void batch_run(struct courier *c, struct port *port, struct batch *b, struct moment now)
 {
     batch_prepare(c, b);
     uint64_t session = 0;
-    size_t answered = 0; /* to that session: what one has asked for within a turn has one limit */
+    uint32_t db_uid = 0;
+    size_t answered = 0; /* to that session, since it was heard of there */
     for (size_t at = 0; at < b->jobs.tail; at += record_at(b, at)->size) {
         struct record *r = record_at(b, at);
-        struct front *f = c->opts.front(c->opts.arg, r->job.db_uid);
         r->reply_at = buf_len(&b->replies);
-        if (r->job.session != session)
+        if (keep_record(c, r))
+            continue;
+        if (r->job.session != session || r->job.db_uid != db_uid)
             answered = 0;
         session = r->job.session;
+        db_uid = r->job.db_uid;
         r->job.answered = answered;
-        if (r->job.kind == JOB_LATE)
-            deliver_late(c, port, &r->job, now);
-        else if (f != NULL && !(f->ending && r->ticket != NO_TICKET))
-            run(c, f, port, b, r, now);
-        else
-            buf_put_str(&b->replies, "-ERR the database has been deleted\r\n");
+        run_record(c, port, b, r, now);
         r->reply_len = buf_len(&b->replies) - r->reply_at;
         answered += r->reply_len;
-        if (r->job.later)
-            scripting_wait_for(f, r->job.shard, b->msg.from, r->ticket);
+        if (answered <= c->opts.reply_bytes_max || session == 0 || r->ticket == NO_TICKET)
+            continue;
+        stopped_add(&c->stopped, db_uid, session);
+        r->job.stopped = true;
     }
     if (c->urgent)
         courier_flush(c, port);

@@ -68,7 +68,10 @@ enum job_kind {
     JOB_SAVE,           /* argv[0]: a number; no reply, but JOB_SAVED when all is done */
     JOB_SAVED,          /* argv[0]: struct saved; no reply */
     JOB_DURABLE,        /* durable.c; no reply */
-    JOB_LATE, /* argv: the ticket of a job that was answered `later`, its reply; no reply */
+    JOB_LATE,   /* argv: the ticket of a job that was answered `later`, its reply; no reply */
+    JOB_GO_ON,  /* the session that was stopped there has passed its replies on (stopped.h); no
+                   reply */
+    JOB_FORGET, /* the session that was stopped there has gone; no reply */
 };
 
 struct job {
@@ -88,6 +91,7 @@ struct job {
                          sender is durable (durable.h); 0: at once */
     uint32_t worker;  /* JOB_DURABLE, JOB_UNBLOCKED: the sender */
     bool later;       /* answer: the reply comes by JOB_LATE (a script takes its time) */
+    bool stopped;     /* answer: that worker runs nothing more of the session before JOB_GO_ON */
     int64_t waits_ms; /* answer of JOB_BLOCK: it waits so long, 0: for ever, -1: it has replied */
     uint32_t slot;
     uint64_t hash;
@@ -110,8 +114,11 @@ struct answer {
     uint32_t order_count;
     uint32_t shard; /* SCAN: where it ran */
     uint32_t
-        worker;   /* where all parts run, in order: replies of one worker share an answer; NOBODY */
-    uint64_t aux; /* finish's business */
+        worker;  /* where all parts run, in order: replies of one worker share an answer; NOBODY */
+    uint32_t at; /* one part: the worker that gives it; NOBODY: no job brings it */
+    uint32_t *owes;    /* owned; several: how many each worker has still to give */
+    uint32_t round;    /* of session->rounds, when it was asked */
+    uint64_t aux;      /* finish's business */
     struct moment now; /* when it was asked */
     size_t owed;       /* what of session->owed is this answer's */
     uint8_t resp;
@@ -121,6 +128,7 @@ struct answer {
 
 struct courier_opts {
     uint32_t self, workers;
+    size_t reply_bytes_max;                             /* stopped.h; 0: PORT_HIGH */
     struct front *(*front)(void *arg, uint32_t db_uid); /* NULL: no such database here */
     void *arg;
 };

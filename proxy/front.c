@@ -248,7 +248,7 @@ void front_tick(struct front *f, struct port *port, struct moment now)
 bool front_ready(const struct front *f, struct port *port)
 {
     for (const struct session *s = f->held; s != NULL; s = s->held_next)
-        if (!s->dead && !session_must_wait(s, port))
+        if (session_ready(s, port))
             return true;
     return false;
 }
@@ -257,7 +257,7 @@ void front_resume(struct front *f, struct port *port, struct moment now)
 {
     for (struct session *s = f->held, *next; s != NULL; s = next) {
         next = s->held_next; /* stays: a session that runs commands frees at most itself */
-        if (!session_must_wait(s, port))
+        if (session_ready(s, port))
             session_resume(s, port, now);
     }
 }
@@ -477,6 +477,8 @@ static void run_job(struct front *f, struct port *port, struct job *job, struct 
         scripting_job(f, port, job, r);
         break;
     case JOB_LATE: /* the courier's own */
+    case JOB_GO_ON:
+    case JOB_FORGET:
         break;
     case JOB_CLIENT_UNBLOCK:
         reply_int(r, blocked_unblock(f, port, job->argv));

@@ -7,6 +7,7 @@
 #include "proxy/multi.h"
 #include "proxy/push.h"
 #include "proxy/route.h"
+#include "proxy/stopped.h"
 #include "proxy/tracking.h"
 #include "proxy/unsupported.h"
 #include "script/scripts.h"
@@ -58,6 +59,7 @@ static void partial_free(struct session *s)
 void session_free(struct session *s, struct port *port, struct moment now)
 {
     struct front *f = s->front;
+    stopped_forget(s, port); /* before what ends here has to be told there */
     blocked_forget(s, port);
     durable_forget(s);
     multi_discard(s);
@@ -110,6 +112,7 @@ void session_refuse(struct session *s, struct port *port, struct moment now)
 static void push(struct session *s, struct answer *a)
 {
     a->session = s;
+    a->round = s->rounds;
     if (s->tail != NULL)
         s->tail->next = a;
     else
@@ -158,6 +161,20 @@ void session_part(struct session *s, struct answer *a, size_t bytes)
 {
     a->owed += bytes;
     s->owed += bytes;
+}
+
+bool session_pass(struct session *s, struct port *port, struct answer *a)
+{
+    if (s->head != a || a->at == ANSWER_NOBODY || a->finish != NULL)
+        return false;
+    size_t n = buf_len(&a->out);
+    struct buf *out = port->ops->out(port, s->conn);
+    if (out != NULL && !a->mute)
+        buf_put_bytes(out, buf_bytes(&a->out));
+    buf_clear(&a->out);
+    a->owed -= n;
+    s->owed -= n;
+    return true;
 }
 
 void session_answers(struct session *s, struct port *port)
@@ -557,7 +574,7 @@ static unsigned run_batch(struct session *s, struct port *port, struct request *
         bool stops = s->closing || s->awaited > 0 || s->blocked != NULL;
         if (!stops)
             r = (struct reply){.out = session_out(s, port), .resp = s->resp};
-        if (stops || buf_len(r.out) > PORT_HIGH) {
+        if (stops || buf_len(r.out) > PORT_HIGH || s->owed > PORT_HIGH) {
             q++;
             break;
         }
@@ -572,7 +589,8 @@ static unsigned run_batch(struct session *s, struct port *port, struct request *
 bool session_must_wait(const struct session *s, struct port *port)
 {
     return (s->parked && s->front->pause_until_ms != 0) || s->blocked != NULL ||
-           s->answers >= ANSWERS_MAX || s->awaited > 0 ||
+           s->answers >= ANSWERS_MAX || s->awaited > 0 || s->stopped != NULL ||
+           (s->head != NULL && s->rounds - s->head->round >= ROUNDS_MAX) ||
            (!s->front->catalog.complete && s->front->dataset.missing == 0) || s->owed > PORT_HIGH ||
            (s->tail != NULL && buf_len(&s->tail->out) > PORT_HIGH) ||
            port->ops->pending(port, s->conn) > PORT_HIGH;
@@ -604,6 +622,19 @@ void session_hold(struct session *s, struct port *port, bool held)
     if (s->held_next != NULL)
         s->held_next->held_prev = s;
     s->front->held = s;
+}
+
+/* One that waits in a command reads on, since only so does it see its client go. */
+static bool is_to_be_held(const struct session *s, struct port *port)
+{
+    if (s->blocked != NULL && s->stopped == NULL)
+        return buf_len(&s->in) > PORT_HIGH;
+    return session_must_wait(s, port);
+}
+
+bool session_ready(const struct session *s, struct port *port)
+{
+    return !s->dead && (!is_to_be_held(s, port) || stopped_ends(s, port));
 }
 
 static void protocol_error(struct session *s, struct port *port, const char *why)
@@ -751,7 +782,8 @@ void session_resume(struct session *s, struct port *port, struct moment now)
     if (s->dead)
         return;
     session_answers(s, port);
-    if (s->held && !session_must_wait(s, port))
+    stopped_go_on(s, port);
+    if (s->held && !is_to_be_held(s, port))
         session_hold(s, port, false);
     if (may_run_on(s) && !s->closing && buf_len(&s->in) > 0)
         drop_used(s, run_all(s, port, buf_bytes(&s->in), now));

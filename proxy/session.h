@@ -40,9 +40,12 @@ struct session {
     const struct acl_user *user; /* of front->acl */
     struct answer *head, *tail;
     uint32_t answers;
-    uint32_t awaited; /* of them that must come before another command runs */
-    size_t owed;      /* bytes of answers that wait behind an older one */
-    size_t querying;  /* bytes of the commands that are being run */
+    uint32_t awaited;  /* of them that must come before another command runs */
+    size_t owed;       /* bytes of answers that wait behind an older one */
+    uint64_t *stopped; /* owned; NULL none: a bit for each worker that keeps its jobs (stopped.h) */
+    uint64_t round;    /* courier_round at its last job ... */
+    uint32_t rounds;   /* ... and how often that was another one */
+    size_t querying;   /* bytes of the commands that are being run */
     uint8_t resp;
     uint8_t reply_mode;
     bool authenticated;
@@ -109,6 +112,8 @@ bool session_must_wait(const struct session *s, struct port *port);
 /* Does CLIENT PAUSE WRITE hold such a command back: may it write, or be seen in other regions? Its
  * arity is right. */
 bool session_may_write(const struct front *f, const struct command *c, const struct bytes *argv);
+/* Is there something for session_resume to do that no event tells of? Of sessions that are held. */
+bool session_ready(const struct session *s, struct port *port);
 /* Stops reading, until front_resume finds that it need not wait; or goes on. */
 void session_hold(struct session *s, struct port *port, bool held);
 /* Runs one parsed command: checks, MULTI, where. */
@@ -122,6 +127,9 @@ void session_wait(struct session *s, struct answer *a);
 struct answer *session_shared(struct session *s, uint32_t worker);
 /* Writes the answers that are whole, oldest first. */
 void session_answers(struct session *s, struct port *port);
+/* Passes on what is there of the oldest answer, where it is one worker's replies as they are.
+ * False: it is not the oldest, or its parts become one reply. */
+bool session_pass(struct session *s, struct port *port, struct answer *a);
 /* So many bytes wait on account of this answer: a request under way, a part that arrived. */
 void session_part(struct session *s, struct answer *a, size_t bytes);
 /* Where the next reply is written: the connection's output, or behind the answers that wait. */

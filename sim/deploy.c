@@ -179,6 +179,7 @@ void deploy_start(struct deploy *d, unsigned r)
                                 .segment_bytes = d->opts.segment_bytes,
                                 .defrag_slices = d->opts.defrag_slices,
                                 .slice_bytes = d->opts.slice_bytes,
+                                .reply_bytes_max = d->opts.reply_bytes_max,
                                 .pour_min = d->opts.pour_min};
         if (i == 0) {
             o.control = "0.0.0.0:9000";

@@ -34,6 +34,7 @@ struct deploy_opts {
     uint64_t snapshot_bytes, segment_bytes;       /* 0: the defaults */
     uint32_t pour_min;                            /* likewise */
     uint32_t defrag_slices;                       /* as in struct worker_opts */
+    size_t reply_bytes_max;                       /* as in struct worker_opts */
     size_t slice_bytes;                           /* of states; 0: the defaults */
 };
 

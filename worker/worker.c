@@ -26,8 +26,11 @@ struct worker *worker_new(const struct worker_opts *o)
     w->opts = *o;
     if (o->control != NULL)
         snprintf(w->control_address, sizeof w->control_address, "%s", o->control);
-    w->courier = courier_new(&(struct courier_opts){
-        .self = o->index, .workers = o->count, .front = find_front, .arg = w});
+    w->courier = courier_new(&(struct courier_opts){.self = o->index,
+                                                    .workers = o->count,
+                                                    .reply_bytes_max = o->reply_bytes_max,
+                                                    .front = find_front,
+                                                    .arg = w});
     return w;
 }
 

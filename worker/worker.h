@@ -29,6 +29,7 @@ struct worker_opts {
     uint32_t pour_min;                /* shard_opts.pour_min */
     uint32_t defrag_slices; /* > 0: so many slices of defragmentation a tenth of a second, which
                                move all they see; 0: as CONFIG and the allocator say */
+    size_t reply_bytes_max; /* courier_opts.reply_bytes_max */
     size_t slice_bytes;     /* states are written in slices of so many bytes; 0: the defaults */
     /* Certificates for databases with TLS, read when the worker starts; borrowed until then.
      * Without a certificate such databases are refused. A CA makes links check their peers'

@@ -34,6 +34,7 @@ static void build(struct run *r, bool verbose)
                             .xadd_ids = (uint32_t)(r->seed / 2 % 4),
                             .patch_min = 1 + r->seed % 8,
                             .kept_bytes_max = r->seed % 3 ? 0 : 1000 + r->seed % 2000,
+                            .reply_bytes_max = r->seed % 7 == 3 ? 1 + r->seed % 100 : 0,
                             .slice_bytes = r->seed % 4 == 0   ? 0
                                            : r->seed % 4 == 1 ? 1
                                                               : 300,

@@ -106,6 +106,7 @@ void serve_start_empty(struct serve *s)
                                 .control_token = TOKEN,
                                 .data = "data",
                                 .seed = 11 + i,
+                                .reply_bytes_max = s->opts.reply_bytes_max,
                                 .pid = 4711};
         world_machine(s->world, s->host, s->opts.workers, worker_machine(worker_new(&w)),
                       drop_worker);

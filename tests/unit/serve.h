@@ -14,7 +14,8 @@ struct serve_opts {
     unsigned workers, shards;
     const char *password;
     uint64_t clients_max;
-    bool split; /* the network tears bytes anywhere */
+    size_t reply_bytes_max; /* as in struct worker_opts */
+    bool split;             /* the network tears bytes anywhere */
     enum persistence persistence;
 };
 
