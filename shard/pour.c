@@ -29,7 +29,8 @@ struct pour_line {
 };
 
 struct pour {
-    struct frame frame; /* deps and ops lie behind the struct */
+    struct frame frame; /* deps lie behind the struct */
+    struct buf bytes;   /* its operations */
     struct part *part;
     bool applying;
     stamp_t had;        /* of the writer, before */
@@ -55,6 +56,7 @@ static void drop(struct shard *s)
         return;
     s->deferred -= r->applying;
     context_deinit(&r->vv);
+    buf_deinit(&r->bytes);
     mem_free(r->drops);
     mem_free(r->lines);
     mem_free(r);
@@ -80,17 +82,21 @@ static struct pour_line *line_of(const struct pour *r, uint64_t hash)
     return &r->lines[i];
 }
 
-static void begin(struct shard *s, const struct frame *f)
+static void begin(struct shard *s, const struct frame *f, struct buf *bytes)
 {
-    struct pour *r = mem_zalloc(sizeof *r + f->deps_count * sizeof *f->deps + f->ops.n);
+    struct pour *r = mem_zalloc(sizeof *r + f->deps_count * sizeof *f->deps);
     stamp_t *deps = (stamp_t *)(void *)(r + 1);
-    uint8_t *ops = (uint8_t *)(deps + f->deps_count);
     if (f->deps_count > 0)
         memcpy(deps, f->deps, f->deps_count * sizeof *deps);
-    memcpy(ops, f->ops.p, f->ops.n);
+    if (bytes != NULL) {
+        r->bytes = *bytes;
+        *bytes = (struct buf){0};
+    } else {
+        buf_put_bytes(&r->bytes, f->ops);
+    }
     r->frame = *f;
     r->frame.deps = deps;
-    r->frame.ops = bytes_of(ops, f->ops.n);
+    r->frame.ops = buf_bytes(&r->bytes);
     r->part = shard_part(s, f->partition);
     r->read = mp_read(r->frame.ops);
     r->base = f->first - 1;
@@ -236,7 +242,7 @@ void shard_pour_end(struct shard *s)
 
 /* ------------------------------------------------------------ in slices */
 
-enum take shard_pour(struct shard *s, const struct frame *f, struct moment now)
+enum take shard_pour(struct shard *s, const struct frame *f, struct buf *ops, struct moment now)
 {
     assert(s->busy == NULL && s->pour == NULL);
     if (f->ops_count < s->pour_min || f->ops.n / OP_BYTES_MIN < f->ops_count ||
@@ -245,7 +251,7 @@ enum take shard_pour(struct shard *s, const struct frame *f, struct moment now)
     struct mem_account *outer = shard_enter(s);
     enum take may = frame_may(shard_part(s, f->partition), f);
     if (may == TAKE_DONE)
-        begin(s, f);
+        begin(s, f, ops);
     mem_account_leave(outer);
     return may == TAKE_DONE ? TAKE_POURS : may;
 }

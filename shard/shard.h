@@ -197,8 +197,9 @@ enum take {
 enum take shard_take(struct shard *s, const struct frame *f, struct moment now);
 /* Likewise, but a large one (shard_opts.pour_min) is copied and taken a few operations at a time:
  * TAKE_POURS, until shard_pour_on says what became of it. Nothing else is poured meanwhile; whoever
- * looks at a key sees all of the frame or nothing. Never while a script has stopped. */
-enum take shard_pour(struct shard *s, const struct frame *f, struct moment now);
+ * looks at a key sees all of the frame or nothing. Never while a script has stopped. `ops`, unless
+ * NULL, holds f->ops, and is taken rather than copied if it is poured. */
+enum take shard_pour(struct shard *s, const struct frame *f, struct buf *ops, struct moment now);
 enum take shard_pour_on(struct shard *s, struct moment now);
 bool shard_pours(const struct shard *s);
 /* Of the one under way: where it belongs, and whether it can't be dropped any more. */

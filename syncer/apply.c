@@ -71,11 +71,12 @@ enum outcome pull_took(struct pull *p, struct port *port, uint32_t partition, en
     return OUT_NEXT;
 }
 
-enum outcome pull_apply(struct pull *p, struct port *port, const struct frame *f, struct moment now)
+enum outcome pull_apply(struct pull *p, struct port *port, const struct frame *f, struct buf *ops,
+                        struct moment now)
 {
     struct syncer *s = p->peer->s;
     bool direct = stamp_actor(f->last) == life_actor(p->life);
-    enum taken took = syncer_pour(s, f, p, direct, now);
+    enum taken took = syncer_pour(s, f, ops, p, now);
     /* after a gap there is no point in keeping what can only wait for the gap to be filled */
     if (took == TAKEN_WAITS && !p->parts[f->partition - p->first].gap &&
         wait_add(s, f, direct, p->peer->region)) {
@@ -92,8 +93,14 @@ static enum outcome take_frame(struct pull *p, struct port *port, uint8_t kind, 
                                struct moment now)
 {
     struct frame f;
+    bool ahead = kind & WIRE_AHEAD;
     if (!wire_get_frame(&p->coder, kind, body, &f))
         return pull_bad(p, port, now, "frame");
+    if (ahead) {
+        f.ops = buf_bytes(&p->pieces.bytes);
+        if (!p->pieces.active || f.ops_count > f.ops.n)
+            return pull_bad(p, port, now, "frame in pieces");
+    }
     p->all = false;
     p->peer->totals.frames_in++;
     p->peer->totals.ops_in += f.ops_count;
@@ -102,7 +109,40 @@ static enum outcome take_frame(struct pull *p, struct port *port, uint8_t kind, 
         pull_quarantine(p, port, f.last, now);
         return OUT_NEXT;
     }
-    return pull_apply(p, port, &f, now);
+    enum outcome out = pull_apply(p, port, &f, ahead ? &p->pieces.bytes : NULL, now);
+    if (ahead) {
+        p->pieces.active = false;
+        buf_reuse(&p->pieces.bytes, 0);
+    }
+    return out;
+}
+
+/* Operations of a frame to come, as many bytes as were announced at most. */
+static enum outcome take_large(struct pull *p, struct port *port, struct bytes body,
+                               struct moment now)
+{
+    struct pieces *pieces = &p->pieces;
+    uint64_t max;
+    if (!wire_get_large(body, &max))
+        return pull_bad(p, port, now, "announcement");
+    *pieces = (struct pieces){.active = true, .max = (size_t)max, .bytes = pieces->bytes};
+#ifndef MUTANT_pieces_stay
+    buf_clear(&pieces->bytes);
+#endif
+    buf_reserve(&pieces->bytes, pieces->max);
+    p->all = false;
+    return OUT_NEXT;
+}
+
+static enum outcome take_piece(struct pull *p, struct port *port, struct bytes body,
+                               struct moment now)
+{
+    struct pieces *pieces = &p->pieces;
+    if (!pieces->active || body.n > pieces->max)
+        return pull_bad(p, port, now, "piece");
+    pieces->max -= body.n;
+    buf_put_bytes(&pieces->bytes, body);
+    return OUT_NEXT;
 }
 
 /* ------------------------------------------------------------ states */
@@ -212,6 +252,8 @@ static enum outcome take_mark(struct pull *p, struct port *port, struct bytes bo
     p->stale = stale;
     p->all = flags & WIRE_MARK_ALL;
     if (p->all) {
+        p->pieces.active = false; /* of a frame that was given up for a state */
+        buf_deinit(&p->pieces.bytes);
         p->failures = 0;
         p->distrusted = false;
         p->peer->synced_us = now.mono_us;
@@ -237,6 +279,10 @@ enum outcome pull_take(struct pull *p, struct port *port, uint8_t kind, struct b
         if (!claims_take_news(p, port, body, now))
             return pull_bad(p, port, now, "report");
         return p->conn != 0 ? OUT_NEXT : OUT_ENDED;
+    case WIRE_LARGE:
+        return take_large(p, port, body, now);
+    case WIRE_PIECE:
+        return take_piece(p, port, body, now);
     case WIRE_TRANSFER:
         return take_transfer(p, port, body, now);
     case WIRE_SLICE:

@@ -5,38 +5,57 @@
 
 #define TABLE_MIN 64u
 #define ROOM_KEPT ((size_t)16 << 10) /* a cleared run keeps no more than that */
+/* Operations are kept in segments, so that no step takes long however large the run is. */
+#define SEGMENT_OPS 2048u
+#define SEGMENT_BYTES ((size_t)256 << 10)
 
 /* An operation that is still in the run, or was. Behind `at` lie its bytes as they travel, without
- * the stamp: a head (how many elements), kind and flags, key and so on. Links are indexes + 1. */
+ * the stamp: a head (how many elements), kind and flags, key and so on. Links are references. */
 struct kept {
     stamp_t stamp;
     uint32_t at, n;
-    uint32_t key_hash, place_hash;
     uint32_t same_key;   /* the one before of the same key */
     uint32_t same_place; /* ... of the same register, element or deadline */
     uint8_t kind, flags, place;
     bool dead;
 };
 
-/* Newest operation by hash; open addressing, 0 is free. */
+/* A reference is segment * SEGMENT_OPS + operation + 1, 0: none. What it refers to is never moved,
+ * but all of it goes with the last operation of its segment that is left out. */
+struct segment {
+    struct buf ops;   /* struct kept */
+    struct buf bytes; /* what they point to; without dead ones now and then */
+    uint32_t live;
+    size_t live_bytes;
+};
+
+/* Newest operation by hash; open addressing. */
+struct slot {
+    uint32_t ref, hash; /* ref 0: free */
+};
 struct index {
-    uint32_t *at;
+    struct slot *at;
     uint32_t n, cap;
 };
 
 struct elision {
     struct hash_key key;
+    size_t bytes_max;
     uint32_t partition;
     uint8_t flags;
+    bool solid; /* its taker has no way to take it in slices */
     stamp_t prev, last;
     int64_t wall_ms;
     struct context deps;
-    struct buf ops;   /* struct kept */
-    struct buf bytes; /* what they point to */
+    struct segment *segments; /* owned */
+    uint32_t segments_n, segments_cap;
     struct index keys, places;
+    uint32_t wasteful; /* a segment with many bytes of dead ones, + 1 */
     uint32_t live;
-    size_t live_bytes;
+    size_t live_bytes, memory; /* memory: of the segments */
     uint64_t elided;
+    uint32_t next; /* of elision_next: the reference to go on with */
+    stamp_t base;
 };
 
 /* What an operation assigns, removes or adds to, within its key. */
@@ -98,42 +117,12 @@ static bool is_amount(uint8_t kind)
            kind == OP_ZINCR || kind == OP_PFADD;
 }
 
-struct elision *elision_new(struct hash_key key)
+struct elision *elision_new(struct hash_key key, size_t bytes_max)
 {
     struct elision *r = mem_zalloc(sizeof *r);
     r->key = key;
+    r->bytes_max = bytes_max;
     return r;
-}
-
-void elision_free(struct elision *r)
-{
-    if (r == NULL)
-        return;
-    context_deinit(&r->deps);
-    buf_deinit(&r->ops);
-    buf_deinit(&r->bytes);
-    mem_free(r->keys.at);
-    mem_free(r->places.at);
-    mem_free(r);
-}
-
-static uint32_t count(const struct elision *r)
-{
-    return (uint32_t)(buf_len(&r->ops) / sizeof(struct kept));
-}
-
-static struct kept *kept_at(const struct elision *r, uint32_t i)
-{
-    return (struct kept *)(void *)(r->ops.p + r->ops.head) + i;
-}
-
-bool elision_empty(const struct elision *r) { return count(r) == 0; }
-
-uint64_t elision_elided(const struct elision *r) { return r->elided; }
-
-size_t elision_bytes(const struct elision *r)
-{
-    return r->ops.cap + r->bytes.cap + (r->keys.cap + r->places.cap) * sizeof(uint32_t);
 }
 
 static void index_clear(struct index *x)
@@ -142,83 +131,167 @@ static void index_clear(struct index *x)
     *x = (struct index){0};
 }
 
+static void segment_clear(struct elision *r, struct segment *g, size_t keep)
+{
+    r->memory -= g->ops.cap + g->bytes.cap;
+    buf_reuse(&g->ops, keep);
+    buf_reuse(&g->bytes, keep);
+    r->memory += g->ops.cap + g->bytes.cap;
+    g->live = 0;
+    g->live_bytes = 0;
+}
+
 void elision_clear(struct elision *r)
 {
+    for (uint32_t i = 0; i < r->segments_n; i++)
+        segment_clear(r, &r->segments[i], i == 0 ? ROOM_KEPT : 0);
+    r->segments_n = r->segments_n > 0;
     context_clear(&r->deps);
-    buf_reuse(&r->ops, ROOM_KEPT);
-    buf_reuse(&r->bytes, ROOM_KEPT);
     index_clear(&r->keys);
     index_clear(&r->places);
-    r->live = 0;
+    r->live = r->next = 0;
     r->live_bytes = 0;
     r->flags = 0;
+    r->solid = false;
+}
+
+void elision_free(struct elision *r)
+{
+    if (r == NULL)
+        return;
+    elision_clear(r);
+    if (r->segments_n > 0)
+        segment_clear(r, &r->segments[0], 0);
+    mem_free(r->segments);
+    context_deinit(&r->deps);
+    mem_free(r);
+}
+
+bool elision_empty(const struct elision *r) { return r->live == 0; }
+
+uint64_t elision_elided(const struct elision *r) { return r->elided; }
+
+size_t elision_bytes(const struct elision *r)
+{
+    return r->memory + r->segments_cap * sizeof *r->segments +
+           (r->keys.cap + r->places.cap) * sizeof(struct slot);
+}
+
+static uint32_t count(const struct segment *g)
+{
+    return (uint32_t)(buf_len(&g->ops) / sizeof(struct kept));
+}
+
+static struct kept *kept_in(const struct segment *g, uint32_t i)
+{
+    return (struct kept *)(void *)(g->ops.p + g->ops.head) + i;
+}
+
+static struct segment *segment_of(const struct elision *r, uint32_t ref)
+{
+    return &r->segments[(ref - 1) / SEGMENT_OPS];
+}
+
+/* NULL: there is none, or it was left out long ago. */
+static struct kept *kept_at(const struct elision *r, uint32_t ref)
+{
+    if (ref == 0 || segment_of(r, ref)->live == 0)
+        return NULL;
+    return kept_in(segment_of(r, ref), (ref - 1) % SEGMENT_OPS);
 }
 
 /* ------------------------------------------------------------ finding */
 
-static void read_names(const struct elision *r, const struct kept *k, struct bytes *key,
+static void read_names(const struct segment *g, const struct kept *k, struct bytes *key,
                        struct bytes *elem)
 {
-    struct mp m = mp_read(bytes_of(r->bytes.p + r->bytes.head + k->at, k->n));
+    struct mp m = mp_read(bytes_of(g->bytes.p + g->bytes.head + k->at, k->n));
     mp_array(&m);
     mp_uint(&m);
     *key = k->kind == OP_FLUSH ? bytes_of(NULL, 0) : mp_bin(&m);
     *elem = has_elem((enum place)k->place) ? mp_bin(&m) : bytes_of(NULL, 0);
 }
 
-static bool is_same(const struct elision *r, const struct kept *a, const struct kept *b, bool place)
+/* What an index is asked for. */
+struct name {
+    uint32_t hash;
+    uint8_t place; /* PLACE_NONE: a key */
+    struct bytes key, elem;
+};
+
+/* Dead ones are like nothing: their names may have gone. Nothing is lost by it: an operation that
+ * is like a dead one has left it out itself, or follows what did. */
+static bool is_like(const struct elision *r, uint32_t ref, const struct name *name)
 {
-    struct bytes key_a, key_b, elem_a, elem_b;
-    if (place ? a->place_hash != b->place_hash || a->place != b->place : a->key_hash != b->key_hash)
+    struct bytes key, elem;
+    const struct kept *k = kept_at(r, ref);
+    if (k == NULL || k->dead || (name->place != PLACE_NONE && k->place != name->place))
         return false;
-    read_names(r, a, &key_a, &elem_a);
-    read_names(r, b, &key_b, &elem_b);
-    return bytes_eq(key_a, key_b) && (!place || bytes_eq(elem_a, elem_b));
+    read_names(segment_of(r, ref), k, &key, &elem);
+    return bytes_eq(key, name->key) && (name->place == PLACE_NONE || bytes_eq(elem, name->elem));
 }
 
-/* The slot of the newest operation like kept_at(r, i), or a free one. */
-static uint32_t *slot_of(const struct elision *r, const struct index *x, uint32_t i, bool place)
+static bool is_dead(const struct elision *r, uint32_t ref)
 {
-    const struct kept *k = kept_at(r, i);
-    uint32_t s = (place ? k->place_hash : k->key_hash) & (x->cap - 1);
-    while (x->at[s] != 0 && !is_same(r, kept_at(r, x->at[s] - 1), k, place))
-        s = (s + 1) & (x->cap - 1);
-    return &x->at[s];
+    const struct kept *k = kept_at(r, ref);
+    return k == NULL || k->dead;
 }
 
-static void index_grow(const struct elision *r, struct index *x, bool place)
+/* Makes room for one more; dead ones go. */
+static void index_grow(const struct elision *r, struct index *x)
 {
     struct index old = *x;
     if (2 * (x->n + 1) <= x->cap)
         return;
-    x->cap = old.cap ? old.cap * 2 : TABLE_MIN;
-    x->at = mem_zalloc(x->cap * sizeof *x->at);
+    x->n = 0;
     for (uint32_t i = 0; i < old.cap; i++)
-        if (old.at[i] != 0)
-            *slot_of(r, x, old.at[i] - 1, place) = old.at[i];
+        x->n += old.at[i].ref != 0 && !is_dead(r, old.at[i].ref);
+    for (x->cap = TABLE_MIN; x->cap < 4 * (x->n + 1);)
+        x->cap *= 2;
+    x->at = mem_zalloc(x->cap * sizeof *x->at);
+    for (uint32_t i = 0; i < old.cap; i++) {
+        if (old.at[i].ref == 0 || is_dead(r, old.at[i].ref))
+            continue;
+        uint32_t s = old.at[i].hash & (x->cap - 1);
+        while (x->at[s].ref != 0)
+            s = (s + 1) & (x->cap - 1);
+        x->at[s] = old.at[i];
+    }
     mem_free(old.at);
 }
 
-/* Makes operation i the newest of its like; returns the one before + 1, 0 none. */
-static uint32_t index_put(const struct elision *r, struct index *x, uint32_t i, bool place)
+/* Makes `ref` the newest of its like; returns the one before, 0 none. */
+static uint32_t index_put(const struct elision *r, struct index *x, const struct name *name,
+                          uint32_t ref)
 {
-    index_grow(r, x, place);
-    uint32_t *slot = slot_of(r, x, i, place), before = *slot;
+    index_grow(r, x);
+    uint32_t s = name->hash & (x->cap - 1);
+    while (x->at[s].ref != 0 && (x->at[s].hash != name->hash || !is_like(r, x->at[s].ref, name)))
+        s = (s + 1) & (x->cap - 1);
+    uint32_t before = x->at[s].ref;
     x->n += before == 0;
-    *slot = i + 1;
+    x->at[s] = (struct slot){.ref = ref, .hash = name->hash};
     return before;
 }
 
 /* ------------------------------------------------------------ leaving out */
 
-static void kill(struct elision *r, struct kept *k)
+static void kill(struct elision *r, uint32_t ref)
 {
-    if (k->dead)
+    struct segment *g = segment_of(r, ref);
+    struct kept *k = kept_at(r, ref);
+    if (k == NULL || k->dead)
         return;
     k->dead = true;
+    g->live--;
+    g->live_bytes -= k->n;
     r->live--;
     r->live_bytes -= k->n;
     r->elided++;
+    if (g->live == 0)
+        segment_clear(r, g, 0);
+    else if (buf_len(&g->bytes) > g->live_bytes + g->live_bytes / 3 + 4096)
+        r->wasteful = (uint32_t)(g - r->segments) + 1;
 }
 
 /* Does `by`, of the same place, remove whatever `k` does? */
@@ -234,12 +307,11 @@ static bool removes(const struct kept *by, const struct kept *k)
 /* A patch needs the assignment that it changes: it may only go before that does. */
 static bool may_part(const struct elision *r, const struct kept *by)
 {
-    for (uint32_t i = by->same_place; by->place == PLACE_STRING && i != 0;) {
-        const struct kept *k = kept_at(r, i - 1);
+    const struct kept *k;
+    for (uint32_t i = by->same_place; by->place == PLACE_STRING && (k = kept_at(r, i)) != NULL;
+         i = k->same_place)
         if (k->kind == OP_PATCH && !k->dead && !removes(by, k))
             return false;
-        i = k->same_place;
-    }
     return true;
 }
 
@@ -249,51 +321,56 @@ static void leave_out_place(struct elision *r, struct kept *by)
     if ((amount && !(by->flags & OPF_ABSORB)) || by->kind == OP_PATCH || !may_part(r, by))
         return;
     uint32_t *link = &by->same_place;
-    while (*link != 0) {
-        struct kept *k = kept_at(r, *link - 1);
-        if (!k->dead && removes(by, k))
-            kill(r, k);
-        if (k->dead)
-            *link = k->same_place;
-        else
-            link = &k->same_place;
+    const struct kept *k;
+    while ((k = kept_at(r, *link)) != NULL) {
+        uint32_t at = *link, before = k->same_place;
+        if (k->dead || removes(by, k)) {
+            kill(r, at);
+            *link = before;
+        } else {
+            link = &kept_at(r, at)->same_place;
+        }
     }
+    *link = 0;
 }
 
 static void leave_out_key(struct elision *r, struct kept *by)
 {
-    for (uint32_t i = by->same_key; i != 0;) {
-        struct kept *k = kept_at(r, i - 1);
-        kill(r, k);
-        i = k->same_key;
+    const struct kept *k;
+    for (uint32_t i = by->same_key, before; (k = kept_at(r, i)) != NULL; i = before) {
+        before = k->same_key;
+        kill(r, i);
     }
     by->same_key = by->same_place = 0;
 }
 
-static void leave_out_all(struct elision *r, const struct kept *by)
+static void leave_out_all(struct elision *r, uint32_t by)
 {
-    for (struct kept *k = kept_at(r, 0); k != by; k++)
-        kill(r, k);
+    for (uint32_t s = 0; s < r->segments_n; s++)
+        for (uint32_t i = 0; r->segments[s].live > 0 && i < count(&r->segments[s]); i++)
+            if (s * SEGMENT_OPS + i + 1 != by)
+                kill(r, s * SEGMENT_OPS + i + 1);
     index_clear(&r->keys);
     index_clear(&r->places);
 }
 
-static void link_in(struct elision *r, uint32_t i)
+static void link_in(struct elision *r, uint32_t ref)
 {
-    struct kept *k = kept_at(r, i);
-    struct bytes key, elem;
+    struct kept *k = kept_at(r, ref);
+    struct name name = {.place = PLACE_NONE};
     if (k->kind == OP_FLUSH) {
-        leave_out_all(r, k);
+        leave_out_all(r, ref);
         return;
     }
-    read_names(r, k, &key, &elem);
-    uint64_t hash = hash_sip(key, r->key);
-    k->key_hash = (uint32_t)hash;
-    k->same_key = index_put(r, &r->keys, i, false);
+    read_names(segment_of(r, ref), k, &name.key, &name.elem);
+    uint64_t hash = hash_sip(name.key, r->key);
+    name.hash = (uint32_t)hash;
+    k->same_key = index_put(r, &r->keys, &name, ref);
     if (k->place != PLACE_NONE) {
         struct hash_key of_key = {.k0 = hash, .k1 = r->key.k1 + k->place};
-        k->place_hash = (uint32_t)hash_sip(elem, of_key);
-        k->same_place = index_put(r, &r->places, i, true);
+        name.hash = (uint32_t)hash_sip(name.elem, of_key);
+        name.place = k->place;
+        k->same_place = index_put(r, &r->places, &name, ref);
     }
     if (is_whole(k))
         leave_out_key(r, k);
@@ -312,16 +389,19 @@ static bool same_deps(const struct elision *r, const struct frame *f)
 
 bool elision_fits(const struct elision *r, const struct frame *f)
 {
+    size_t bytes_max = r->bytes_max;
     if (elision_empty(r))
         return true;
+    if (r->solid && bytes_max > ELISION_SOLID_BYTES)
+        bytes_max = ELISION_SOLID_BYTES;
     return f->partition == r->partition && f->prev == r->last && same_deps(r, f) &&
-           r->live + f->ops_count <= ELISION_OPS_MAX &&
-           r->live_bytes + f->ops.n <= ELISION_BYTES_MAX;
+           r->live + f->ops_count <= (r->solid ? ELISION_SOLID_OPS : ELISION_OPS_MAX) &&
+           r->live_bytes + f->ops.n <= bytes_max;
 }
 
 /* Appends an operation's bytes, without its stamp; the stamp's distance is returned. 0: malformed.
  */
-static uint64_t put_op(struct elision *r, struct mp *m, struct kept *k)
+static uint64_t put_op(struct segment *g, struct mp *m, struct kept *k)
 {
     uint32_t n = mp_array(m);
     uint64_t delta = mp_uint(m);
@@ -334,60 +414,73 @@ static uint64_t put_op(struct elision *r, struct mp *m, struct kept *k)
     k->kind = head & 31u;
     k->flags = (uint8_t)(head >> 5);
     k->place = (uint8_t)place_of(k);
-    k->at = (uint32_t)buf_len(&r->bytes);
-    mp_put_array(&r->bytes, n);
-    buf_put(&r->bytes, rest, (size_t)(m->p - rest));
-    k->n = (uint32_t)(buf_len(&r->bytes) - k->at);
+    k->at = (uint32_t)buf_len(&g->bytes);
+    mp_put_array(&g->bytes, n);
+    buf_put(&g->bytes, rest, (size_t)(m->p - rest));
+    k->n = (uint32_t)(buf_len(&g->bytes) - k->at);
     return delta;
 }
 
-/* The nearest operation of a chain that is still there, by its new index + 1. */
-static uint32_t living(const struct kept *all, const uint32_t *moved, uint32_t i, bool place)
+static size_t room_of(const struct segment *g) { return g->ops.cap + g->bytes.cap; }
+
+/* Where the next operation goes. */
+static struct segment *newest(struct elision *r)
 {
-    while (i != 0 && all[i - 1].dead)
-        i = place ? all[i - 1].same_place : all[i - 1].same_key;
-    return i == 0 ? 0 : moved[i - 1] + 1;
+    struct segment *g = r->segments_n > 0 ? &r->segments[r->segments_n - 1] : NULL;
+    if (g != NULL && count(g) < SEGMENT_OPS && buf_len(&g->bytes) < SEGMENT_BYTES)
+        return g;
+    if (r->segments_n == r->segments_cap) {
+        r->segments_cap = r->segments_cap ? 2 * r->segments_cap : 1;
+        r->segments = mem_realloc(r->segments, r->segments_cap * sizeof *r->segments);
+    }
+    g = &r->segments[r->segments_n++];
+    *g = (struct segment){0};
+    return g;
 }
 
-/* The newest of its like is never left out, so every entry stays, with another number. */
-static void index_move(struct index *x, const uint32_t *moved)
-{
-    for (uint32_t i = 0; i < x->cap; i++)
-        if (x->at[i] != 0)
-            x->at[i] = moved[x->at[i] - 1] + 1;
-}
-
-/* A third of what the run holds was left out: it is written anew, into no more room than it will
- * need until then again. */
+/* What was left out takes no more room. */
 static void compact(struct elision *r)
 {
-    size_t more = r->live + r->live / 2 + 32, more_bytes = r->live_bytes + r->live_bytes / 2 + 4096;
-    uint32_t n = count(r), to = 0;
-    if (n < more && buf_len(&r->bytes) < more_bytes)
+    struct segment *g = &r->segments[r->wasteful - 1];
+    struct buf bytes = {0};
+    r->wasteful = 0;
+    if (g->live == 0)
         return;
-    struct buf ops = r->ops, bytes = r->bytes;
-    r->ops = r->bytes = (struct buf){0};
-    buf_grow(&r->ops, more * sizeof(struct kept));
-    buf_grow(&r->bytes, more_bytes);
-    const struct kept *all = (const struct kept *)(const void *)(ops.p + ops.head);
-    uint32_t *moved = mem_alloc(n * sizeof *moved);
-    for (uint32_t i = 0; i < n; i++)
-        moved[i] = all[i].dead ? 0 : to++;
-    for (uint32_t i = 0; i < n; i++) {
-        if (all[i].dead)
+    r->memory -= room_of(g);
+    buf_grow(&bytes, g->live_bytes);
+    for (uint32_t i = 0; i < count(g); i++) {
+        struct kept *k = kept_in(g, i);
+        uint32_t at = (uint32_t)buf_len(&bytes);
+        if (k->dead)
             continue;
-        struct kept k = all[i];
-        k.at = (uint32_t)buf_len(&r->bytes);
-        k.same_key = living(all, moved, k.same_key, false);
-        k.same_place = living(all, moved, k.same_place, true);
-        buf_put(&r->bytes, bytes.p + bytes.head + all[i].at, all[i].n);
-        buf_put(&r->ops, &k, sizeof k);
+        buf_put(&bytes, g->bytes.p + g->bytes.head + k->at, k->n);
+        k->at = at;
     }
-    index_move(&r->keys, moved);
-    index_move(&r->places, moved);
-    mem_free(moved);
-    buf_deinit(&ops);
-    buf_deinit(&bytes);
+    buf_deinit(&g->bytes);
+    g->bytes = bytes;
+    r->memory += room_of(g);
+}
+
+static uint64_t add_op(struct elision *r, struct mp *m, stamp_t base)
+{
+    struct segment *g = newest(r);
+    struct kept k = {0};
+    size_t room = room_of(g);
+    uint64_t delta = put_op(g, m, &k);
+    if (delta == 0)
+        return 0;
+    k.stamp = base + delta;
+    buf_put(&g->ops, &k, sizeof k);
+    g->live++;
+    g->live_bytes += k.n;
+    r->live++;
+    r->live_bytes += k.n;
+    r->memory += room_of(g) - room;
+    r->solid |= k.kind == OP_PATCH || k.kind == OP_FLUSH;
+    link_in(r, (r->segments_n - 1) * SEGMENT_OPS + count(g));
+    if (r->wasteful != 0)
+        compact(r);
+    return delta;
 }
 
 bool elision_add(struct elision *r, const struct frame *f)
@@ -395,54 +488,79 @@ bool elision_add(struct elision *r, const struct frame *f)
     struct mp m = mp_read(f->ops);
     stamp_t base = f->first - 1;
     if (elision_empty(r)) {
+        elision_clear(r);
         r->partition = f->partition;
         r->prev = f->prev;
         for (uint32_t i = 0; i < f->deps_count; i++)
             context_raise(&r->deps, f->deps[i]);
     }
     while (m.p < m.end) {
-        struct kept k = {0};
-        uint64_t delta = put_op(r, &m, &k);
+        uint64_t delta = add_op(r, &m, base);
         if (delta == 0)
             return false;
-        base = k.stamp = base + delta;
-        buf_put(&r->ops, &k, sizeof k);
-        r->live++;
-        r->live_bytes += k.n;
-        link_in(r, count(r) - 1);
+        base += delta;
     }
     r->flags |= f->flags;
     r->last = f->last;
     r->wall_ms = f->wall_ms;
-    compact(r);
     return base == f->last;
 }
 
-void elision_frame(const struct elision *r, struct buf *room, struct frame *out)
+/* ------------------------------------------------------------ the frame */
+
+/* The first operation from there on that is still in the run; 0: none. */
+static uint32_t living(const struct elision *r, uint32_t ref)
 {
-    stamp_t base = 0;
+    for (uint32_t s = (ref - 1) / SEGMENT_OPS, i = (ref - 1) % SEGMENT_OPS; s < r->segments_n;
+         s++, i = 0)
+        for (; r->segments[s].live > 0 && i < count(&r->segments[s]); i++)
+            if (!kept_in(&r->segments[s], i)->dead)
+                return s * SEGMENT_OPS + i + 1;
+    return 0;
+}
+
+void elision_head(struct elision *r, struct frame *out)
+{
+    r->next = living(r, 1);
     *out = (struct frame){.partition = r->partition,
                           .ops_count = r->live,
                           .flags = r->flags,
                           .prev = r->prev,
+                          .first = kept_at(r, r->next)->stamp,
                           .last = r->last,
                           .wall_ms = r->wall_ms,
                           .deps = r->deps.at,
                           .deps_count = r->deps.n};
-    buf_clear(room);
-    for (uint32_t i = 0; i < count(r); i++) {
-        const struct kept *k = kept_at(r, i);
-        const uint8_t *p = r->bytes.p + r->bytes.head + k->at;
-        if (k->dead)
-            continue;
-        if (base == 0) {
-            out->first = k->stamp;
-            base = k->stamp - 1;
-        }
-        buf_put_u8(room, p[0]);
-        mp_put_uint(room, k->stamp - base);
-        buf_put(room, p + 1, k->n - 1);
-        base = k->stamp;
+    r->base = out->first - 1;
+}
+
+stamp_t elision_last(const struct elision *r) { return r->last; }
+
+size_t elision_size(const struct elision *r)
+{
+    return r->live_bytes + r->live * (size_t)9; /* stamps: MessagePack's longest numbers */
+}
+
+bool elision_next(struct elision *r, struct buf *out, size_t bytes)
+{
+    size_t end = buf_len(out) + bytes;
+    while (r->next != 0 && buf_len(out) < end) {
+        const struct segment *g = segment_of(r, r->next);
+        const struct kept *k = kept_at(r, r->next);
+        const uint8_t *p = g->bytes.p + g->bytes.head + k->at;
+        buf_put_u8(out, p[0]);
+        mp_put_uint(out, k->stamp - r->base);
+        buf_put(out, p + 1, k->n - 1);
+        r->base = k->stamp;
+        r->next = living(r, r->next + 1);
     }
+    return r->next != 0;
+}
+
+void elision_frame(struct elision *r, struct buf *room, struct frame *out)
+{
+    elision_head(r, out);
+    buf_clear(room);
+    elision_next(r, room, SIZE_MAX / 2);
     out->ops = buf_bytes(room);
 }

@@ -26,12 +26,13 @@
  */
 struct elision; /* opaque */
 
-#define ELISION_BYTES_MAX                                                                          \
-    ((size_t)512 << 10) /* of what is kept: one frame stalls its taker little */
-#define ELISION_OPS_MAX 4096u
+#define ELISION_OPS_MAX (1u << 18)
+/* Of runs that their taker cannot take in slices (shard/pour.h): with a patch or a flush. */
+#define ELISION_SOLID_OPS 4096u
+#define ELISION_SOLID_BYTES ((size_t)512 << 10)
 
-struct elision *
-elision_new(struct hash_key key); /* of its tables: the writer's clients choose the keys */
+/* key: of its tables, since the writer's clients choose the keys. bytes_max: of what it holds. */
+struct elision *elision_new(struct hash_key key, size_t bytes_max);
 void elision_free(struct elision *r);
 bool elision_empty(const struct elision *r);
 /* May the frame be added: it follows on the run, and there is room? An empty run takes any. */
@@ -39,7 +40,14 @@ bool elision_fits(const struct elision *r, const struct frame *f);
 /* Adds it. False: malformed; the run is as before only if it was empty, and must be dropped. */
 bool elision_add(struct elision *r, const struct frame *f);
 /* The run as one frame, which borrows from `room` and the run until either changes. */
-void elision_frame(const struct elision *r, struct buf *room, struct frame *out);
+void elision_frame(struct elision *r, struct buf *room, struct frame *out);
+/* Likewise a piece at a time: the frame without its operations (borrows from the run), then these,
+ * by calls that append about `bytes` of them each; false: these were all. Nothing may be added
+ * meanwhile. */
+void elision_head(struct elision *r, struct frame *out);
+bool elision_next(struct elision *r, struct buf *out, size_t bytes);
+stamp_t elision_last(const struct elision *r); /* of what was added */
+size_t elision_size(const struct elision *r);  /* bytes of the operations, at most */
 void elision_clear(struct elision *r);
 size_t elision_bytes(const struct elision *r); /* memory that it takes */
 uint64_t

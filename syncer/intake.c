@@ -188,7 +188,7 @@ static bool retry_stuck(struct pull *p, struct port *port, struct moment now)
     }
     p->stuck = NULL;
     pull_release(p, port);
-    bool on = w == NULL || pull_apply(p, port, &w->frame, now) != OUT_ENDED;
+    bool on = w == NULL || pull_apply(p, port, &w->frame, NULL, now) != OUT_ENDED;
     mem_free(w);
     return on;
 }

@@ -31,8 +31,9 @@
 #define TRANSFER_MAX ((size_t)1 << 30)
 #define TRANSFER_HELD_MAX ((size_t)64 << 20) /* serialised early, not yet taken by the puller */
 #define DRIFT_MAX_MS 60000
-#define PUMP_FRAMES 8192u /* read from the log at one go */
-#define PUMP_AT_ONCE 512u /* of these whatever else waits */
+#define PUMP_FRAMES 8192u                 /* read from the log at one go */
+#define SCRATCH_KEPT_MAX (4 * PUMP_BYTES) /* larger scratch buffers are given back */
+#define PUMP_AT_ONCE 512u                 /* of these whatever else waits */
 #define PUMP_BYTES ((size_t)1 << 20)
 #define PUMP_PACKED_BYTES ((size_t)128 << 10) /* while they are compressed */
 #define SLICE_BYTES ((size_t)16 << 10)        /* of a state */
@@ -100,6 +101,13 @@ struct stage {
     bool unproven;         /* joined, and its digest has not been compared */
 };
 
+/* Operations that came ahead of their frame. */
+struct pieces {
+    bool active;
+    size_t max;
+    struct buf bytes;
+};
+
 #define PULL_TOUCHED 8u
 
 /* Comparing the keys of partitions that differ, one partition at a time (verify.c). */
@@ -142,6 +150,7 @@ struct pull {
     size_t at_once;        /* bytes taken in this turn without waiting for one */
     struct waiting *stuck; /* the frame whose clock is out of bounds */
     struct stage stage;
+    struct pieces pieces;
     struct listing listing;
     uint64_t received, acked; /* bytes after WELCOME */
     uint64_t ack_us;
@@ -155,7 +164,7 @@ struct feed_part {
     bool subscribed, whole, want, forced; /* want: a state; forced: although the contexts agree */
     bool behind;                          /* served from the log on disk, for now (past.c) */
     bool later;                           /* then: not in this reading, there is no room for all */
-    struct elision *run;                  /* read from there, not yet sent; owned, NULL none */
+    struct elision *run;                  /* read from there, may go on; owned, NULL none */
     bool announce;                        /* the next claim goes out even if nothing changed */
     uint64_t news;                        /* version sent */
     struct context known;                 /* what the puller has or was sent */
@@ -164,18 +173,30 @@ struct feed_part {
     struct context relays; /* one stamp of each further actor it wants */
 };
 
+/* A run that is to be sent. */
+struct past_run {
+    struct past_run *next;
+    uint32_t index; /* of its part */
+    bool begun;     /* some pieces are on their way */
+    stamp_t last;
+    struct elision *run; /* owned */
+    struct frame frame;  /* once begun; borrows from it */
+};
+
 /* Reading the log on disk for the parts that are behind. */
 struct past {
     uint64_t ticket; /* of the reading under way, 0 none */
     struct syncer_place place;
-    bool seek;                   /* more parts have fallen behind: begin where they need it */
-    bool asked;                  /* an answer is to come, or has not been taken in whole */
-    bool more;                   /* some of it is here */
-    bool postpones;              /* parts for which there is no room wait for the next reading */
-    size_t bytes;                /* that the parts' runs take */
-    uint64_t ops, elided;        /* read so far, and left out */
-    uint64_t from_left;          /* bytes on disk when the reading began */
-    uint64_t since_us;           /* when the first of several readings began; 0: none has */
+    bool seek;              /* more parts have fallen behind: begin where they need it */
+    bool asked;             /* an answer is to come, or has not been taken in whole */
+    bool more;              /* some of it is here */
+    bool postpones;         /* parts for which there is no room wait for the next reading */
+    uint32_t fit;           /* so many parts had room in the reading before; 0: all, or none was */
+    struct past_run *ready; /* owned; to be sent before more is read, the first one first */
+    size_t bytes;           /* that the parts' runs take */
+    uint64_t ops, elided;   /* read so far, and left out */
+    uint64_t from_left;     /* bytes on disk when the reading began */
+    uint64_t since_us;      /* when the first of several readings began; 0: none has */
     uint64_t look_us, look_left; /* what was left when it was last looked whether it gets less */
 };
 
@@ -311,8 +332,8 @@ enum taken {
 };
 /* Applies a frame unless a fence forbids it. What it was the cause of is wait_retry's. */
 enum taken syncer_take(struct syncer *s, const struct frame *f, bool direct, struct moment now);
-/* Likewise, a large one in slices (shard_pour). */
-enum taken syncer_pour(struct syncer *s, const struct frame *f, struct pull *by, bool direct,
+/* Likewise, a large one in slices (shard_pour). `by` brought it. */
+enum taken syncer_pour(struct syncer *s, const struct frame *f, struct buf *ops, struct pull *by,
                        struct moment now);
 enum taken syncer_pour_on(struct syncer *s, struct moment now);
 /* May stamps up to those of `c` be taken from a region that is not their writer? */
@@ -359,7 +380,8 @@ enum outcome {
 void pull_prove(struct pull *p, struct port *port);
 enum outcome pull_take(struct pull *p, struct port *port, uint8_t kind, struct bytes body,
                        struct moment now);
-enum outcome pull_apply(struct pull *p, struct port *port, const struct frame *f,
+/* `ops`: what f->ops lie in, taken if it is needed for longer; NULL: they are borrowed. */
+enum outcome pull_apply(struct pull *p, struct port *port, const struct frame *f, struct buf *ops,
                         struct moment now);
 /* A frame has been taken, or not; not for TAKEN_WAITS. */
 enum outcome pull_took(struct pull *p, struct port *port, uint32_t partition, enum taken took,

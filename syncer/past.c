@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
+#include "base/mem.h"
 #include "syncer/link.h"
 
 /*
@@ -9,16 +10,20 @@
  * lost it in a state that was joined, and gets a state.
  *
  * What waits in memory meanwhile, up to elide_max bytes: each part's frames are joined to runs, in
- * which what later operations hide is left out (elision.h). A run is sent when a frame does not
- * follow on it, when it is large, and when the disk has no more. When all of them take too much
- * room, the largest is sent; or, where so much is written again and again that this would send much
- * that is hidden later, some parts wait for another reading. Whatever was not sent is read again:
+ * which what later operations hide is left out (elision.h). A run is to be sent when a frame does
+ * not follow on it, when it is large, and when the disk has no more. When all of them take too much
+ * room, the largest is; or, where so much is written again and again that this would send much that
+ * is hidden later, some parts wait for another reading. Whatever was not sent is read again:
  * nothing is *known* of the puller's before.
+ *
+ * A run is one frame, however large, since only so nobody sees its middle, from which something is
+ * missing. It is sent in pieces, and nothing is read until it is on its way.
  */
 #define PAST_BYTES ((size_t)256 << 10) /* read in one go; taken in slices */
 #define PAST_SENT ((size_t)32 << 10)   /* sent in one go */
-#define PAST_FRAMES 8u                 /* taken between two looks at the clock */
-#define PAST_TAKES 128u                /* ... of which there are no more in a turn */
+#define RUN_BYTES_MAX ((size_t)32 << 20)
+#define PAST_FRAMES 8u  /* taken between two looks at the clock */
+#define PAST_TAKES 128u /* ... of which there are no more in a turn */
 #define LOOK_EVERY SECOND
 
 static bool reaches(void *reader, uint32_t partition, const struct context *begin)
@@ -67,10 +72,34 @@ static void drop_run(struct feed *f, struct feed_part *part)
     part->run = NULL;
 }
 
+static void drop_first(struct feed *f)
+{
+    struct past_run *first = f->past.ready;
+    f->past.ready = first->next;
+    elision_free(first->run);
+    mem_free(first);
+}
+
+static void drop_ready(struct feed *f, uint32_t index)
+{
+    struct past_run **at = &f->past.ready;
+    while (*at != NULL) {
+        struct past_run *w = *at;
+        if (w->index != index) {
+            at = &w->next;
+            continue;
+        }
+        *at = w->next;
+        elision_free(w->run);
+        mem_free(w);
+    }
+}
+
 void past_forget(struct feed *f, uint32_t partition)
 {
     struct feed_part *part = &f->parts[partition - f->first];
     drop_run(f, part);
+    drop_ready(f, partition - f->first);
     part->later = false;
     f->behinds -= part->behind;
     part->behind = false;
@@ -85,6 +114,8 @@ void past_end(struct feed *f)
         a->keep(a->arg, f->past.ticket, 0);
     for (uint32_t i = 0; f->parts != NULL && i < f->count; i++)
         drop_run(f, &f->parts[i]), f->parts[i].later = false;
+    while (f->past.ready != NULL)
+        drop_first(f);
     f->past = (struct past){0};
 }
 
@@ -102,12 +133,24 @@ static void serve_otherwise(struct feed *f)
     f->pos = log_begin(shard_log(f->s->shard));
 }
 
+/* Hardly more parts than had room the last time: what begins and is put off costs time. */
+static void begin_with(struct feed *f, uint32_t fit)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; fit > 0 && i < f->count; i++) {
+        n += f->parts[i].behind;
+        f->parts[i].later = f->parts[i].behind && n > fit + fit / 8 + 1;
+        f->past.postpones |= f->parts[i].later;
+    }
+}
+
 /* Begins a reading where the part that is farthest behind needs it. What others have already is
  * passed over. */
 static void seek(struct feed *f)
 {
     const struct syncer_archive *a = &f->s->archive;
     uint64_t from = UINT64_MAX;
+    uint32_t fit = f->past.fit;
     past_end(f);
     for (uint32_t i = 0; i < f->count; i++) {
         if (!f->parts[i].behind)
@@ -124,6 +167,7 @@ static void seek(struct feed *f)
         return;
     f->past.ticket = ++f->s->tickets;
     f->past.place.segment = from;
+    begin_with(f, fit);
     f->past.from_left = a->left(a->arg, f->past.place);
     a->keep(a->arg, f->past.ticket, from);
 }
@@ -138,24 +182,67 @@ static void has_gap(struct feed *f, struct feed_part *part)
     feed_want(f, part);
 }
 
-static void send_run(struct feed *f, struct port *port, struct feed_part *part)
+/* The part's run is complete: it is to be sent. */
+static void end_run(struct feed *f, struct feed_part *part)
 {
-    struct frame frame;
-    struct buf *out = feed_frames_begin(f, port);
-    if (out == NULL || part->run == NULL || elision_empty(part->run))
+    struct past_run **at = &f->past.ready, *w;
+    if (part->run == NULL)
         return;
-    elision_frame(part->run, &f->s->scratch, &frame);
-    bool covered = context_covers(&part->known, frame.last);
-    bool sent = feed_send_frame(f, out, &frame);
+    w = mem_zalloc(sizeof *w);
+    w->index = (uint32_t)(part - f->parts);
+    w->last = elision_last(part->run);
+    w->run = part->run;
+    f->past.bytes -= elision_bytes(part->run);
+    part->run = NULL;
+    while (*at != NULL)
+        at = &(*at)->next;
+    *at = w;
+}
+
+/* Will the puller have this stamp once all that is ready has been sent? */
+static bool will_know(const struct feed *f, const struct feed_part *part, stamp_t stamp)
+{
+    for (const struct past_run *w = f->past.ready; w != NULL; w = w->next)
+        if (&f->parts[w->index] == part && stamp_actor(w->last) == stamp_actor(stamp) &&
+            w->last >= stamp)
+            return true;
+    return context_covers(&part->known, stamp);
+}
+
+/* Appends some of the first run that is ready; when it is all, its frame. */
+static void send_piece(struct feed *f, struct port *port)
+{
+    struct past_run *w = f->past.ready;
+    struct feed_part *part = &f->parts[w->index];
+    struct buf *room = &f->s->scratch, *out = feed_frames_begin(f, port);
+    size_t bytes = f->s->config.slice_bytes ? f->s->config.slice_bytes : SLICE_BYTES;
+    bool large = w->begun || elision_size(w->run) > bytes, sent = false, covered = false;
+    if (!w->begun)
+        elision_head(w->run, &w->frame);
+    if (large && !w->begun)
+        wire_put_large(out, elision_size(w->run));
+    w->begun = true;
+    buf_clear(room);
+    bool more = elision_next(w->run, room, bytes);
+    if (large)
+        wire_put(out, WIRE_PIECE, buf_bytes(room));
+    else
+        w->frame.ops = buf_bytes(room);
+    if (!more) {
+        covered = context_covers(&part->known, w->frame.last);
+        sent = feed_send_frame(f, out, &w->frame);
+    }
     feed_frames_end(f, port);
-    f->s->peers[f->puller.region].totals.ops_elided += elision_elided(part->run);
+    if (more)
+        return;
+    f->s->peers[f->puller.region].totals.ops_elided += elision_elided(w->run);
     if (!sent && !covered)
         has_gap(f, part);
     else
-        drop_run(f, part);
+        drop_first(f);
 }
 
-static void send_largest(struct feed *f, struct port *port)
+static void end_largest(struct feed *f)
 {
     struct feed_part *largest = NULL;
     for (uint32_t i = 0; i < f->count; i++) {
@@ -165,7 +252,7 @@ static void send_largest(struct feed *f, struct port *port)
             largest = part;
     }
     if (largest != NULL)
-        send_run(f, port, largest);
+        end_run(f, largest);
 }
 
 /* Were the keys written evenly, then of so many operations as were read the share e was left out
@@ -199,34 +286,32 @@ static bool postpone(struct feed *f)
     return true;
 }
 
-/* False: nothing can be sent, since the connection has broken; it ends soon. */
-static bool make_room(struct feed *f, struct port *port)
+static void make_room(struct feed *f)
 {
-    size_t before = f->past.bytes;
     f->past.postpones = f->past.postpones || shall_postpone(f);
     if (!f->past.postpones || !postpone(f))
-        send_largest(f, port);
-    return f->past.bytes < before;
+        end_largest(f);
 }
 
-static void add_to_run(struct feed *f, struct port *port, struct feed_part *part,
-                       const struct frame *frame)
+static size_t run_max(const struct syncer *s)
+{
+    size_t wait_max = s->config.wait_max ? s->config.wait_max : WAIT_MAX;
+    return wait_max / 2 < RUN_BYTES_MAX ? wait_max / 2 : RUN_BYTES_MAX;
+}
+
+static void add_to_run(struct feed *f, struct feed_part *part, const struct frame *frame)
 {
     struct syncer *s = f->s;
     size_t max = s->config.elide_max ? s->config.elide_max : ELIDE_MAX;
-    if (part->run != NULL && !elision_fits(part->run, frame)) {
-        send_run(f, port, part);
-        if (part->run != NULL) /* the connection has broken */
-            return;
-    }
-    if (part->want)
-        return;
-    if (part->run == NULL && !context_covers(&part->known, frame->prev)) {
+    if (part->run != NULL && !elision_fits(part->run, frame))
+        end_run(f, part);
+    if (part->run == NULL && !will_know(f, part, frame->prev)) {
         has_gap(f, part);
         return;
     }
     if (part->run == NULL)
-        part->run = elision_new((struct hash_key){.k0 = s->elision_key, .k1 = s->config.actor});
+        part->run =
+            elision_new((struct hash_key){.k0 = s->elision_key, .k1 = s->config.actor}, run_max(s));
     else
         f->past.bytes -= elision_bytes(part->run);
     uint64_t elided = elision_elided(part->run);
@@ -236,8 +321,8 @@ static void add_to_run(struct feed *f, struct port *port, struct feed_part *part
     f->past.elided += elision_elided(part->run) - elided;
     if (!good)
         has_gap(f, part);
-    while (f->past.bytes > max && make_room(f, port))
-        continue;
+    while (f->past.bytes > max)
+        make_room(f);
 }
 
 static bool waits_for_next(const struct feed *f)
@@ -248,19 +333,28 @@ static bool waits_for_next(const struct feed *f)
     return false;
 }
 
-/* The disk has no more: what waits is sent, some at a time; then the log's memory may
- * reach back to it. */
-static void send_rest(struct feed *f, struct port *port, const struct share_slice *slice)
+static void send_ready(struct feed *f, struct port *port, const struct share_slice *slice)
 {
     uint64_t stop = f->sent + PAST_SENT;
+    while (f->past.ready != NULL && f->sent < stop && !feed_blocked(f) && share_left(slice, port) &&
+           port->ops->out(port, f->conn) != NULL)
+        send_piece(f, port);
+    buf_reuse(&f->s->scratch, SCRATCH_KEPT_MAX);
+}
+
+/* The disk has no more: what waits is sent; then the log's memory may reach back to it. */
+static void end_reading(struct feed *f)
+{
     bool served = false;
+    uint32_t complete = 0;
     for (uint32_t i = 0; i < f->count; i++) {
-        if (f->parts[i].run == NULL)
-            continue;
-        if (f->sent >= stop || feed_blocked(f) || !share_left(slice, port))
-            return;
-        send_run(f, port, &f->parts[i]);
+        complete += f->parts[i].run != NULL;
+        end_run(f, &f->parts[i]);
     }
+    if (f->past.postpones && complete > 0)
+        f->past.fit = complete;
+    if (f->past.ready != NULL)
+        return;
     for (uint32_t i = 0; i < f->count; i++) {
         f->past.seek |= f->parts[i].later;
         if (!f->parts[i].behind || f->parts[i].later || feed_lacks(f, f->first + i))
@@ -277,7 +371,8 @@ static void send_rest(struct feed *f, struct port *port, const struct share_slic
 bool past_waits(const struct feed *f)
 {
     const struct syncer_archive *a = &f->s->archive;
-    return f->behinds > 0 && ((f->past.asked && !f->past.more) || !a->ready(a->arg));
+    return f->behinds > 0 && f->past.ready == NULL &&
+           ((f->past.asked && !f->past.more) || !a->ready(a->arg));
 }
 
 uint64_t past_left(const struct feed *f)
@@ -298,7 +393,7 @@ static void seek_and_tell(struct feed *f, struct port *port, struct moment now)
 }
 
 /* Reads on, or ends. */
-static void go_on(struct feed *f, struct port *port, const struct share_slice *slice)
+static void go_on(struct feed *f, struct port *port)
 {
     const struct syncer_archive *a = &f->s->archive;
     switch (a->read(a->arg, port, f->past.ticket, f->past.place, PAST_BYTES)) {
@@ -309,7 +404,7 @@ static void go_on(struct feed *f, struct port *port, const struct share_slice *s
         if (f->past.bytes == 0 && !waits_for_next(f))
             serve_otherwise(f);
         else
-            send_rest(f, port, slice);
+            end_reading(f);
         break;
     case SYNCER_GONE:
         serve_otherwise(f);
@@ -325,7 +420,8 @@ static void take_some(struct feed *f, struct port *port, const struct share_slic
     unsigned takes = PAST_TAKES;
     uint64_t ticket = f->past.ticket;
     bool more = true;
-    while (more && takes-- > 0 && !feed_blocked(f) && share_left(slice, port))
+    while (more && takes-- > 0 && f->past.ready == NULL && !feed_blocked(f) &&
+           share_left(slice, port))
         more = a->take(a->arg, port, ticket, PAST_FRAMES, now) && f->past.ticket == ticket;
     f->past.more = more;
 }
@@ -347,15 +443,16 @@ static void look(struct feed *f, struct moment now)
 static void read_on(struct feed *f, struct port *port, const struct share_slice *slice,
                     struct moment now)
 {
+    send_ready(f, port, slice);
     if (f->past.asked)
         take_some(f, port, slice, now);
-    if (f->past.asked || f->behinds == 0)
+    if (f->past.ready != NULL || f->past.asked || f->behinds == 0)
         return;
     uint64_t since = f->past.since_us;
     if (f->past.seek || f->past.ticket == 0)
         seek_and_tell(f, port, now);
     if (f->behinds > 0)
-        go_on(f, port, slice);
+        go_on(f, port);
     if (f->behinds == 0 && since != 0)
         port_log(port, 'I',
                  "region %u has got what the log on disk has for it, after %llu ms; %u partitions "
@@ -390,6 +487,7 @@ void syncer_archive_frame(struct syncer *s, struct port *port, uint64_t ticket,
                           const struct frame *frame)
 {
     struct feed *f = reader_of(s, ticket);
+    (void)port;
     if (f == NULL || frame->partition - f->first >= f->count)
         return;
     struct feed_part *part = &f->parts[frame->partition - f->first];
@@ -399,7 +497,7 @@ void syncer_archive_frame(struct syncer *s, struct port *port, uint64_t ticket,
     if (copies_splits(f, port, frame))
         return;
     s->peers[f->puller.region].totals.ops_disk += frame->ops_count;
-    add_to_run(f, port, part, frame);
+    add_to_run(f, part, frame);
 }
 
 void syncer_archive_done(struct syncer *s, struct port *port, uint64_t ticket,
@@ -412,10 +510,10 @@ void syncer_archive_done(struct syncer *s, struct port *port, uint64_t ticket,
         return;
     f->past.asked = f->past.more = false;
     f->past.place = next;
-    if (good)
-        s->archive.keep(s->archive.arg, ticket, next.segment);
-    else
+    if (!good)
         serve_otherwise(f);
+    else if (!f->past.postpones) /* else there will be another reading */
+        s->archive.keep(s->archive.arg, ticket, next.segment);
 }
 
 /* ------------------------------------------------------------ what is needed */

@@ -57,6 +57,8 @@ static void pull_reset(struct pull *p)
     joiner_free(p->stage.joiner);
     p->stage.joiner = NULL;
     p->stage.unproven = false;
+    p->pieces.active = false;
+    buf_deinit(&p->pieces.bytes);
     p->all = p->stale = p->waits = false;
     p->received = p->acked = 0;
     p->touched_n = 0;

@@ -4,8 +4,6 @@
 
 #include <zstd.h>
 
-#define SCRATCH_KEPT_MAX (4 * PUMP_BYTES) /* larger scratch buffers are given back */
-
 /*
  * From the log to the wire. A feed reads the log from its position and sends the frames that its
  * puller is to have and has not. Where the log does not reach, it sends the partition's state

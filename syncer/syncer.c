@@ -265,14 +265,15 @@ enum taken syncer_take(struct syncer *s, const struct frame *f, bool direct, str
     return taken_as(shard_take(s->shard, f, now));
 }
 
-enum taken syncer_pour(struct syncer *s, const struct frame *f, struct pull *by, bool direct,
+enum taken syncer_pour(struct syncer *s, const struct frame *f, struct buf *ops, struct pull *by,
                        struct moment now)
 {
+    bool direct = stamp_actor(f->last) == life_actor(by->life);
     if (s->pouring.active)
         return syncer_take(s, f, direct, now);
     if (!may_take(s, f->partition, f->last, direct))
         return fenced(s, f->partition, f->last);
-    enum taken took = taken_as(shard_pour(s->shard, f, now));
+    enum taken took = taken_as(shard_pour(s->shard, f, ops, now));
     if (took == TAKEN_POURS)
         s->pouring = (struct pouring){
             .active = true, .direct = direct, .partition = f->partition, .last = f->last, .by = by};

@@ -20,8 +20,9 @@
 #define SYNCER_MAGIC "\x9bMERIDIAN" /* 0x9b is never the start of RESP or an inline command */
 #define SYNCER_MAGIC_LEN 9u
 /* 2: the hidden partition of the catalog travels too. 3: PUBLISH, VERIFY. 4: RECALL.
- * 5: news name lives, and admitted ones. 6: states of large keys in parts. 7: TARGET. */
-#define SYNCER_PROTOCOL 7u
+ * 5: news name lives, and admitted ones. 6: states of large keys in parts. 7: TARGET.
+ * 8: the operations of a large frame in pieces. */
+#define SYNCER_PROTOCOL 8u
 
 struct syncer;
 

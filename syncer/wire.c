@@ -161,6 +161,8 @@ void wire_put_frame(struct buf *out, struct wire_coder *c, const struct frame *f
         kind |= WIRE_DEPS;
     if (f->flags & FRAME_ATOMIC)
         kind |= WIRE_ATOMIC;
+    if (f->ops.n == 0)
+        kind |= WIRE_AHEAD;
 
     /* the numbers, into their own room: their length stands before them */
     uint8_t numbers[(8 + 2 * (STAMP_ACTOR_MAX + 1)) * VARINT_MAX];
@@ -231,7 +233,7 @@ bool wire_get_frame(struct wire_coder *c, uint8_t kind, struct bytes body, struc
 {
     struct reader r = {.p = body.p, .end = body.p + body.n};
     uint64_t index = get_varint(&r);
-    if (r.bad || index >= c->count || (kind & 0x40))
+    if (r.bad || index >= c->count)
         return false;
     struct wire_part *part = &c->parts[index];
     uint64_t first = c->base + unzigzag(get_varint(&r));
@@ -253,7 +255,8 @@ bool wire_get_frame(struct wire_coder *c, uint8_t kind, struct bytes body, struc
     if (kind & WIRE_DEPS)
         get_deps(&r, &part->deps, (uint32_t)actor);
     f->ops = bytes_of(r.p, (size_t)(r.end - r.p));
-    if (r.bad || ops == 0 || ops > f->ops.n)
+    bool ahead = kind & WIRE_AHEAD;
+    if (r.bad || ops == 0 || ops > UINT32_MAX || (ahead ? f->ops.n > 0 : ops > f->ops.n))
         return false;
     part->last = f->last;
     c->base = f->last >> 10;
@@ -264,6 +267,19 @@ bool wire_get_frame(struct wire_coder *c, uint8_t kind, struct bytes body, struc
     f->deps = part->deps.at;
     f->deps_count = part->deps.n;
     return true;
+}
+
+void wire_put_large(struct buf *out, uint64_t bytes)
+{
+    uint8_t number[VARINT_MAX];
+    wire_put(out, WIRE_LARGE, bytes_of(number, (size_t)(put_varint(number, bytes) - number)));
+}
+
+bool wire_get_large(struct bytes body, uint64_t *bytes)
+{
+    struct reader r = {.p = body.p, .end = body.p + body.n};
+    *bytes = get_varint(&r);
+    return !r.bad && r.p == r.end && *bytes <= WIRE_LARGE_MAX;
 }
 
 struct bytes wire_peek_ops(uint8_t kind, struct bytes body)

@@ -78,20 +78,18 @@
  *   TRANSFER   partition, digest, context
  *   SLICE      bytes as transfer_next writes them
  *   JOIN       partition                     the transfer is complete
- *   BATCH      varint size, then one zstd frame: `size` bytes of whole messages
- *   PUBLISH    channel, text, flags (1: sharded): a client's message, at most once
- *   VERIFIED   ticket, 0, (partition, digest, context)...
- *              ticket, 1, partition, context, next cursor (0: no more), (name, digest)...
- *              ticket, 2, partition, context, digest...      0: absent
- *   FRAME      kind 0x80 and above: the low bits are flags, the body is
- *                varint   partition - first
- *                zigzag   tick(first) - tick(last of the frame before on this link; at first 0)
- *                varint   actor                                     if ACTOR
- *                varint   tick(first) - tick(prev)                  if PREV
- *                varint   tick(last) - tick(first), varint ops      if MANY, else 0 and 1
- *                zigzag   wall_ms - (tick(last) >> 13) - STAMP_EPOCH_MS     if WALL, else 0
+ *   LARGE      varint bytes: operations of at most so many bytes follow in PIECEs, for the next
+ * FRAME that says so; those of an earlier LARGE are forgotten. Anything may come in between PIECE
+ * operations BATCH      varint size, then one zstd frame: `size` bytes of whole messages PUBLISH
+ * channel, text, flags (1: sharded): a client's message, at most once VERIFIED   ticket, 0,
+ * (partition, digest, context)... ticket, 1, partition, context, next cursor (0: no more), (name,
+ * digest)... ticket, 2, partition, context, digest...      0: absent FRAME      kind 0x80 and
+ * above: the low bits are flags, the body is varint   partition - first zigzag   tick(first) -
+ * tick(last of the frame before on this link; at first 0) varint   actor if ACTOR varint
+ * tick(first) - tick(prev)                  if PREV varint   tick(last) - tick(first), varint ops
+ * if MANY, else 0 and 1 zigzag   wall_ms - (tick(last) >> 13) - STAMP_EPOCH_MS     if WALL, else 0
  *                varint n, n x (varint actor, zigzag tick difference)       if DEPS
- *                the operations, up to the end of the message
+ *                the operations, up to the end of the message; none if AHEAD: they came in PIECEs
  *              "The frame before" means of the same partition on this link. Without ACTOR the actor
  *              is its actor; with ACTOR (which then has PREV too) deps start from nothing, else
  *              from its deps. Without PREV prev is its last. A difference of deps is to the entry's
@@ -100,6 +98,7 @@
 #define WIRE_MESSAGE_MAX ((size_t)600 << 20)
 #define WIRE_HELLO_MAX ((size_t)64 << 10)
 #define WIRE_BATCH_MAX ((size_t)16 << 20)
+#define WIRE_LARGE_MAX ((size_t)64 << 20)
 #define WIRE_NONCE 16u
 #define WIRE_PROOF_LEN 32u
 
@@ -124,6 +123,8 @@ enum wire_kind {
     WIRE_VERIFIED,
     WIRE_RECALL,
     WIRE_TARGET,
+    WIRE_LARGE,
+    WIRE_PIECE,
     WIRE_FRAME = 0x80,
 };
 /* Of VERIFY and VERIFIED. */
@@ -138,6 +139,7 @@ enum wire_frame_flag {
     WIRE_WALL = 8,
     WIRE_DEPS = 16,
     WIRE_ATOMIC = 32,
+    WIRE_AHEAD = 64,
 };
 
 void wire_put_varint(struct buf *out, uint64_t v);
@@ -168,11 +170,16 @@ struct wire_coder {
 
 void wire_coder_init(struct wire_coder *c, uint32_t first, uint32_t count);
 void wire_coder_deinit(struct wire_coder *c);
-/* The frame's partition must lie within the coder's. */
+/* The frame's partition must lie within the coder's. Without operations: they were sent ahead. */
 void wire_put_frame(struct buf *out, struct wire_coder *c, const struct frame *f);
 /* Reads kind and body of a message. f borrows ops from the body and deps from the coder, until the
- * next call. False on malformed bytes; the link must then end. */
+ * next call; with WIRE_AHEAD it has no ops yet. False on malformed bytes; the link must then end.
+ */
 bool wire_get_frame(struct wire_coder *c, uint8_t kind, struct bytes body, struct frame *f);
+
+/* The whole LARGE message; reading its body, which says at most WIRE_LARGE_MAX. */
+void wire_put_large(struct buf *out, uint64_t bytes);
+bool wire_get_large(struct bytes body, uint64_t *bytes);
 
 /* The operations of a frame's message, without taking anything from it: for looking ahead. Empty
  * when malformed. */

@@ -210,9 +210,9 @@ static uint64_t converges(uint64_t seed, bool compacts)
     rng_init(&rng, seed);
     struct shard *writer = shard_make(1, 1u << 30), *third = shard_make(3, 1u << 30);
     struct shard *full = shard_make(2, 1u << 30), *short_of = shard_make(2, 1u << 30);
-    struct runs runs = {
-        .third = third,
-        .at = {elision_new((struct hash_key){3, 4}), elision_new((struct hash_key){3, 5})}};
+    struct runs runs = {.third = third,
+                        .at = {elision_new((struct hash_key){3, 4}, 1u << 24),
+                               elision_new((struct hash_key){3, 5}, 1u << 24)}};
     uint64_t w_third = 0, w_full = 0, w_short = 0;
     uint64_t t_writer[PARTITIONS] = {0}, t_full[PARTITIONS] = {0};
     unsigned ms = 0;
@@ -295,7 +295,7 @@ static void run_of(struct elision *r, struct shard *s)
 static uint32_t ops_left(const char *const *lines)
 {
     struct shard *s = shard_make(1, 1u << 30);
-    struct elision *r = elision_new((struct hash_key){1, 2});
+    struct elision *r = elision_new((struct hash_key){1, 2}, 1u << 24);
     struct buf room = {0};
     struct frame f;
     for (; *lines != NULL; lines++) {
@@ -319,9 +319,9 @@ static void beginning_is_here(uint64_t seed)
     struct rng rng;
     rng_init(&rng, seed);
     struct shard *writer = shard_make(1, 1u << 30), *taker = shard_make(2, 1u << 30);
-    struct runs runs = {
-        .third = shard_make(3, 1u << 30),
-        .at = {elision_new((struct hash_key){3, 4}), elision_new((struct hash_key){3, 5})}};
+    struct runs runs = {.third = shard_make(3, 1u << 30),
+                        .at = {elision_new((struct hash_key){3, 4}, 1u << 24),
+                               elision_new((struct hash_key){3, 5}, 1u << 24)}};
     uint64_t pos = 0;
     unsigned n = 2 + (unsigned)rng_below(&rng, 60), state_at = (unsigned)rng_below(&rng, n);
     for (unsigned i = 0; i < n; i++) {
@@ -365,7 +365,7 @@ Test(elision, only_what_is_seen_in_the_end_is_left)
 Test(elision, ten_thousand_overwrites_are_few)
 {
     struct shard *s = shard_make(1, 1u << 30);
-    struct elision *r = elision_new((struct hash_key){1, 2});
+    struct elision *r = elision_new((struct hash_key){1, 2}, 1u << 24);
     struct buf room = {0};
     struct frame f;
     uint64_t pos = 0;
@@ -391,7 +391,7 @@ Test(elision, ten_thousand_overwrites_are_few)
 Test(elision, a_run_ends_where_something_foreign_was_seen)
 {
     struct shard *s = shard_make(1, 1u << 30), *other = shard_make(3, 1u << 30);
-    struct elision *r = elision_new((struct hash_key){1, 2});
+    struct elision *r = elision_new((struct hash_key){1, 2}, 1u << 24);
     struct frame f;
     uint64_t pos = 0;
     run_command(s, at(1), "SET {a} 1");
@@ -417,7 +417,7 @@ Test(elision, a_run_ends_where_something_foreign_was_seen)
 Test(elision, malformed_frames_are_refused)
 {
     static const uint8_t junk[] = {0x93, 0x01, 0x01};
-    struct elision *r = elision_new((struct hash_key){1, 2});
+    struct elision *r = elision_new((struct hash_key){1, 2}, 1u << 24);
     struct frame f = {.ops_count = 1,
                       .prev = stamp_make(0, 0, 1),
                       .first = stamp_make(5, 0, 1),

@@ -157,7 +157,7 @@ Test(past, a_connection_that_breaks_while_runs_fill_up, .timeout = 60)
     port->ops = &broken;
     regions_run(g, 3);
     port->ops = whole;
-    cr_assert_gt(regions_stats(g, 1, 2).ops_disk, read, "it read on meanwhile");
+    cr_assert_lt(regions_stats(g, 1, 2).ops_disk - read, 1000u, "what can't be sent piles up");
     regions_cut(g, 1, 2, true);
     regions_run(g, 12000);
     regions_cut(g, 1, 2, false);

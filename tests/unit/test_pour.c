@@ -110,7 +110,7 @@ static void expect_equal(struct pair *p)
 
 static void take(struct pair *p, const struct frame *f)
 {
-    enum take took = shard_pour(p->slow, f, at(p->ms));
+    enum take took = shard_pour(p->slow, f, NULL, at(p->ms));
     bool happened = took != TAKE_POURS;
     if (happened)
         cr_assert_eq(shard_take(p->whole, f, at(p->ms)), took);
@@ -219,7 +219,7 @@ Test(pour, a_malformed_frame_changes_nothing)
     struct shard *writer = writer_of(&f), *s = shard_make(2);
     struct hash128 before = shard_digest(s, f.partition);
     f.ops.n -= 3; /* its last operation is cut short */
-    enum take took = shard_pour(s, &f, at(2));
+    enum take took = shard_pour(s, &f, NULL, at(2));
     cr_assert_eq(took, TAKE_POURS);
     while (took == TAKE_POURS)
         took = shard_pour_on(s, at(2));
@@ -237,7 +237,7 @@ Test(pour, it_can_be_dropped_until_it_happens)
     struct shard *writer = writer_of(&f), *s = shard_make(2);
     uint32_t partition;
     stamp_t last;
-    cr_assert_eq(shard_pour(s, &f, at(2)), TAKE_POURS);
+    cr_assert_eq(shard_pour(s, &f, NULL, at(2)), TAKE_POURS);
     cr_assert_eq(shard_pour_on(s, at(2)), TAKE_POURS);
     cr_assert(!shard_pours_into(s, &partition, &last));
     cr_assert(partition == f.partition && last == f.last);
@@ -246,7 +246,7 @@ Test(pour, it_can_be_dropped_until_it_happens)
     shard_pour_drop(s);
     cr_assert(!shard_pours(s));
     cr_assert_eq(shard_context(s, f.partition)->n, 0);
-    cr_assert_eq(shard_pour(s, &f, at(2)), TAKE_POURS);
+    cr_assert_eq(shard_pour(s, &f, NULL, at(2)), TAKE_POURS);
     while (!shard_pours_into(s, &partition, &last))
         cr_assert_eq(shard_pour_on(s, at(2)), TAKE_POURS);
     shard_pour_drop(s);
@@ -303,7 +303,7 @@ Test(pour, a_watched_key_changes_when_it_happens)
         if (slot_partition(hash_slot(bytes_str(name)), PARTITIONS) == f.partition)
             shard_watch(s, 7, bytes_str(name), at(2));
     }
-    enum take took = shard_pour(s, &f, at(2));
+    enum take took = shard_pour(s, &f, NULL, at(2));
     while (took == TAKE_POURS && !shard_pours_into(s, &partition, &last)) {
         cr_assert_eq(touches, 0);
         took = shard_pour_on(s, at(2));
