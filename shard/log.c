@@ -190,11 +190,18 @@ void log_append_state(struct log *l, uint32_t partition, const struct context *t
     fill_entry(add_entry(l, &e), theirs->at, theirs->n, state);
 }
 
-void log_hold(struct log *l, uint64_t pos) { l->hold = pos; }
+/* What is let go goes now: nothing may ever be appended again. */
+void log_hold(struct log *l, uint64_t pos)
+{
+    l->hold = pos;
+    while (l->n > 1 && l->bytes > l->bytes_max && !held(l, l->chunks[l->from]))
+        drop_oldest(l);
+}
 
 size_t log_overdue(const struct log *l)
 {
-    return l->bytes > l->bytes_max ? l->bytes - l->bytes_max : 0;
+    bool any = l->n > 0 && held(l, l->chunks[l->from]);
+    return any && l->bytes > l->bytes_max ? l->bytes - l->bytes_max : 0;
 }
 
 uint64_t log_begin(const struct log *l) { return l->n ? l->chunks[l->from]->begin : 0; }

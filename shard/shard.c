@@ -320,6 +320,13 @@ uint64_t shard_written(const struct shard *s) { return s->stats.ops_own; }
 
 struct log *shard_log(struct shard *s) { return s->log; }
 
+void shard_hold_log(struct shard *s, uint64_t pos)
+{
+    struct mem_account *outer = shard_enter(s);
+    log_hold(s->log, pos);
+    mem_account_leave(outer);
+}
+
 static void add_digest(void *item, void *arg)
 {
     struct hash128 *sum = arg;

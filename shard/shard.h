@@ -221,6 +221,8 @@ struct hash128 shard_digest(struct shard *s, uint32_t partition);
  * written. */
 void shard_close_frames(struct shard *s, struct moment now);
 struct log *shard_log(struct shard *s);
+/* log_hold, for the shard's account. */
+void shard_hold_log(struct shard *s, uint64_t pos);
 /* Lets compaction rely on this context for the partition; forgetting happens now and in shard_tick.
  */
 void shard_stable(struct shard *s, uint32_t partition, const struct context *stable,

@@ -81,7 +81,7 @@ struct journal *journal_new(const struct journal_opts *o, uint64_t pos)
     for (uint32_t i = 0; i < o->id.count; i++)
         context_copy(&j->durable[i], shard_context(o->shard, o->id.first + i));
     j->sync_at = j->retry_at = j->fresh_us = j->asked_fresh_us = UINT64_MAX;
-    log_hold(shard_log(j->shard), pos);
+    shard_hold_log(j->shard, pos);
     return j;
 }
 
@@ -89,7 +89,7 @@ void journal_free(struct journal *j)
 {
     if (j == NULL)
         return;
-    log_hold(shard_log(j->shard), UINT64_MAX);
+    shard_hold_log(j->shard, UINT64_MAX);
     for (uint32_t i = 0; i < j->id.count; i++)
         context_deinit(&j->durable[i]);
     buf_deinit(&j->raises);
@@ -393,7 +393,7 @@ void journal_answer(struct journal *j, struct port *port, struct file_req *taken
             recovered(j, port);
     }
     j->doing = DOING_NOTHING;
-    log_hold(shard_log(j->shard), j->durable_pos); /* it is written again from there */
+    shard_hold_log(j->shard, j->durable_pos); /* it is written again from there */
     journal_step(j, port, now);
 }
 

@@ -290,8 +290,18 @@ static void kill(struct elision *r, uint32_t ref)
     r->elided++;
     if (g->live == 0)
         segment_clear(r, g, 0);
-    else if (buf_len(&g->bytes) > g->live_bytes + g->live_bytes / 3 + 4096)
+    else if (buf_len(&g->bytes) > g->live_bytes + g->live_bytes / 4 + 4096)
         r->wasteful = (uint32_t)(g - r->segments) + 1;
+}
+
+/* Adds to what is there, and so needs it. */
+static bool adds(const struct kept *by)
+{
+#ifdef MUTANT_elides_increments
+    return false;
+#else
+    return is_amount(by->kind) && !(by->flags & OPF_ABSORB);
+#endif
 }
 
 /* Does `by`, of the same place, remove whatever `k` does? */
@@ -300,7 +310,7 @@ static bool removes(const struct kept *by, const struct kept *k)
     if ((k->flags & OPF_FRESH) && !(by->flags & OPF_FRESH))
         return false;
     if (is_amount(by->kind))
-        return (by->flags & OPF_ABSORB) && is_amount(k->kind);
+        return !adds(by) && is_amount(k->kind);
     return by->kind != OP_PATCH;
 }
 
@@ -317,8 +327,7 @@ static bool may_part(const struct elision *r, const struct kept *by)
 
 static void leave_out_place(struct elision *r, struct kept *by)
 {
-    bool amount = is_amount(by->kind);
-    if ((amount && !(by->flags & OPF_ABSORB)) || by->kind == OP_PATCH || !may_part(r, by))
+    if (adds(by) || by->kind == OP_PATCH || !may_part(r, by))
         return;
     uint32_t *link = &by->same_place;
     const struct kept *k;
@@ -423,27 +432,10 @@ static uint64_t put_op(struct segment *g, struct mp *m, struct kept *k)
 
 static size_t room_of(const struct segment *g) { return g->ops.cap + g->bytes.cap; }
 
-/* Where the next operation goes. */
-static struct segment *newest(struct elision *r)
-{
-    struct segment *g = r->segments_n > 0 ? &r->segments[r->segments_n - 1] : NULL;
-    if (g != NULL && count(g) < SEGMENT_OPS && buf_len(&g->bytes) < SEGMENT_BYTES)
-        return g;
-    if (r->segments_n == r->segments_cap) {
-        r->segments_cap = r->segments_cap ? 2 * r->segments_cap : 1;
-        r->segments = mem_realloc(r->segments, r->segments_cap * sizeof *r->segments);
-    }
-    g = &r->segments[r->segments_n++];
-    *g = (struct segment){0};
-    return g;
-}
-
 /* What was left out takes no more room. */
-static void compact(struct elision *r)
+static void compact(struct elision *r, struct segment *g)
 {
-    struct segment *g = &r->segments[r->wasteful - 1];
     struct buf bytes = {0};
-    r->wasteful = 0;
     if (g->live == 0)
         return;
     r->memory -= room_of(g);
@@ -459,6 +451,26 @@ static void compact(struct elision *r)
     buf_deinit(&g->bytes);
     g->bytes = bytes;
     r->memory += room_of(g);
+}
+
+/* Where the next operation goes. */
+static struct segment *newest(struct elision *r)
+{
+    struct segment *g = r->segments_n > 0 ? &r->segments[r->segments_n - 1] : NULL;
+    if (g != NULL && count(g) < SEGMENT_OPS && buf_len(&g->bytes) < SEGMENT_BYTES)
+        return g;
+    if (g != NULL)
+        compact(r, g);
+    if (r->segments_n == r->segments_cap) {
+        r->segments_cap = r->segments_cap ? 2 * r->segments_cap : 1;
+        r->segments = mem_realloc(r->segments, r->segments_cap * sizeof *r->segments);
+    }
+    g = &r->segments[r->segments_n++];
+    *g = (struct segment){0};
+    if (r->segments_n > 1)
+        buf_grow(&g->bytes, SEGMENT_BYTES + SEGMENT_BYTES / 16);
+    r->memory += room_of(g);
+    return g;
 }
 
 static uint64_t add_op(struct elision *r, struct mp *m, stamp_t base)
@@ -479,7 +491,8 @@ static uint64_t add_op(struct elision *r, struct mp *m, stamp_t base)
     r->solid |= k.kind == OP_PATCH || k.kind == OP_FLUSH;
     link_in(r, (r->segments_n - 1) * SEGMENT_OPS + count(g));
     if (r->wasteful != 0)
-        compact(r);
+        compact(r, &r->segments[r->wasteful - 1]);
+    r->wasteful = 0;
     return delta;
 }
 

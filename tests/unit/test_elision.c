@@ -204,7 +204,7 @@ static void expect_same(struct shard *a, struct shard *b, bool bytes, struct mom
 }
 
 /* What has been compacted so far is history as well: then only what is shown is compared. */
-static uint64_t converges(uint64_t seed, bool compacts)
+static uint64_t converges(uint64_t seed, bool compacts, unsigned scale)
 {
     struct rng rng;
     rng_init(&rng, seed);
@@ -217,7 +217,8 @@ static uint64_t converges(uint64_t seed, bool compacts)
     uint64_t t_writer[PARTITIONS] = {0}, t_full[PARTITIONS] = {0};
     unsigned ms = 0;
     for (unsigned round = 0; round < 12; round++) {
-        unsigned n = 1 + (unsigned)rng_below(&rng, 60), seen = (unsigned)rng_below(&rng, n + 1);
+        unsigned n = scale * (1 + (unsigned)rng_below(&rng, 60)),
+                 seen = (unsigned)rng_below(&rng, n + 1);
         for (unsigned i = 0; i < n; i++) {
             write_something(writer, &rng, at(++ms));
             if (rng_below(&rng, 3) > 0)
@@ -276,8 +277,15 @@ Test(elision, a_run_has_the_effect_of_its_frames)
 {
     uint64_t elided = 0;
     for (uint64_t seed = 1; seed <= 400; seed++)
-        elided += converges(seed, seed % 3 == 0);
+        elided += converges(seed, seed % 3 == 0, 1);
     cr_assert_gt(elided, 3000u);
+}
+
+/* Of several segments each (elision.c). */
+Test(elision, so_has_a_large_one)
+{
+    for (uint64_t seed = 1; seed <= 3; seed++)
+        cr_assert_gt(converges(seed, false, 150), 1000u);
 }
 
 /* Writes to a shard, as one run. */
@@ -386,6 +394,36 @@ Test(elision, ten_thousand_overwrites_are_few)
     buf_deinit(&room);
     elision_free(r);
     shard_free(s);
+}
+
+/* Each key twice, evenly, as what was written to all of a partition: one run, in pieces. */
+Test(elision, a_run_comes_in_pieces)
+{
+    struct shard *s = shard_make(1, 1u << 30), *other = shard_make(2, 1u << 30);
+    struct elision *r = elision_new((struct hash_key){1, 2}, 1u << 24);
+    struct buf ops = {0};
+    struct frame f;
+    unsigned pieces = 1;
+    char line[160];
+    for (unsigned i = 0; i < 20000; i++) {
+        snprintf(line, sizeof line, "SET {a}%u a-value-of-some-length-that-fills-segments-%u",
+                 i % 10000, i);
+        run_command(s, at(1), line);
+    }
+    run_of(r, s);
+    cr_assert_eq(elision_elided(r), 10000u);
+    elision_head(r, &f);
+    while (elision_next(r, &ops, 10000))
+        pieces++;
+    cr_assert_gt(pieces, 50u);
+    cr_assert_leq(buf_len(&ops), elision_size(r));
+    f.ops = buf_bytes(&ops);
+    cr_assert_eq(shard_take(other, &f, at(2)), TAKE_DONE);
+    expect_same(s, other, true, at(2), 0);
+    buf_deinit(&ops);
+    elision_free(r);
+    shard_free(s);
+    shard_free(other);
 }
 
 Test(elision, a_run_ends_where_something_foreign_was_seen)

@@ -92,6 +92,29 @@ Test(log, takes_a_frame_larger_than_itself)
     log_free(l);
 }
 
+/* Whoever waits for the disk to keep up brings nothing that would make the ring forget. */
+Test(log, what_the_disk_lets_go_goes_although_nothing_comes)
+{
+    struct log *l = log_new(FIRST, 1, 4096);
+    append(l, FIRST, 1, 1, 10);
+    uint64_t first = log_end(l), end;
+    log_hold(l, 0);
+    for (uint64_t i = 2; i < 10; i++)
+        append(l, FIRST, 1, i, 5000);
+    end = log_end(l);
+    cr_assert_gt(log_overdue(l), 30000u);
+    cr_assert_eq(log_begin(l), 0u);
+    log_hold(l, first);
+    cr_assert_gt(log_overdue(l), 30000u);
+    log_hold(l, end);
+    cr_assert_eq(log_overdue(l), 0u);
+    cr_assert_leq(log_bytes(l), 8192u);
+    cr_assert_eq(log_end(l), end);
+    append(l, FIRST, 1, 10, 10);
+    cr_assert_gt(log_end(l), end);
+    log_free(l);
+}
+
 Test(log, a_cut_raises_the_floor_of_the_actors_given)
 {
     struct log *l = log_new(FIRST, 1, 4096);

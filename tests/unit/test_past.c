@@ -215,6 +215,19 @@ Test(past, what_was_overwritten_is_not_sent)
     cr_assert_lt(bytes_all, 3000u * 60u * 13u / 10u, "%u", (unsigned)bytes_all);
 }
 
+/* However much was written again and again: each key is sent once, in frames of many pieces. */
+Test(past, what_was_written_evenly_is_sent_once)
+{
+    struct link_stats stats;
+    uint64_t bytes = overwrites(0, 0, 24000, 12000, &stats);
+    cr_assert_eq(stats.transfers_out, 0u);
+    cr_assert_eq(stats.ops_elided, 12000u);
+    cr_assert_lt(bytes, 12000u * 60u * 13u / 10u, "%u", (unsigned)bytes);
+    bytes = overwrites(0, 1, 24000, 12000, &stats);
+    cr_assert_eq(stats.ops_elided, 12000u);
+    cr_assert_lt(bytes, 12000u * 60u);
+}
+
 /* What the first region lost came back to it as states: of that there are no frames. */
 Test(past, what_came_as_a_state_goes_on_as_a_state)
 {

@@ -267,7 +267,7 @@ Test(pour, its_shard_can_end_in_the_middle)
     struct shard *writer = writer_of(&f), *s = shard_make(2);
     uint32_t partition;
     stamp_t last;
-    cr_assert_eq(shard_pour(s, &f, at(2)), TAKE_POURS);
+    cr_assert_eq(shard_pour(s, &f, NULL, at(2)), TAKE_POURS);
     while (!shard_pours_into(s, &partition, &last))
         cr_assert_eq(shard_pour_on(s, at(2)), TAKE_POURS);
     cr_assert_eq(shard_pour_on(s, at(2)), TAKE_POURS);
