@@ -126,9 +126,7 @@ static enum outcome take_large(struct pull *p, struct port *port, struct bytes b
     if (!wire_get_large(body, &max))
         return pull_bad(p, port, now, "announcement");
     *pieces = (struct pieces){.active = true, .max = (size_t)max, .bytes = pieces->bytes};
-#ifndef MUTANT_pieces_stay
     buf_clear(&pieces->bytes);
-#endif
     buf_reserve(&pieces->bytes, pieces->max);
     p->all = false;
     return OUT_NEXT;
@@ -141,6 +139,9 @@ static enum outcome take_piece(struct pull *p, struct port *port, struct bytes b
     if (!pieces->active || body.n > pieces->max)
         return pull_bad(p, port, now, "piece");
     pieces->max -= body.n;
+#ifdef MUTANT_last_piece_only
+    buf_clear(&pieces->bytes);
+#endif
     buf_put_bytes(&pieces->bytes, body);
     return OUT_NEXT;
 }

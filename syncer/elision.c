@@ -298,7 +298,7 @@ static void kill(struct elision *r, uint32_t ref)
 static bool adds(const struct kept *by)
 {
 #ifdef MUTANT_elides_increments
-    return false;
+    return is_amount(by->kind) && by->flags == UINT8_MAX;
 #else
     return is_amount(by->kind) && !(by->flags & OPF_ABSORB);
 #endif
