@@ -312,6 +312,11 @@ uint64_t deploy_members_now(const struct deploy *d) { return d->members; }
 
 /* ---------------------------------------------------------------- looking inside */
 
+bool deploy_heard(const struct deploy *d, unsigned r)
+{
+    return d->regions[r].greeted && d->regions[r].open_requests == 0;
+}
+
 bool deploy_settled(const struct deploy *d)
 {
     for (unsigned r = 1; r <= d->opts.regions; r++) {

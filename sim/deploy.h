@@ -67,6 +67,8 @@ void deploy_pause(struct deploy *d, unsigned r, unsigned from, bool paused);
 /* Who belongs to the database from now on: a newer configuration for every running region. */
 void deploy_members(struct deploy *d, uint64_t members);
 uint64_t deploy_members_now(const struct deploy *d);
+/* Region r has answered all that it was told: it is configured as it is to be. */
+bool deploy_heard(const struct deploy *d, unsigned r);
 /* Every request so far has been answered; false and a text when one was refused. */
 bool deploy_settled(const struct deploy *d);
 const char *deploy_error(const struct deploy *d); /* "" none */

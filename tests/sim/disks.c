@@ -110,11 +110,13 @@ void disks_dying(struct run *r, unsigned g)
     if (!has_disk(r, g) || !living(r, g))
         return; /* it was not brought back: what was promised before holds */
     d->whole = disk_returns(r, g);
+    /* It has not heard yet that its disk was switched off and on: its files are no longer its. */
+    bool heard = !d->founding || deploy_heard(r->deploy, g);
     unsigned n = deploy_shards(r->deploy, g, s, 64);
     for (unsigned i = 0; i < n; i++)
         for (uint32_t p = s[i].first_partition; p < s[i].first_partition + s[i].count; p++) {
             const struct context *c =
-                s[i].storage != NULL ? storage_context(s[i].storage, p) : NULL;
+                heard && s[i].storage != NULL ? storage_context(s[i].storage, p) : NULL;
             d->promises[p] = c != NULL;
             if (c != NULL)
                 context_copy(&d->promised[p], c);

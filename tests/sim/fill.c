@@ -90,7 +90,7 @@ void fill_tick(struct run *r)
     }
 }
 
-void fill_describe(const struct run *r, struct buf *out)
+uint64_t fill_evicted(const struct run *r)
 {
     uint64_t evicted = 0;
     struct worker_shard s[64];
@@ -102,9 +102,14 @@ void fill_describe(const struct run *r, struct buf *out)
             evicted += stats.evicted;
         }
     }
+    return evicted;
+}
+
+void fill_describe(const struct run *r, struct buf *out)
+{
     if (r->limited)
         buf_putf(out, "memory is limited, policy %u: %llu keys evicted\n",
-                 deploy_options(r->deploy)->eviction, (unsigned long long)evicted);
+                 deploy_options(r->deploy)->eviction, (unsigned long long)fill_evicted(r));
 }
 
 void fill_forget(struct run *r, unsigned region)

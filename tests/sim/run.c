@@ -192,7 +192,7 @@ static void play(struct run *r)
         messages_tick(r);
         fill_tick(r);
         advance(r, &next_look);
-        quiet = workload_idle(r) && all_quiet(r);
+        quiet = workload_idle(r) && all_quiet(r) && check_reads(r);
     }
     if (r->failure[0] == 0 && !quiet)
         fail(r, "not quiet %u s after the faults ended",

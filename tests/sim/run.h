@@ -209,6 +209,7 @@ void messages_check(struct run *r);                   /* when all is quiet */
 void fill_opts(struct run *r, struct deploy_opts *o);
 void fill_tick(struct run *r);
 void fill_describe(const struct run *r, struct buf *out);
+uint64_t fill_evicted(const struct run *r);       /* keys, by all regions, as far as they live */
 void fill_forget(struct run *r, unsigned region); /* its connections died */
 /* disk_faults.c */
 void disks_draw(struct run *r);
@@ -262,7 +263,10 @@ void faults_end(struct run *r);
 void check_look(struct run *r);                   /* at intervals */
 void check_dying(struct run *r, unsigned region); /* just before a region loses its memory */
 void check_crash(struct run *r, unsigned region); /* ... and when it has */
-void check_end(struct run *r);                    /* when all is quiet */
+/* Once all is quiet: do all regions answer all reads alike? False: something was evicted meanwhile,
+ * and it is to be asked again. */
+bool check_reads(struct run *r);
+void check_end(struct run *r); /* when all is quiet */
 void fail(struct run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Belongs to the database, runs, has been brought back from its disk. */
 bool living(const struct run *r, unsigned region);

@@ -53,11 +53,12 @@ static void switch_on(struct run *r, unsigned g)
     deploy_persist(r->deploy, g, policy);
 }
 
+/* Before it has heard of it the files are still those of the time before it was switched off. */
 static bool in_force(const struct run *r, unsigned g)
 {
     struct worker_shard s[64];
     unsigned n = deploy_shards(r->deploy, g, s, 64);
-    bool all = living(r, g) && n > 0;
+    bool all = living(r, g) && deploy_heard(r->deploy, g) && n > 0;
     for (unsigned i = 0; i < n; i++)
         all &= s[i].storage != NULL && storage_in_force(s[i].storage);
     return all;
