@@ -329,13 +329,25 @@ void table_deinit(struct table *t, void (*drop)(void *item, void *arg), void *ar
     table_iter(&it, t);
     for (void *item; drop != NULL && (item = table_next(&it)) != NULL;)
         drop(item, arg);
-    for (uint64_t i = 0; t->dir != NULL && i < UINT64_C(1) << t->depth;) {
+    uint64_t at = 0;
+    size_t all = SIZE_MAX;
+    (void)table_deinit_step(t, &at, &all);
+}
+
+bool table_deinit_step(struct table *t, uint64_t *at, size_t *budget)
+{
+    uint64_t end = t->dir != NULL ? UINT64_C(1) << t->depth : 0, i = *at;
+    for (; i<end && * budget> 0; --*budget) {
         uint64_t entry = t->dir[i];
         i += UINT64_C(1) << (t->depth - table_entry_depth(entry));
         segment_free(t, entry);
     }
+    *at = i;
+    if (i < end)
+        return false;
     mem_free(t->dir);
     table_init(t, t->type, t->key);
+    return true;
 }
 
 void table_replace(struct table *t, uint64_t hash, const void *old, void *item)

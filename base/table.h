@@ -47,6 +47,10 @@ struct table {
 void table_init(struct table *t, const struct table_type *type, struct hash_key key);
 /* Frees the table's own memory; each item is given to `drop` (NULL: not at all). */
 void table_deinit(struct table *t, void (*drop)(void *item, void *arg), void *arg);
+/* The same without `drop`, in slices, for tables too large for one step: frees at most *budget
+ * segments, and takes them off it. *at: 0 at first, then how far it has got (below 2^48). True when
+ * all is freed; until then only this may be called. */
+bool table_deinit_step(struct table *t, uint64_t *at, size_t *budget);
 
 static inline uint64_t table_hash(const struct table *t, struct bytes name)
 {

@@ -522,6 +522,28 @@ void tree_deinit(struct tree *t, void (*drop)(void *item, void *arg), void *arg)
     tree_init_weighted(t, t->cmp, t->arg, t->weight);
 }
 
+/* From the right to the left, so that a node always says what is left of it. */
+static bool node_drop_step(struct tree *t, void *node, unsigned height, size_t *budget)
+{
+    struct inner *in = node;
+    for (; height > 0 && in->n > 0; in->n--)
+        if (!node_drop_step(t, in->child[in->n - 1], height - 1, budget))
+            return false;
+    if (*budget == 0)
+        return false;
+    --*budget;
+    node_free(t, node, node_size(height));
+    return true;
+}
+
+bool tree_deinit_step(struct tree *t, size_t *budget)
+{
+    if (t->root != NULL && !node_drop_step(t, t->root, t->height, budget))
+        return false;
+    tree_init_weighted(t, t->cmp, t->arg, t->weight);
+    return true;
+}
+
 /* ------------------------------------------------------------ the rest */
 
 void tree_replace(struct tree *t, const void *old, void *item)

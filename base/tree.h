@@ -36,6 +36,9 @@ struct tree {
 void tree_init(struct tree *t, tree_cmp *cmp, void *arg);
 void tree_init_weighted(struct tree *t, tree_cmp *cmp, void *arg, tree_weight *weight);
 void tree_deinit(struct tree *t, void (*drop)(void *item, void *arg), void *arg);
+/* The same without `drop`, in slices: frees at most *budget nodes, and takes them off it. True when
+ * all is freed; until then only this may be called. */
+bool tree_deinit_step(struct tree *t, size_t *budget);
 /* Adds; nothing that compares equal may be present. */
 void tree_put(struct tree *t, void *item);
 /* The same for an item that is known to be above, or below, all others: nothing is compared,

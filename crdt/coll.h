@@ -29,7 +29,7 @@ struct large {
     struct hash128 sum;    /* of its elements' digest terms, so that dropping it whole costs O(1) */
     struct context newest; /* covers every dot inside: whoever has seen this has seen all */
     size_t held;           /* bytes of the cells, or of the blocks */
-    uint64_t freed;        /* how far freeing in steps has got: a cursor of the table */
+    uint64_t freed;        /* how far freeing in steps has got: of the table; FREED_ALL */
     struct reading *readings; /* under way: crdt/reading.h */
 };
 

@@ -152,15 +152,26 @@ static void free_item(void *item, void *arg)
     mem_free(item);
 }
 
-static void free_frame(struct large *l)
+/* In `freed`: the elements are; what held them goes next, and the rest of the field counts that. */
+#define FREED_ALL (UINT64_C(1) << 63)
+
+#define FRAME_COST 4u /* freeing a segment or a node, in elements */
+
+static bool free_frame_step(struct large *l, size_t *elements)
 {
+    size_t most = *elements / FRAME_COST + 1, left = most;
     readings_end(l);
-    if (coll_has_table(l->head.type))
-        table_deinit(&l->table, NULL, NULL);
-    if (coll_has_tree(l->head.type))
-        tree_deinit(&l->tree, NULL, NULL);
+    uint64_t at = l->freed & ~FREED_ALL;
+    bool done = !coll_has_table(l->head.type) || table_deinit_step(&l->table, &at, &left);
+    l->freed = FREED_ALL | at;
+    done = done && (!coll_has_tree(l->head.type) || tree_deinit_step(&l->tree, &left));
+    size_t cost = (most - left) * FRAME_COST;
+    *elements -= cost < *elements ? cost : *elements;
+    if (!done)
+        return true;
     context_deinit(&l->newest);
     mem_free(l);
+    return false;
 }
 
 void coll_free(struct coll *c)
@@ -204,8 +215,10 @@ bool coll_free_step(struct coll *c, size_t *budget)
     }
     struct large *l = coll_large(c);
     assert(l->readings == NULL || coll_count(c) == 0);
-    if (coll_has_table(c->type) ? free_table_step(l, budget) : blocks_free_step(l, budget))
-        return true;
-    free_frame(l);
-    return false;
+    if ((l->freed & FREED_ALL) == 0) {
+        if (coll_has_table(c->type) ? free_table_step(l, budget) : blocks_free_step(l, budget))
+            return true;
+        l->freed = FREED_ALL;
+    }
+    return free_frame_step(l, budget);
 }

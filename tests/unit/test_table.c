@@ -293,3 +293,28 @@ Test(table, random_finds_the_last_items_of_a_table_that_was_large)
     table_deinit(&t, NULL, NULL);
     mem_free(items);
 }
+
+Test(table, is_freed_in_slices)
+{
+    struct table t;
+    table_init(&t, &type, key);
+    uint32_t n = 50000;
+    struct item *items = items_new(n);
+    size_t before = mem_used();
+    for (uint32_t i = 0; i < n; i++)
+        put(&t, &items[i]);
+    size_t budget = 10, steps = 0, held = mem_used();
+    uint64_t at = 0;
+    for (; !table_deinit_step(&t, &at, &budget); budget = 10, steps++) {
+        cr_assert_eq(budget, 0);
+        cr_assert_lt(mem_used(), held);
+        held = mem_used();
+    }
+    cr_assert_gt(steps, 10);
+    cr_assert_eq(mem_used(), before);
+    cr_assert_eq(table_memory(&t), 0);
+    put(&t, &items[7]); /* empty, as at first */
+    cr_assert_eq(get(&t, &items[7]), &items[7]);
+    table_deinit(&t, NULL, NULL);
+    mem_free(items);
+}

@@ -247,3 +247,31 @@ Test(tree, survives_deletes_that_leave_single_children)
         tree_deinit(&t, NULL, NULL);
     }
 }
+
+Test(tree, is_freed_in_slices)
+{
+    struct tree t;
+    tree_init(&t, cmp, NULL);
+    uint32_t n = 50000;
+    struct item *items = mem_zalloc(n * sizeof *items);
+    size_t before = mem_used();
+    for (uint32_t i = 0; i < n; i++) {
+        items[i].n = i;
+        tree_put(&t, &items[i]);
+    }
+    size_t budget = 10, steps = 0, held = mem_used();
+    for (; !tree_deinit_step(&t, &budget); budget = 10, steps++) {
+        cr_assert_eq(budget, 0);
+        cr_assert_lt(mem_used(), held);
+        held = mem_used();
+    }
+    cr_assert_gt(steps, 50);
+    cr_assert_eq(mem_used(), before);
+    cr_assert_null(t.root);
+    budget = 1;
+    cr_assert(tree_deinit_step(&t, &budget)); /* an empty one is freed */
+    tree_put(&t, &items[7]);
+    cr_assert_eq(t.count, 1);
+    tree_deinit(&t, NULL, NULL);
+    mem_free(items);
+}
