@@ -130,8 +130,11 @@ static void judge(struct incoming *i, struct port *port, struct moment now)
         break;
     }
     if (h.protocol != SYNCER_PROTOCOL) {
-        snprintf(text, sizeof text, "link protocol %u is spoken here, not %u: run the same release",
-                 SYNCER_PROTOCOL, h.protocol);
+        bool newer = h.protocol > SYNCER_PROTOCOL; /* short: what a peer shows has 127 bytes */
+        snprintf(text, sizeof text,
+                 "link protocol %u meets %u of the dialled region: upgrade the %s, which is older; "
+                 "both take writes meanwhile",
+                 h.protocol, SYNCER_PROTOCOL, newer ? "dialled" : "dialling");
         give_up(i, port, ERR_VERSION, text);
     } else if (d == NULL || !database_is_geo(&d->config)) {
         give_up(i, port, ERR_NOT_FOUND, "the database on this port is not geo-distributed");

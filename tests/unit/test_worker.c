@@ -2,6 +2,7 @@
 #include "tests/unit/serve.h"
 
 #include "base/mem.h"
+#include "syncer/wire.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -220,5 +221,33 @@ Test(worker, refuses_garbage_on_a_link)
     cr_expect_not(client_closed(d));
     serve_run(s, 11000);
     cr_expect(client_closed(d), "a handshake that never ends is given up");
+    serve_free(s);
+}
+
+/* What both sides log and `ctl crdb status` shows says which of them to upgrade. */
+Test(worker, links_of_another_release_are_told_who_is_older)
+{
+    static const struct {
+        uint32_t protocol;
+        const char *what;
+    } cases[] = {{SYNCER_PROTOCOL - 1, "upgrade the dialling, which is older"},
+                 {SYNCER_PROTOCOL + 1, "upgrade the dialled, which is older"}};
+    struct serve *s = serve_new(&(struct serve_opts){.workers = 1, .shards = 1});
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct client *c = client_new(s);
+        struct buf hello = {0};
+        wire_put_hello(&hello, &(struct wire_hello){.protocol = cases[i].protocol,
+                                                    .guid = "some-guid",
+                                                    .region = 2,
+                                                    .actor = actor_make(2, 1),
+                                                    .incarnation = 1,
+                                                    .count = 1});
+        client_send(c, buf_bytes(&hello));
+        serve_run(s, 50);
+        cr_expect_not_null(strstr(serve_log(s), cases[i].what), "%s", serve_log(s));
+        cr_expect(client_closed(c));
+        buf_deinit(&hello);
+    }
+    cr_expect_not_null(strstr(serve_log(s), "both take writes meanwhile\n"));
     serve_free(s);
 }
