@@ -362,22 +362,12 @@ static void put_link(struct buf *out, unsigned region, const struct figures_link
              (ull)l->ops_elided);
 }
 
-/* The region for which compaction waits in most partitions; 0: in none. */
-static uint32_t laggard(const struct figures *n)
-{
-    uint32_t worst = 0;
-    for (uint32_t r = 1; r <= REGION_MAX; r++)
-        if (n->lagging[r] > (worst == 0 ? 0 : n->lagging[worst]))
-            worst = r;
-    return worst;
-}
-
 static void put_crdt(struct buf *out, const struct front *f, const struct figures *n)
 {
     struct figures_db db = {0};
     f->host.describe(f->host.arg, f, &db);
     uint64_t full = 0, in = 0, out_bytes = 0;
-    uint32_t worst = laggard(n);
+    uint32_t worst = figures_laggard(n);
     for (unsigned i = 0; i <= REGION_MAX; i++) {
         full += n->links[i].transfers_in;
         in += n->links[i].bytes_in;

@@ -127,6 +127,25 @@ static void judge_limit(const struct front *f, const struct use *u, struct buf *
     }
 }
 
+/* What may not be forgotten yet, and for whose sake. */
+static void judge_waiting(const struct use *u, struct buf *out)
+{
+    const struct memory_use *m = &u->sum.memory;
+    uint32_t region = figures_laggard(&u->sum);
+    const struct figures_link *l = &u->sum.links[region];
+    buf_putf(out, "* What waits for other regions to have seen it takes %u %%",
+             share(m->unsettled + m->kept, u->total));
+    if (region == 0) {
+        buf_put_str(out, ": it goes when they have (INFO crdt).\n");
+        return;
+    }
+    buf_putf(out,
+             ": region %u%s%s%s keeps it waiting in %u partitions, its link is %s. It goes once "
+             "that region has seen it, or has been removed (meridian ctl crdb status).\n",
+             region, l->name[0] != 0 ? " (" : "", l->name, l->name[0] != 0 ? ")" : "",
+             u->sum.lagging[region], l->state != NULL ? l->state : "unknown");
+}
+
 static void judge_kinds(const struct use *u, struct buf *out)
 {
     const struct memory_use *m = &u->sum.memory;
@@ -141,11 +160,7 @@ static void judge_kinds(const struct use *u, struct buf *out)
                  "(crdt_repl_backlog_size; by itself a tenth of the limit), then no more.\n",
                  share(m->log, u->total));
     if (m->unsettled + m->kept > u->total / SHARE_WAITS)
-        buf_putf(out,
-                 "* What waits for other regions to have seen it takes %u %%: a region that "
-                 "is away keeps it waiting (INFO crdt). It goes once that is back, or has "
-                 "been removed.\n",
-                 share(m->unsettled + m->kept, u->total));
+        judge_waiting(u, out);
     if (u->scripts > u->total / SHARE_LARGE)
         buf_putf(out, "* Scripts take %u %%: SCRIPT FLUSH frees those that nobody runs.\n",
                  share(u->scripts, u->total));

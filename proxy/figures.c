@@ -107,6 +107,15 @@ uint64_t figures_used(const struct figures *f)
            f->links_bytes;
 }
 
+uint32_t figures_laggard(const struct figures *f)
+{
+    uint32_t worst = 0;
+    for (uint32_t r = 1; r <= REGION_MAX; r++)
+        if (f->lagging[r] > (worst == 0 ? 0 : f->lagging[worst]))
+            worst = r;
+    return worst;
+}
+
 void figures_add(struct figures *sum, const struct figures *one)
 {
     sum->clients += one->clients;

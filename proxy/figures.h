@@ -53,6 +53,8 @@ struct figures_db {
 
 /* What the database holds in memory. */
 uint64_t figures_used(const struct figures *f);
+/* The region for which compaction waits in most partitions; 0: in none. */
+uint32_t figures_laggard(const struct figures *f);
 void figures_add(struct figures *sum, const struct figures *one);
 void figures_shard_add(struct shard_stats *sum, const struct shard_stats *one);
 /* Counters add up; of states the worst, of delays the longest. */
