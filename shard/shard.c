@@ -16,7 +16,6 @@ static void set_actor(struct shard *s, uint32_t actor)
         if (p->own == 0)
             p->own = stamp_make(0, 0, actor);
         p->closed = p->own;
-        p->began = 0;
     }
 }
 
@@ -338,8 +337,13 @@ enum shard_origin shard_origin(const struct shard *s, uint32_t partition, stamp_
     const struct part *p = &s->parts[partition - s->first];
     if (p->began == 0)
         return stamp > p->own ? ORIGIN_BEYOND : ORIGIN_OWN;
-    bool before = stamp > p->began_prev && stamp < p->began;
-    return before || stamp > p->own ? ORIGIN_BESIDE : ORIGIN_OWN;
+    return stamp > p->own || shard_began_across(s, partition, stamp) ? ORIGIN_BESIDE : ORIGIN_OWN;
+}
+
+bool shard_began_across(const struct shard *s, uint32_t partition, stamp_t stamp)
+{
+    const struct part *p = &s->parts[partition - s->first];
+    return p->began != 0 && stamp > p->began_prev && stamp < p->began;
 }
 
 void shard_set_geo(struct shard *s, bool geo)
@@ -386,6 +390,14 @@ void shard_set_durable(struct shard *s, bool durable)
 }
 
 void shard_set_actor(struct shard *s, uint32_t actor)
+{
+    shard_close_frames(s, (struct moment){.wall_ms = s->wall_ms, .mono_us = s->mono_us});
+    set_actor(s, actor);
+    for (uint32_t i = 0; i < s->count; i++)
+        s->parts[i].began = 0;
+}
+
+void shard_rename(struct shard *s, uint32_t actor)
 {
     shard_close_frames(s, (struct moment){.wall_ms = s->wall_ms, .mono_us = s->mono_us});
     set_actor(s, actor);

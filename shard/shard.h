@@ -216,6 +216,9 @@ enum shard_origin {
     ORIGIN_BESIDE, /* no: it is later than what was opened, and is not of what was written since */
 };
 enum shard_origin shard_origin(const struct shard *s, uint32_t partition, stamp_t stamp);
+/* It lies between what was opened and what this process wrote first, also if the shard was renamed
+ * since: `stamp` is of the actor as which that was written. */
+bool shard_began_across(const struct shard *s, uint32_t partition, stamp_t stamp);
 struct hash128 shard_digest(struct shard *s, uint32_t partition);
 /* Closes all open frames so that log readers see every write made so far. Cheap when nothing was
  * written. */
@@ -236,6 +239,8 @@ void shard_set_geo(struct shard *s, bool geo);
 void shard_set_durable(struct shard *s, bool durable);
 /* A new life after lost memory or a changed number. */
 void shard_set_actor(struct shard *s, uint32_t actor);
+/* Likewise in the midst of a process, which may find out later what it did under the old name. */
+void shard_rename(struct shard *s, uint32_t actor);
 void shard_set_xadd_ids(struct shard *s, enum xadd_ids ids);
 /* Up to which sizes Redis keeps collections in a compact form: what OBJECT ENCODING goes by
  * (hash-max-listpack-entries ...). Nothing else does, but XTRIM ~. */

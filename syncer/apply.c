@@ -295,7 +295,7 @@ enum outcome pull_take(struct pull *p, struct port *port, uint8_t kind, struct b
     case WIRE_RECALL:
         return catchup_recalled(p, port, body) ? OUT_NEXT : pull_bad(p, port, now, "recollection");
     case WIRE_TARGET:
-        return catchup_target(p, body) ? OUT_NEXT : pull_bad(p, port, now, "target");
+        return catchup_target(p, port, body) ? OUT_NEXT : pull_bad(p, port, now, "target");
     case WIRE_PUBLISH:
         return messages_take(p, body) ? OUT_NEXT : pull_bad(p, port, now, "message of a client");
     default:

@@ -148,7 +148,7 @@ bool catchup_recalled(struct pull *p, struct port *port, struct bytes body)
     return mp_done(&m);
 }
 
-bool catchup_target(struct pull *p, struct bytes body)
+bool catchup_target(struct pull *p, struct port *port, struct bytes body)
 {
     struct context has = {0};
     struct mp m = mp_read(body);
@@ -157,6 +157,7 @@ bool catchup_target(struct pull *p, struct bytes body)
         if (m.bad || index >= p->count || !context_decode(&m, &has))
             break;
         struct pull_part *part = &p->parts[index];
+        copies_look(p->peer->s, port, p->peer->region, p->first + (uint32_t)index, &has);
         context_join(&part->target, &has);
         part->has_target |= part->want_target;
         part->want_target = false;

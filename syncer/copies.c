@@ -12,9 +12,12 @@
  * COPY_OLD     the peer has later stamps than ours, and we have written none since we were opened:
  *              nothing overlaps. No write is taken from here on, and the region goes on as another
  *              actor that catches up first.
- * COPY_SPLIT   we have written since: the peer's stamp is none of ours, or lies within what we wrote
- *              in one go. Nothing is sent or taken any more, since each side would drop as known
- *              what it lacks.
+ * COPY_SPLIT   we have written since: the peer's stamp is none of ours, or lies within what we
+ * wrote in one go. Nothing is sent or taken any more, since each side would drop as known what it
+ * lacks.
+ *
+ * A region that goes on as another actor may have written in partitions of which it had not heard
+ * by then: so what peers have of the actor that it was is looked at further.
  *
  * What can't be seen here: a copy that meets only peers which know nothing of the other life.
  */
@@ -43,8 +46,11 @@ void copies_look(struct syncer *s, struct port *port, uint32_t region, uint32_t 
     stamp_t stamp = context_get(theirs, s->config.actor);
     enum shard_origin origin = shard_origin(s->shard, partition, stamp);
 #ifdef MUTANT_copy_unseen
-    origin = ORIGIN_OWN; /* the planted bug */
+    return; /* the planted bug */
 #endif
+    stamp_t before = s->config.was != 0 ? context_get(theirs, s->config.was) : 0;
+    if (before != 0 && shard_began_across(s->shard, partition, before))
+        found(s, port, COPY_SPLIT, region, partition);
     if (s->config.sole && origin != ORIGIN_OWN)
         found(s, port, origin == ORIGIN_BESIDE ? COPY_SPLIT : COPY_OLD, region, partition);
 }

@@ -491,7 +491,7 @@ void relay_tick(struct syncer *s, struct port *port, struct moment now);
 void catchup_tick(struct syncer *s, struct port *port, struct moment now);
 /* A peer's RECALL, its TARGET. False: malformed. */
 bool catchup_recalled(struct pull *p, struct port *port, struct bytes body);
-bool catchup_target(struct pull *p, struct bytes body);
+bool catchup_target(struct pull *p, struct port *port, struct bytes body);
 /* Should this subscription ask for the whole partition? */
 bool catchup_wants(struct pull *p, uint32_t partition);
 

@@ -49,6 +49,7 @@ struct syncer_config {
                   before were cut: that had been known */
     bool sole; /* nobody but this process and those before it, whose files it has, can have written
                   as this actor */
+    uint32_t was; /* this process wrote as that actor before, from an older copy; 0: it did not */
     uint32_t partitions;
     uint32_t tls;                                 /* port tls handle for dialling; 0 none */
     struct syncer_region regions[REGION_MAX + 1]; /* by id; id 0 = no such member; own included */

@@ -209,6 +209,7 @@ static struct syncer_config *member_config(const struct syncer_config *config,
     own->kept = kept;
     own->sure = m->sure;
     own->sole = m->sole;
+    own->was = m->was;
     return own;
 }
 
@@ -254,7 +255,7 @@ void database_rename(struct database *d, struct port *port, struct member *m, st
     struct syncer_config *config = syncer_config_new(d->worker, &d->config);
     syncer_free(m->syncer, port);
     m->syncer = NULL;
-    shard_set_actor(m->shard, actor_make(d->config.region, m->incarnation));
+    shard_rename(m->shard, actor_make(d->config.region, m->incarnation));
     member_link(d, m, config, false, now);
     mem_free(config);
 }

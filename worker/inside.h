@@ -3,6 +3,7 @@
 #define MERIDIAN_WORKER_INSIDE_H
 
 #include "proxy/front.h"
+#include "worker/lives.h"
 #include "worker/worker.h"
 
 /*
@@ -11,6 +12,7 @@
  *   database.c  the databases of this worker: shards, syncers, listener
  *   disk.c      its shards' files
  *   erase.c     the files of shards of deleted databases
+ *   lives.c     what a shard's folder says of its lives, in bytes
  *   settle.c    which of its earlier lives are over for good
  *   keep.c      snapshots of them on request and on schedule, and what INFO shows of them
  *   archive.c   between them and the links: what peers read from the log on disk
@@ -31,22 +33,6 @@ struct keeping {
     bool wanted; /* to begin as soon as none is under way */
     bool asked;  /* likewise, or under way */
 };
-
-/* What a shard's folder says of its lives (settle.c); incarnations. */
-struct life_note {
-    uint32_t process; /* of the last process that had it */
-    uint32_t life;    /* as which it wrote */
-    uint32_t settled; /* lives before that one are over for good */
-    bool complete;    /* peers have got nothing of that life that is not in the log */
-    bool split;       /* it went on from an older copy, beside the life that had gone on */
-    bool lacks;       /* not all is here that the region had claimed to have */
-};
-
-static inline bool life_note_eq(const struct life_note *a, const struct life_note *b)
-{
-    return a->process == b->process && a->life == b->life && a->settled == b->settled &&
-           a->complete == b->complete && a->split == b->split && a->lacks == b->lacks;
-}
 
 /* A shard of a database that lives here. */
 struct member {
@@ -69,9 +55,10 @@ struct member {
     bool free;                              /* the number is its own, or known to be free */
     bool
         sole; /* ... and all that was ever written under it is here, unless this is an older copy */
-    bool split; /* it is, and has written: no links, no writes (settle.c) */
-    bool sure;  /* what is on disk had been seen by lives that had all of their earlier ones */
-    bool gated; /* peers get what is synced, no more */
+    uint32_t was; /* the actor as which this process began; 0: it has had no other */
+    bool split;   /* it is, and has written: no links, no writes (settle.c) */
+    bool sure;    /* what is on disk had been seen by lives that had all of their earlier ones */
+    bool gated;   /* peers get what is synced, no more */
     uint64_t gate_pos;           /* in the log: so it is since then */
     uint64_t settle_us, note_us; /* when settle.c looks again, writes again after a failure */
     bool slow;                   /* the disk does not keep up */

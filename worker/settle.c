@@ -6,17 +6,7 @@
 /*
  * Which life a shard goes on as after a restart, and what is known of the lives before. Its folder
  * has a file that says so, since the log can't: whether an operation has left the process before it
- * was durable is not seen in it.
- *
- *   0  "MERLIFE2"   8  u64 process: the incarnation under which the last process was started
- *  16  u64 life: the incarnation under which it wrote
- *  24  u64 settled: lives before this one are over for good (crdt/stability.h)
- *  32  u64 sum of 1: of that life nothing has left the process that the log does not have;
- *      2: it went on from an older copy, and is split; 4: it has not caught up
- *  40  u64 XXH3 of the 40 bytes before
- * With 2 or 4 the first eight bytes are "MERLIFE3", so that a release that does not know them
- * begins a new life. Before it was "MERLIVES", u64 settled, u64 XXH3 of these 16 bytes. It is read,
- * never written.
+ * was durable is not seen in it. Its bytes are in lives.h.
  *
  * The same life. With policy always peers get only what is synced (settle_limit), so a process that
  * is killed leaves nothing anywhere that its log lacks, and the next one goes on as the same life:
@@ -37,8 +27,6 @@
  * history: it keeps what it has, says so to whoever writes, and has no links any more, in later
  * processes neither.
  */
-#define NOTE_BYTES 48u
-#define OLD_NOTE_BYTES 24u
 #define LOOK_US UINT64_C(200000)
 #define RETRY_US UINT64_C(500000)
 
@@ -63,52 +51,12 @@ void settle_read(struct worker *w, struct port *port, struct disk *k)
     disk_ask(port, k, FILE_READ, path, SETTLE_READ);
 }
 
-static void put(struct buf *out, const struct life_note *n)
-{
-    uint64_t flags = (uint64_t)n->complete | (uint64_t)n->split << 1 | (uint64_t)n->lacks << 2;
-    const uint64_t fields[] = {n->process, n->life, n->settled, flags};
-    buf_put(out, flags > 1 ? "MERLIFE3" : "MERLIFE2", 8);
-    buf_put(out, fields, sizeof fields);
-    uint64_t sum = hash_64(buf_bytes(out), 0);
-    buf_put(out, &sum, sizeof sum);
-}
-
-static bool sum_is_right(struct bytes in)
-{
-    uint64_t sum;
-    memcpy(&sum, in.p + in.n - sizeof sum, sizeof sum);
-    return sum == hash_64(bytes_of(in.p, in.n - sizeof sum), 0);
-}
-
-/* False: it says nothing. */
-static bool get(struct bytes in, uint32_t process, struct life_note *out)
-{
-    uint64_t fields[4];
-    bool old = in.n == OLD_NOTE_BYTES && memcmp(in.p, "MERLIVES", 8) == 0;
-    bool good = in.n == NOTE_BYTES &&
-                (memcmp(in.p, "MERLIFE2", 8) == 0 || memcmp(in.p, "MERLIFE3", 8) == 0);
-    if ((!old && !good) || !sum_is_right(in))
-        return false;
-    memcpy(fields, in.p + 8, old ? sizeof fields[0] : sizeof fields);
-    if (old) /* each process was a life */
-        *out = (struct life_note){.life = process > 0 ? process - 1 : 0,
-                                  .settled = (uint32_t)fields[0]};
-    else
-        *out = (struct life_note){.process = (uint32_t)fields[0],
-                                  .life = (uint32_t)fields[1],
-                                  .settled = (uint32_t)fields[2],
-                                  .complete = fields[3] & 1,
-                                  .split = fields[3] >> 1 & 1,
-                                  .lacks = fields[3] >> 2 & 1};
-    return true;
-}
-
 static void note(struct member *m, struct port *port, struct life_note n)
 {
     char path[DISK_PATH_MAX + 8];
     path_of(m->database->worker, m->disk, path, sizeof path);
     struct file_req *r = file_req_new(FILE_WRITE, path);
-    put(&r->data, &n);
+    life_note_put(&r->data, &n);
     r->owner = m->disk;
     r->tag = SETTLE_WRITE;
     m->noting = n;
@@ -127,7 +75,7 @@ bool settle_answer(struct member *m, struct port *port, const struct file_req *r
         return true;
     }
     struct life_note found = {0};
-    bool read = r->err == ERR_OK && get(buf_bytes(&r->data), process, &found);
+    bool read = r->err == ERR_OK && life_note_get(buf_bytes(&r->data), process, &found);
     bool next = read && process > 0 && found.process == process - 1;
     if (!next) { /* there may have been a life for each of the processes between */
         found.complete = false;
@@ -230,6 +178,7 @@ static void look_copy(struct member *m, struct port *port, struct moment now)
         m->split = true;
         database_split(m, port);
     } else if (copy == COPY_OLD && m->incarnation != process_of(m)) {
+        m->was = own_actor(m);
         m->incarnation = process_of(m);
         m->free = m->sole = m->sure = false;
     }

@@ -231,6 +231,7 @@ bool run_seed(uint64_t seed, bool verbose, const char *save, struct buf *report)
     switches_draw(r);
     build(r, verbose);
     play(r);
+    copies_story(r);
     bool ok = r->failure[0] == 0;
     if (!ok || verbose) {
         if (!ok)

@@ -231,6 +231,8 @@ void windows_forget(struct run *r, unsigned region); /* it lost its memory */
 void windows_tick(struct run *r);
 /* It died: all that it had when the window began is on its disk. UINT64_MAX: nothing has to be. */
 void windows_check(struct run *r, unsigned region, const struct revived *v, uint64_t window_us);
+/* copies.c */
+void copies_story(struct run *r); /* an older copy of a region is put back, in a world of its own */
 /* switches.c */
 void switches_draw(struct run *r);
 void switches_tick(struct run *r); /* disks that are switched off and on */
