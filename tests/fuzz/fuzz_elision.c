@@ -17,6 +17,7 @@
  */
 enum { BYTES = 1 };
 #define COMMANDS_MAX 400u
+#define RUN_BYTES ((size_t)1 << 20)
 
 static const char *const forms[] = {
     "SET k@ #",          "SET k@ v# KEEPTTL",
@@ -118,7 +119,7 @@ static void pass(struct shard *from, uint64_t *pos, struct shard *one, struct el
 static void history(struct bytes in)
 {
     struct shard *from = shard_make(1), *one = shard_make(2), *runs = shard_make(2);
-    struct elision *run = elision_new((struct hash_key){3, 4});
+    struct elision *run = elision_new((struct hash_key){3, 4}, RUN_BYTES);
     uint64_t pos = 0;
     unsigned ms = 0;
     while (in.n > 0 && ms < COMMANDS_MAX) {
@@ -156,7 +157,7 @@ static void read_back(const struct frame *f)
 
 static void as_they_come(struct bytes in)
 {
-    struct elision *run = elision_new((struct hash_key){3, 4});
+    struct elision *run = elision_new((struct hash_key){3, 4}, RUN_BYTES);
     struct buf room = {0};
     stamp_t last = stamp_make(0, 0, 1);
     while (in.n > 0) {
