@@ -208,9 +208,16 @@ void migrate_sink_tick(struct migrate_sink *s, struct port *port, struct moment 
     if (s->stats.connected > 0 && migrate_sink_is_idle(s))
         s->good_us = now.mono_us;
     if (now.mono_us >= patience_ends(s)) {
-        sink_die(s, port, "%s:%u has not answered for %u seconds%s%s: see whether it runs",
-                 s->opts.host, s->opts.port, (unsigned)(s->opts.patience_us / 1000000),
-                 s->last[0] != 0 ? "; last " : "", s->last);
+        unsigned waited_s = (unsigned)(s->opts.patience_us / 1000000);
+        if (s->held_up)
+            sink_die(s, port,
+                     "%s:%u has taken no writes for %u seconds and says '%s': when it takes them "
+                     "again, begin again, which does no harm",
+                     s->opts.host, s->opts.port, waited_s, s->last);
+        else
+            sink_die(s, port, "%s:%u has not answered for %u seconds%s%s: see whether it runs",
+                     s->opts.host, s->opts.port, waited_s, s->last[0] != 0 ? "; last " : "",
+                     s->last);
         return;
     }
     for (unsigned i = 0; i < s->n && s->fatal[0] == 0; i++)

@@ -135,7 +135,8 @@ static void ready(struct sink_conn *c, struct port *port)
     c->state = SINK_READY;
     s->stats.connected++;
     s->reached = true;
-    s->good_us = s->now.mono_us;
+    if (!s->held_up) /* else being let in says nothing */
+        s->good_us = s->now.mono_us;
     if (out != NULL)
         all_out(c, out);
 }
@@ -185,10 +186,13 @@ static bool begins(const char *text, const char *with)
     return strncmp(text, with, strlen(with)) == 0;
 }
 
+#define NEVER_OPENS "LOADING the database cannot be opened"
+
 static bool says_later(const char *text)
 {
-    return begins(text, "LOADING") || begins(text, "BUSY ") || begins(text, "TRYAGAIN") ||
-           begins(text, "CLUSTERDOWN") || begins(text, "MASTERDOWN") || begins(text, "MISCONF");
+    return (begins(text, "LOADING") && !begins(text, NEVER_OPENS)) || begins(text, "STALE ") ||
+           begins(text, "BUSY ") || begins(text, "TRYAGAIN") || begins(text, "CLUSTERDOWN") ||
+           begins(text, "MASTERDOWN") || begins(text, "MISCONF");
 }
 
 /* What makes every further command fail as well, and what to do about it; NULL: goes on. */
@@ -202,6 +206,7 @@ static const char *remedy(const char *text)
         {"WRONGPASS", "check user and password"},
         {"NOPERM", "give the user the right to write all keys (RESTORE and the types' commands)"},
         {"READONLY", "it is a replica: give its master's address"},
+        {NEVER_OPENS, "see docs/recovery.md, a file is damaged; then import again"},
         {"MOVED", "it is a member of a cluster: give the address of a database's endpoint"},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
@@ -225,6 +230,7 @@ static void refused(struct sink_conn *c, struct port *port, struct bytes reply)
     int n = (int)(reply.n - 3 < sizeof text ? reply.n - 3 : sizeof text - 1);
     snprintf(text, sizeof text, "%.*s", n, (const char *)reply.p + 1);
     if (says_later(text) && w.again != MIGRATE_ONCE) {
+        s->held_up = !begins(text, "LOADING"); /* loading ends by itself */
         broken(c, port, text);
         return;
     }
@@ -337,6 +343,7 @@ static void answer(struct sink_conn *c, struct port *port, struct bytes reply)
     }
     struct waiting w = first(c);
     c->tries = 0;
+    s->held_up = false;
     s->good_us = s->now.mono_us;
     if (!is_right(&w, reply))
         migrate_sink_note(s, w.kind, bytes_of(c->sent.p + c->sent.head + w.key_at, w.key_n),

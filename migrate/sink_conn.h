@@ -46,6 +46,7 @@ struct migrate_sink {
     struct moment now;
     struct sink_conn *conns; /* owned */
     unsigned n;
+    bool held_up;     /* it said last that it takes no writes for now */
     bool reached;     /* some connection was READY once */
     uint64_t good_us; /* the last good answer or connection */
     struct migrate_sink_stats stats;

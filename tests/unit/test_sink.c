@@ -290,6 +290,44 @@ Test(sink, waits_while_the_target_loads)
     hand_free(h);
 }
 
+/* A disk that fails, a region that catches up: waited for, not for ever, and nothing is counted. */
+Test(sink, waits_for_a_while_when_the_target_takes_no_writes)
+{
+    static const char *const texts[] = {"-MISCONF the disk is full\r\n",
+                                        "-STALE this region lost its memory\r\n"};
+    for (unsigned i = 0; i < 2; i++) {
+        struct hand *h = hand_ready();
+        put(h, MIGRATE_AGAIN, 0, "SET a 1");
+        says(h, texts[i]);
+        for (unsigned n = 0; n < 200 && migrate_sink_fatal(h->sink) == NULL; n++) {
+            conn_id before = h->last;
+            passes(h, 5000);
+            if (h->last == before)
+                continue;
+            opens(h);
+            says(h, "+OK\r\n");
+            if (strstr(sent(h), "SET a 1\n") != NULL)
+                says(h, texts[i]);
+        }
+        const char *why = migrate_sink_fatal(h->sink);
+        cr_assert(why != NULL && strstr(why, "has taken no writes for 60 seconds") != NULL, "%s",
+                  why);
+        cr_expect(stats(h)->answered == 0 && stats(h)->failed == 0);
+        hand_free(h);
+    }
+}
+
+Test(sink, gives_up_when_the_target_cannot_open_its_files)
+{
+    struct hand *h = hand_ready();
+    put(h, MIGRATE_AGAIN, 0, "SET a 1");
+    says(h, "-LOADING the database cannot be opened: log-1 is damaged at offset 7\r\n");
+    const char *why = migrate_sink_fatal(h->sink);
+    cr_assert(why != NULL && strstr(why, "docs/recovery.md") != NULL, "%s", why);
+    cr_expect(stats(h)->answered == 0);
+    hand_free(h);
+}
+
 struct told {
     unsigned unsure, answered;
     uint64_t tag;
