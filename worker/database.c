@@ -467,7 +467,11 @@ bool database_configure(struct database *d, struct port *port, const struct plan
                  "change: create another and move the data");
         return false;
     }
-    if (database_on_disk(db) != database_on_disk(old) && d->closed_members > 0) {
+    /* The manager counts how often persistence was switched on. One that it has counted and that
+     * was not heard of here was refused here, or taken back there; the next process will open the
+     * folder of that count and remove the others. */
+    bool anew = db->founding != old->founding;
+    if ((database_on_disk(db) != database_on_disk(old) || anew) && d->closed_members > 0) {
         snprintf(error, size,
                  "persistence cannot be switched while the database is loaded from disk: try again "
                  "when it has been; one that cannot be loaded may be deleted");
@@ -496,7 +500,7 @@ bool database_configure(struct database *d, struct port *port, const struct plan
         }
     }
     members_configure(d, port, now);
-    disk_configure(d, port, was_on_disk, now);
+    disk_configure(d, port, was_on_disk, anew, now);
     return true;
 }
 

@@ -184,14 +184,16 @@ static void end_files(struct database *d, struct port *port, struct moment now)
     durable_fails(d->front, port, false);
 }
 
-void disk_configure(struct database *d, struct port *port, bool was_on_disk, struct moment now)
+void disk_configure(struct database *d, struct port *port, bool was_on_disk, bool anew,
+                    struct moment now)
 {
     bool on_disk = database_on_disk(&d->config);
-    if (on_disk && !was_on_disk)
-        begin_files(d, port);
-    else if (was_on_disk && !on_disk)
+    bool ends = was_on_disk && (!on_disk || anew), begins = on_disk && (!was_on_disk || anew);
+    if (ends)
         end_files(d, port, now);
-    for (uint32_t i = 0; on_disk && was_on_disk && i < d->members_count; i++) {
+    if (begins)
+        begin_files(d, port);
+    for (uint32_t i = 0; on_disk && !begins && i < d->members_count; i++) {
         struct storage *s = d->members[i].storage;
         storage_set_policy(s, policy_of(&d->config));
         storage_set_retention(s, archive_retention(&d->config));

@@ -221,8 +221,10 @@ bool database_busy(const struct database *d);
 
 /* Begins to bring back the database's members from disk. */
 void disk_open(struct database *d, struct port *port, struct moment now);
-/* The configuration has changed: what the files promise, or whether there are any. */
-void disk_configure(struct database *d, struct port *port, bool was_on_disk, struct moment now);
+/* The configuration has changed: what the files promise, or whether there are any; `anew`: they
+ * are to be in the folders of another founding. */
+void disk_configure(struct database *d, struct port *port, bool was_on_disk, bool anew,
+                    struct moment now);
 /* EV_FILE. Taken. */
 void disk_answer(struct worker *w, struct port *port, struct file_req *taken, struct moment now);
 /* At the end of a turn: closes frames, and writes what is due. */

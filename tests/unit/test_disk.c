@@ -625,6 +625,28 @@ Test(disk, what_is_no_longer_kept_does_not_come_back)
     serve_free(s);
 }
 
+/* A worker may miss that persistence was switched off and on again: it had refused the one, or the
+ * manager had taken the other back. Its folder must be the one that is opened the next time. */
+Test(disk, files_move_to_the_folder_of_a_founding_that_was_missed)
+{
+    for (unsigned always = 0; always < 2; always++) {
+        enum persistence p = always ? PERSIST_ALWAYS : PERSIST_SECOND;
+        struct serve *s = begin(p, 2, 3);
+        write_keys(s, 0, 100);
+        serve_keep(s, PERSIST_OFF); /* nobody tells the workers */
+        set_persistence(s, p, 2);
+        serve_run(s, 2000);
+        struct client *c = client_new(s);
+        expect(c, "set after 1\r\n", "+OK\r\n");
+        serve_run(s, 2000);
+        serve_kill(s, true);
+        serve_start(s);
+        serve_run(s, 500);
+        expect(client_new(s), "dbsize\r\nget key:5\r\n", ":101\r\n$1\r\n5\r\n");
+        serve_free(s);
+    }
+}
+
 static void count_file(void *arg, const char *path, struct bytes content)
 {
     (void)content;
