@@ -32,16 +32,21 @@ static inline void mp_put_uint(struct buf *b, uint64_t v)
         mp_put_tag(b, 0xcf, v, 8);
 }
 
-/* The head of a bin of n bytes, and room reserved for them: for a value that is built in place. */
-static inline uint8_t *mp_reserve_bin(struct buf *b, uint32_t n)
+static inline void mp_put_bin_head(struct buf *b, uint32_t n)
 {
-    buf_reserve(b, 9 + (size_t)n);
     if (n <= UINT8_MAX)
         mp_put_tag(b, 0xc4, n, 1);
     else if (n <= UINT16_MAX)
         mp_put_tag(b, 0xc5, n, 2);
     else
         mp_put_tag(b, 0xc6, n, 4);
+}
+
+/* The head of a bin of n bytes, and room reserved for them: for a value that is built in place. */
+static inline uint8_t *mp_reserve_bin(struct buf *b, uint32_t n)
+{
+    buf_reserve(b, 9 + (size_t)n);
+    mp_put_bin_head(b, n);
     return b->p + b->tail;
 }
 

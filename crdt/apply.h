@@ -112,6 +112,7 @@ bool value_gather(struct cell **key, struct bytes record, struct hash_key hash_k
 struct cell *value_decode_part(struct bytes record, struct hash_key hash_key, bool *more);
 size_t value_record_begin(struct buf *out);
 void value_record_end(struct buf *out, size_t at); /* what value_record_begin returned */
+size_t value_record_size(const uint8_t head[4]);   /* with its length */
 /* Takes the next record off a partition's state; false: it is cut short. Both are borrowed. */
 bool value_record_next(struct bytes *state, struct bytes *record);
 struct cell *value_join(struct cell *key, const struct context *mine, struct cell *theirs,

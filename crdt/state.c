@@ -126,17 +126,51 @@ void value_record_end(struct buf *out, size_t at)
     fill_in(out, at, (uint32_t)(buf_len(out) - at - 4));
 }
 
+size_t value_record_size(const uint8_t p[4])
+{
+    return 4 + ((size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3]);
+}
+
 bool value_record_next(struct bytes *state, struct bytes *record)
 {
     if (state->n < 4)
         return false;
-    const uint8_t *p = state->p;
-    size_t n = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
-    if (state->n - 4 < n)
+    size_t n = value_record_size(state->p);
+    if (state->n < n)
         return false;
-    *record = bytes_of(p + 4, n);
-    *state = bytes_of(p + 4 + n, state->n - 4 - n);
+    *record = bytes_of(state->p + 4, n - 4);
+    *state = bytes_of(state->p + n, state->n - n);
     return true;
+}
+
+/* ------------------------------------------------------------ writing long strings */
+
+bool value_is_long(const struct cell *key, size_t bytes)
+{
+    return key != NULL && cell_form(key) == CELL_ONE && cell_low(key) == TYPE_STRING &&
+           value_long_text(key).n > bytes;
+}
+
+struct bytes value_long_text(const struct cell *key)
+{
+    struct view v = cell_view(key);
+    return view_rest(key, &v);
+}
+
+void value_encode_long(struct buf *out, const struct cell *key)
+{
+    struct view v = cell_view(key);
+    size_t at = value_record_begin(out), n = view_rest(key, &v).n;
+    mp_put_array(out, 3);
+    mp_put_bin(out, cell_name(key));
+    put_deadlines(out, key);
+    mp_put_array(out, 2);
+    mp_put_uint(out, TYPE_STRING);
+    mp_put_array(out, 2);
+    mp_put_array(out, 2);
+    mp_put_uint(out, view_dot(key, &v, 0));
+    mp_put_bin_head(out, (uint32_t)n);
+    fill_in(out, at, (uint32_t)(buf_len(out) - at - 4 + n + 1)); /* and VALUE_LONG_END */
 }
 
 /* ------------------------------------------------------------ writing parts */

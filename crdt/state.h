@@ -17,6 +17,16 @@ enum { PART_FIRST, PART_MORE };
 struct reading;
 void value_encode_head(struct buf *out, const struct cell *key, struct reading *first);
 
+/*
+ * A string whose value is written a piece at a time, for shard/transfer.c: a key that is nothing
+ * but one string of more than `bytes`. Its record, framed, is what value_encode_long appends, the
+ * value, and VALUE_LONG_END.
+ */
+bool value_is_long(const struct cell *key, size_t bytes);
+struct bytes value_long_text(const struct cell *key); /* points into it */
+void value_encode_long(struct buf *out, const struct cell *key);
+#define VALUE_LONG_END 0x90u
+
 /* A record with some elements of a large collection, one after the other. */
 struct part_writer {
     struct buf *out;

@@ -32,6 +32,8 @@ static bool read_key(const struct shard *s, const struct part *p, struct bytes r
 
 /* ------------------------------------------------------------ what comes */
 
+#define RECORD_BYTES_MAX ((size_t)600 << 20) /* with room for the longest string there is */
+
 /* A state that is being received: keys are read as they come. */
 struct joiner {
     struct shard *shard;
@@ -83,6 +85,17 @@ static bool read_states(struct joiner *j, struct bytes state, size_t *used)
     return true;
 }
 
+/* A long string comes in many pieces: to grow with them would copy what is here again and again. */
+static void make_room(struct joiner *j)
+{
+    size_t rest = buf_len(&j->bytes) - j->read, whole;
+    if (rest < 4)
+        return;
+    whole = value_record_size(j->bytes.p + j->bytes.head + j->read);
+    if (whole > rest && whole <= RECORD_BYTES_MAX)
+        buf_reserve(&j->bytes, whole - rest);
+}
+
 bool joiner_add(struct joiner *j, struct bytes slice)
 {
     size_t used = 0;
@@ -91,6 +104,7 @@ bool joiner_add(struct joiner *j, struct bytes slice)
     struct bytes all = buf_bytes(&j->bytes);
     j->bad |= !read_states(j, bytes_of(all.p + j->read, all.n - j->read), &used);
     j->read += used;
+    make_room(j);
     mem_account_leave(outer);
     return !j->bad;
 }

@@ -11,6 +11,7 @@ struct look {
     const struct inspect_opts *o;
     struct inspection *out;
     bool in_partition;
+    struct buf cut; /* of the last KEYS record: the beginning of a key's state */
 };
 
 /* ------------------------------------------------------------ payloads */
@@ -51,6 +52,29 @@ bool inspect_keys(struct bytes states, void (*visit)(void *arg, const struct cel
         value_free(key);
     }
     return true;
+}
+
+struct bytes inspect_whole(struct bytes states)
+{
+    struct bytes left = states, record;
+    while (value_record_next(&left, &record))
+        continue;
+    return bytes_of(states.p, states.n - left.n);
+}
+
+bool inspect_piece(struct buf *cut, struct bytes payload,
+                   void (*visit)(void *arg, const struct cell *key), void *arg)
+{
+    bool joins = buf_len(cut) > 0;
+    if (joins)
+        buf_put_bytes(cut, payload);
+    struct bytes all = joins ? buf_bytes(cut) : payload, whole = inspect_whole(all);
+    bool good = inspect_keys(whole, visit, arg);
+    if (joins)
+        buf_consume(cut, whole.n);
+    else
+        buf_put(cut, all.p + whole.n, all.n - whole.n);
+    return good;
 }
 
 static void count_key(void *arg, const struct cell *key)
@@ -107,7 +131,8 @@ static const char *look_at_state(struct look *l, const struct record *r)
     uint32_t partition;
     struct bytes rest;
     struct context theirs = {0};
-    bool ok = context_read(r->payload, &partition, &theirs, &rest) && holds(l, partition) &&
+    bool ok = buf_len(&l->cut) == 0 && context_read(r->payload, &partition, &theirs, &rest) &&
+              holds(l, partition) &&
               (r->kind == RECORD_STATE ? inspect_keys(rest, count_key, l->out) : rest.n == 0);
     if (ok && l->o->seen != NULL)
         context_join(seen_at(l, partition), &theirs);
@@ -124,7 +149,7 @@ static const char *look_at_number(struct look *l, const struct record *r)
     memcpy(&number, r->payload.p, sizeof number);
     if (r->kind == RECORD_SYNCED)
         l->out->synced = number;
-    else if (number != l->out->total)
+    else if (number != l->out->total || buf_len(&l->cut) > 0)
         return "it does not have as many records as it should";
     return NULL;
 }
@@ -144,7 +169,7 @@ static const char *look_at(struct look *l, const struct record *r)
     case RECORD_PARTITION:
         return look_at_state(l, r);
     case RECORD_KEYS:
-        return l->in_partition && inspect_keys(r->payload, count_key, l->out)
+        return l->in_partition && inspect_piece(&l->cut, r->payload, count_key, l->out)
                    ? NULL
                    : "keys' states are malformed";
     case RECORD_SYNCED:
@@ -264,4 +289,5 @@ void inspect(const struct inspect_opts *o, struct inspection *out)
         out->synced = out->skipped = out->end;
     }
     records(&l);
+    buf_deinit(&l.cut);
 }

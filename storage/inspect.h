@@ -51,6 +51,12 @@ void inspect(const struct inspect_opts *o, struct inspection *out);
  * may be NULL. */
 struct cell;
 bool inspect_keys(struct bytes states, void (*visit)(void *arg, const struct cell *key), void *arg);
+/* The same of a KEYS record's payload; `cut` keeps the beginning of a state that goes on in the
+ * next one, is empty before a partition's first one and should be after its last. */
+bool inspect_piece(struct buf *cut, struct bytes payload,
+                   void (*visit)(void *arg, const struct cell *key), void *arg);
+/* The whole states at the beginning of these; the rest is cut short. */
+struct bytes inspect_whole(struct bytes states);
 /* The same for a frame's operations. */
 bool inspect_ops(const struct frame *f, void (*visit)(void *arg, const struct op *op), void *arg);
 

@@ -18,7 +18,8 @@ struct dump {
     uint32_t partition;
     stamp_t said; /* first stamp of the frame whose line stands, once one of its operations shows */
     const struct frame *frame;
-    bool headed; /* that line stands */
+    bool headed;    /* that line stands */
+    struct buf cut; /* a key's state that goes on in the next record */
 };
 
 static void put_text(struct bytes s)
@@ -164,6 +165,7 @@ static void put_state(struct dump *d, const struct record *r)
 {
     struct context theirs = {0};
     struct bytes rest;
+    buf_clear(&d->cut);
     if (context_read(r->payload, &d->partition, &theirs, &rest) &&
         (d->filter->partition == UINT64_MAX || d->filter->partition == d->partition)) {
         printf("%10" PRIu64 "  %s  partition %" PRIu32, d->offset,
@@ -237,7 +239,7 @@ static void put_record(void *arg, const struct record *r, uint64_t offset)
     else if (r->kind != RECORD_KEYS)
         put_other(d, r);
     else if (d->filter->partition == UINT64_MAX || d->filter->partition == d->partition)
-        inspect_keys(r->payload, put_key, d);
+        (void)inspect_piece(&d->cut, r->payload, put_key, d);
 }
 
 static bool dump_file(const struct log_folder *f, struct log_file *file,
@@ -262,6 +264,7 @@ static bool dump_file(const struct log_folder *f, struct log_file *file,
         ok &= file->seen.state == INSPECT_WHOLE || file->seen.state == INSPECT_TORN;
         o.from = file->seen.resumes;
     } while (file->seen.headed && file->seen.state == INSPECT_DAMAGED && o.from != 0);
+    buf_deinit(&d.cut);
     return ok;
 }
 

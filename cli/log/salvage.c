@@ -43,6 +43,7 @@ struct salvage {
     struct moment now;
     uint8_t *fates;      /* owned; enum fate, by partition held */
     struct buf states;   /* of the partition that is being read */
+    size_t whole;        /* of them; behind it one that goes on in the next record */
     struct context seen; /* its context */
     uint32_t partition;
     bool in_partition, hurt, ended;
@@ -99,6 +100,7 @@ static void end_partition(struct salvage *s)
     *fate_of(s, s->partition) = kept && !s->hurt ? FATE_WHOLE : FATE_HURT;
     (void)inspect_keys(states, kept ? kept_key : lost_key, s);
     buf_clear(&s->states);
+    s->whole = 0;
 }
 
 static void begin_partition(struct salvage *s, struct bytes payload)
@@ -117,6 +119,15 @@ static void unreadable(struct salvage *s, const struct log_file *file, uint64_t 
                to - from, from);
 }
 
+static bool is_cut(const struct salvage *s) { return s->whole < buf_len(&s->states); }
+
+static void keep(struct salvage *s, struct bytes states)
+{
+    buf_put_bytes(&s->states, states);
+    struct bytes all = buf_bytes(&s->states);
+    s->whole += inspect_whole(bytes_of(all.p + s->whole, all.n - s->whole)).n;
+}
+
 /* The partition of the first key; false: there is none. */
 static bool find_owner(const struct salvage *s, struct bytes states, uint32_t *partition)
 {
@@ -127,15 +138,28 @@ static bool find_owner(const struct salvage *s, struct bytes states, uint32_t *p
     return true;
 }
 
-/* Behind damage keys may be another partition's, whose beginning was in it. */
+/* Behind damage keys may be another partition's, whose beginning was in it, or a piece of a string
+ * that is lost (shard/transfer.c: a record holds such a piece and nothing else, or its beginning).
+ */
 static bool is_owned(const struct salvage *s, struct bytes states)
 {
     uint32_t partition;
     if (!s->in_partition)
         return false;
-    if (!s->hurt || s->partition == s->head.partitions) /* the hidden one is the last */
+    if (!s->hurt || is_cut(s))
         return true;
-    return find_owner(s, states, &partition) && partition == s->partition;
+    struct bytes whole = inspect_whole(states);
+    if (whole.n > 0 && (whole.n < states.n || !inspect_keys(states, NULL, NULL)))
+        return false;
+    return s->partition == s->head.partitions || /* the hidden one is the last */
+           (find_owner(s, states, &partition) && partition == s->partition);
+}
+
+/* Of what was read before damage whole states are kept. */
+static void hurt(struct salvage *s)
+{
+    s->hurt = true;
+    s->states.tail -= buf_len(&s->states) - s->whole;
 }
 
 static void take_snapshot(struct salvage *s, const struct record *r)
@@ -145,7 +169,7 @@ static void take_snapshot(struct salvage *s, const struct record *r)
     } else if (r->kind == RECORD_WHOLE) {
         s->ended = true;
     } else if (r->kind == RECORD_KEYS && is_owned(s, r->payload)) {
-        buf_put_bytes(&s->states, r->payload);
+        keep(s, r->payload);
     } else if (r->kind == RECORD_KEYS) {
         s->hurt = true; /* what was read before was not all of it, either */
         (void)inspect_keys(r->payload, lost_key, s);
@@ -175,7 +199,7 @@ static void read_snapshot(struct salvage *s, bool headed)
         uint64_t from = at;
         at = next_good(file, at, &r);
         if (at > from) {
-            s->hurt = true;
+            hurt(s);
             unreadable(s, file, from, at);
         }
         if (at == file->content.n)

@@ -54,6 +54,10 @@ static void grow(struct run *r, struct rng *rng)
             run_raw(r, line);
         }
     }
+    for (unsigned k = 0; k < KEYS; k++) {
+        snprintf(line, sizeof line, "SETRANGE s%u %u end", k, 1 + pick(rng, 5000));
+        run_raw(r, line);
+    }
 }
 
 static void draw_command(struct rng *rng, char line[100])
@@ -61,6 +65,10 @@ static void draw_command(struct rng *rng, char line[100])
     static const char *const lines[] = {
         "SADD k%u m%u",
         "SREM k%u m%u",
+        "SETRANGE s%u %u patched",
+        "APPEND s%u tail%u",
+        "SETRANGE s%u 9%u far",
+        "EXPIRE s%u 1%u",
         "HSET k%u f%u v",
         "HINCRBY k%u f%u 3",
         "HDEL k%u f%u",
@@ -97,6 +105,12 @@ static void draw_command(struct rng *rng, char line[100])
         snprintf(line, 100, "SET k%u string", pick(rng, KEYS));
     else if (what < 9)
         snprintf(line, 100, "DEBUG RELOAD");
+    else if (what < 11)
+        snprintf(line, 100, "RENAME s%u s%u", pick(rng, KEYS), pick(rng, KEYS));
+    else if (what < 13)
+        snprintf(line, 100, "DEL s%u", pick(rng, KEYS));
+    else if (what < 15)
+        snprintf(line, 100, "SET s%u another", pick(rng, KEYS));
     else
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
@@ -278,6 +292,57 @@ Test(slices, a_large_key_takes_many_small_slices)
     transfer_end(t);
     buf_deinit(&slice);
     run_stop(&a);
+}
+
+static size_t records_of(struct bytes state)
+{
+    struct bytes record;
+    size_t n = 0;
+    while (value_record_next(&state, &record))
+        n++;
+    cr_assert_eq(state.n, 0u);
+    return n;
+}
+
+Test(slices, a_long_string_goes_in_pieces_and_is_copied_only_when_it_changes)
+{
+    static const char *const changes[] = {
+        "SETRANGE s 500000 x", "DEL s",    "EXPIRE s 100", "RENAME s t",
+        "SET s short",         "FLUSHALL", "PING"};
+    for (unsigned c = 0; c < sizeof changes / sizeof *changes; c++) {
+        struct run b;
+        struct buf state = {0}, slice = {0};
+        start_with(&a, 1, 0);
+        start_with(&b, 2, 0);
+        expect(&a, "SETRANGE s 999999 z", "1000000");
+        expect(&a, "SETRANGE s 700000 y", "1000000");
+        expect(&a, "SET other o", "OK");
+        struct transfer *t = transfer_begin(a.shard, 0, a.now);
+        bool more = true;
+        for (unsigned i = 0; more; i++) {
+            buf_clear(&slice);
+            more = transfer_next(t, &slice, 10000);
+            cr_assert_leq(buf_len(&slice), 10000u, "a piece is as long as it was asked for");
+            buf_put_bytes(&state, buf_bytes(&slice));
+            cr_expect_lt(transfer_buffered(t), 1000u, "one string may be copied");
+            if (i == 30)
+                run_raw(&a, changes[c]);
+            run_wait(&a, 1);
+        }
+        cr_expect_eq(records_of(buf_bytes(&state)), 2u);
+        cr_assert(shard_join(b.shard, 0, buf_bytes(&state), transfer_context(t), b.now));
+        transfer_end(t);
+        expect(&b, "GET other", "o");
+        expect(&b, "TTL s", "-1");
+        expect(&b, "STRLEN s", "1000000");
+        expect(&b, "GETRANGE s 700000 700000", "y");
+        expect(&b, "GETRANGE s 999999 999999", "z");
+        expect(&b, "GETRANGE s 500000 500000", "\"\\x00\"");
+        buf_deinit(&state);
+        buf_deinit(&slice);
+        run_stop(&b);
+        run_stop(&a);
+    }
 }
 
 /* ------------------------------------------------------------ joining */
