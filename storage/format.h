@@ -40,8 +40,8 @@
  * by partition, so that a reader knows where to start), FRAME, STATE (a partition joined with
  * another region's), SYNCED (everything before this offset was durable when this was written),
  * POLICY (from here on another one), CLOSED (orderly end: nothing follows). Records of a snapshot:
- * for each partition PARTITION and any number of KEYS, at last WHOLE. A KEYS record holds whole states of
- * keys, or a piece of one: the next KEYS records have the rest of it.
+ * for each partition PARTITION and any number of KEYS, at last WHOLE. A KEYS record holds whole
+ * states of keys, or a piece of one: the next KEYS records have the rest of it.
  */
 #define FORMAT_VERSION 3u
 #define FORMAT_HEADER 80u
