@@ -158,8 +158,14 @@ static bool is_owned(const struct salvage *s, struct bytes states)
 /* Of what was read before damage whole states are kept. */
 static void hurt(struct salvage *s)
 {
+    struct bytes all = buf_bytes(&s->states), name;
+    struct bytes cut = bytes_of(all.p + s->whole, all.n - s->whole);
     s->hurt = true;
-    s->states.tail -= buf_len(&s->states) - s->whole;
+    if (cut.n > 4 && value_record_name(bytes_of(cut.p + 4, cut.n - 4), &name)) {
+        s->keys_lost++;
+        name_key(s, name, "key");
+    }
+    s->states.tail -= cut.n;
 }
 
 static void take_snapshot(struct salvage *s, const struct record *r)
