@@ -121,6 +121,9 @@ $(OUT)/commands_md: $(OBJ)/tools/commands_md.o $(LIB)
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
 $(OUT)/probe: $(OBJ)/tests/bench/probe.o
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $<
+$(OUT)/turns.so: tests/bench/turns.c
+	@mkdir -p $(@D)
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -shared -fPIC -o $@ $<
 $(OUT)/bench_shard: $(OBJ)/tests/bench/bench_shard.o $(LIB)
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
 $(OUT)/fuzz/%: $(OBJ)/tests/fuzz/%.o $(IOLIB) $(LIB)

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""What the disk costs, beside redis-server: `disk.py opening|stalls|sync [--keys N] [--rounds N]`.
+"""What the disk costs, beside redis-server: `disk.py opening|stalls|turns|sync [--keys N] [--rounds N]`.
 
     opening  keys brought back a second of CPU: a snapshot here, an RDB file there, the same data
     stalls   delays of a client that reads 1,000 times a second, while a snapshot is taken and without
+    turns    the server's own turns (make build/turns.so) while keys are written and a snapshot is taken, everysec
     sync     writes with everysec and always: throughput and CPU, 50 clients, depth 1 and 16
 
 Prints Markdown rows for docs/performance.md.
@@ -212,6 +213,42 @@ def section_stalls(keys, rounds):
             server.stop()
 
 
+TURNS_MS = 2
+LOADS = (("SET", "key:__rand_int__", VALUE), ("ZADD", "big", "__rand_int__", "m:__rand_int__"), ("LPUSH", "list:__rand_int__", "one", "two"),
+         ("BGSAVE",), ("GET", "key:__rand_int__"), ("DEL", "big"), ("FLUSHALL",))
+
+
+def section_turns(keys):
+    """Each load in turn on the same data: turns of more than 2 ms of processor time, and the longest."""
+    print(f"\n## Turns over {TURNS_MS} ms of CPU: their number / the longest, ms; everysec, {keys:,} requests a load, depth 16, 20 clients\n")
+    print("| server | " + " | ".join(load[0] for load in LOADS) + " |\n|---|" + "---|" * len(LOADS))
+    for make in (lambda: Redis("--appendonly", "yes"), lambda: Meridian(data_persistence="aof")):
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ.update(LD_PRELOAD=str(bench.cluster.ROOT / "build/turns.so"), TURNS=f"{folder}/turns", TURNS_MS=str(TURNS_MS))
+            try:
+                server = make()
+            finally:
+                del os.environ["LD_PRELOAD"]
+            try:
+                cluster.wait_port(server.port)
+                seen = pathlib.Path(folder, f"turns.{server.pid()}")
+                cells, before = [], 0
+                for load in LOADS:
+                    if len(load) > 2 or load[0] == "GET":
+                        subprocess.run(["redis-benchmark", "-p", str(server.port), "-P", "16", "-c", "20", "-n", str(keys), "-r", str(keys), "-q", *load],
+                                       stdout=subprocess.DEVNULL, check=True)
+                    else:
+                        cluster.command(server.port, *load)
+                    time.sleep(0 if load[0] == "BGSAVE" else 2)
+                    lines = seen.read_text(encoding="ascii").splitlines() if seen.exists() else []
+                    took = [float(line.split()[0]) for line in lines[before:]]
+                    cells.append(f"{len(took)} / {max(took, default=0):.1f}")
+                    before = len(lines)
+                print(f"| {server.name} | " + " | ".join(cells) + " |", flush=True)
+            finally:
+                server.stop()
+
+
 def section_sync(rounds, policies):
     print(f"\n## Writes that go to disk: SET, 50 clients, 64-byte values ({rounds} rounds, medians)\n")
     print("| policy | depth | redis-server/s | meridian/s | ratio | CPU us redis-server | CPU us meridian | ratio | p99 ms redis-server / meridian |")
@@ -245,7 +282,7 @@ def section_sync(rounds, policies):
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    ap.add_argument("section", choices=("opening", "stalls", "sync"))
+    ap.add_argument("section", choices=("opening", "stalls", "turns", "sync"))
     ap.add_argument("--keys", type=int, default=1_000_000)
     ap.add_argument("--rounds", type=int, default=3)
     ap.add_argument("--policies", nargs="*", choices=("none", "everysec", "always"), default=("none", "everysec", "always"))
@@ -254,6 +291,8 @@ def main():
         section_opening(args.keys, args.rounds)
     elif args.section == "stalls":
         section_stalls(args.keys, 1 if args.keys > 2_000_000 else args.rounds)
+    elif args.section == "turns":
+        section_turns(args.keys)
     else:
         section_sync(args.rounds, args.policies)
 
