@@ -11,16 +11,6 @@
 /* The suite touches real memory and waits for a real thread, as far as 20 s. */
 #define WAITS 20000
 
-static bool becomes_warm(struct warm *w, unsigned i)
-{
-    for (unsigned n = 0; n < WAITS; n++) {
-        if (warm_ahead(w, i) >= 4u << 20)
-            return true;
-        usleep(1000);
-    }
-    return false;
-}
-
 struct user {
     struct warm *warm;
     void *kept[24];
@@ -44,6 +34,16 @@ static void *use(void *arg)
 }
 
 #ifdef MERIDIAN_JEMALLOC
+static bool becomes_warm(struct warm *w, unsigned i)
+{
+    for (unsigned n = 0; n < WAITS; n++) {
+        if (warm_ahead(w, i) >= 4u << 20)
+            return true;
+        usleep(1000);
+    }
+    return false;
+}
+
 Test(warm, memory_ahead_of_each_thread_is_touched_and_still_zero)
 {
     struct warm *w = warm_start();
