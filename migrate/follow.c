@@ -49,6 +49,7 @@ void follow_opts_own(struct follow_opts *o)
     o->target_user = copy(o->target_user);
     o->target_password = copy(o->target_password);
     o->field = o->field != NULL ? copy(o->field) : NULL;
+    o->run = o->run != NULL ? copy(o->run) : NULL;
 }
 
 void follow_opts_disown(struct follow_opts *o)
@@ -60,6 +61,7 @@ void follow_opts_disown(struct follow_opts *o)
     free_text(o->target_user);
     free_text(o->target_password);
     free_text(o->field);
+    free_text(o->run);
 }
 
 struct follow *follow_new(const struct follow_opts *o)
@@ -154,8 +156,10 @@ void follow_retry(struct follow *f, const char *fmt, ...)
     va_start(ap, fmt);
     fail(f, fmt, ap);
     va_end(ap);
-    if (f->ending) /* what is applied is applied: the mark tells */
+    if (f->ending) { /* what is applied is applied: the mark tells, and is not written again */
+        f->halted = true;
         return;
+    }
     follow_enter(f, FOLLOW_PAUSE);
     port_log(f->port, 'W', "replica of %s: %s; tried again in %u ms", f->source_name, f->text,
              (unsigned)(f->backoff_us / 1000));
@@ -203,8 +207,10 @@ void follow_end(struct follow *f, bool forget, struct moment now)
     f->ending = true;
     f->ending_us = now.mono_us + END_US;
     port_log(f->port, 'I', "replica of %s: ending", f->source_name);
-    if (f->state != FOLLOW_FOLLOWING)
+    if (f->state != FOLLOW_FOLLOWING) {
         forget_stream(f);
+        f->halted = true;
+    }
     follow_enter(f, FOLLOW_ENDING);
 }
 

@@ -51,11 +51,14 @@ struct follow_opts {
     bool skip_failed;    /* keys and commands that the target refuses are counted, and it goes on */
     bool drop_field_ttl; /* hashes whose fields expire: without those deadlines, not refused */
     const char *field; /* one of several sources (gather.h): its mark's field; NULL: the only one */
+    const char *run;   /* of several: the target's run id when it was found sound or emptied; in
+                          another run it is not known any more whose keys are there. NULL: any */
     bool cluster_node; /* the source is a master of a Redis Cluster, and the others are followed,
                           too */
     uint64_t silence_us; /* a source that is silent for so long is given up; 0: 60 s */
 };
-/* The texts become copies of what they were (NULL: "", but for `field`); frees those copies. */
+/* The texts become copies of what they were (NULL: "", but for `field` and `run`); frees those
+ * copies. */
 void follow_opts_own(struct follow_opts *o);
 void follow_opts_disown(struct follow_opts *o);
 

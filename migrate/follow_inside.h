@@ -98,6 +98,7 @@ struct follow {
     uint64_t mark_us;              /* the mark alone is written not before */
     bool anew;                     /* the next synchronization is a full one */
     bool ending, forget;
+    bool halted; /* ending: the position is the one that the target has, and stays */
     uint64_t ending_us;
     uint64_t snapshot_bytes, snapshot_read, keys, failed;
     uint64_t fields;

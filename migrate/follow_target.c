@@ -58,7 +58,7 @@ static void hello(struct follow *f)
     struct buf b = {0};
     asker_put_words(&b, "CONFIG GET import-mode");
     asker_put_words(&b, "CONFIG SET import-mode yes");
-    asker_put_words(&b, "INFO");
+    asker_put_words(&b, "INFO server");
     asker_put_words(&b, "DBSIZE");
     if (f->opts.field != NULL) {
         const struct bytes argv[] = {bytes_str("HGET"), bytes_str(MARK_KEY),
@@ -187,8 +187,12 @@ static void decide(struct follow *f)
     bool sound = m->state == MARK_AT && m->db == f->opts.source_db && strcmp(m->run, t->run) == 0 &&
                  (!t->awake || f->opts.field != NULL) && !f->anew;
     if (f->opts.field != NULL) { /* what is there belongs to others, too */
-        t->owned = m->state == MARK_NONE;
-        t->fresh = !sound && !t->owned;
+        bool same = f->opts.run == NULL || strcmp(f->opts.run, t->run) == 0;
+#ifdef MUTANT_gather_any_run
+        same = true; /* the planted bug: a target that lost the mark is taken for an empty one */
+#endif
+        t->owned = m->state == MARK_NONE && same; /* else a crash took the mark, not all keys */
+        t->fresh = !same || (!sound && !t->owned);
         if (t->fresh)
             follow_stop(f, "the copy of %s cannot be continued", f->source_name);
         else
@@ -342,6 +346,10 @@ void follow_target_turn(struct follow *f)
 {
     struct follow_target *t = &f->target;
     const struct batch *b = &f->pending;
+#ifndef MUTANT_end_writes_position /* the planted bug: whatever came of what it counts */
+    if (f->halted)
+        return;
+#endif
     if (t->lost && t->ask.state == ASKER_CLOSED && f->now.mono_us >= t->again_us)
         asker_open(&t->ask, f->port);
     if (t->lost || t->round != ROUND_NONE || t->ask.state != ASKER_IDLE)

@@ -208,6 +208,7 @@ static void add_follower(struct gather *g, unsigned source, const struct node *n
     opts.skip_failed |= u->skip_failed;
     opts.drop_field_ttl |= u->drop_field_ttl;
     opts.field = g->several ? o->field : NULL;
+    opts.run = g->several ? g->run : NULL;
     opts.cluster_node = node != NULL;
     o->follow = follow_new(&opts);
     follow_start(o->follow, g->port, g->now);
@@ -349,7 +350,7 @@ static void target_open(void *arg)
     } else {
         asker_put_words(&b, "CONFIG GET import-mode");
         asker_put_words(&b, "CONFIG SET import-mode yes");
-        asker_put_words(&b, "INFO");
+        asker_put_words(&b, "INFO server");
         asker_put_words(&b, "DBSIZE");
         asker_put_words(&b, "HGET " MARK_KEY " " OWN_FIELD);
     }

@@ -54,14 +54,17 @@ static void human(char *out, size_t size, uint64_t bytes)
     snprintf(out, size, u == 0 ? "%.0f%c" : "%.2f%c", v, units[u]);
 }
 
-/* Forty hexadecimal digits, the same on all workers of a region's database. */
-static void put_run_id(struct buf *out, const struct front *f)
+/* Forty hexadecimal digits, the same on all workers of a region's database; others as soon as one
+ * of its shards came back without something it had had. */
+static void put_run_id(struct buf *out, const struct front *f, const struct figures *n)
 {
     struct figures_db db = {0};
     f->host.describe(f->host.arg, f, &db);
-    uint64_t seed = hash_64(bytes_str(db.guid), f->db_uid + ((uint64_t)db.incarnation << 32));
-    buf_putf(out, "run_id:%016llx%016llx%08x\r\n", (ull)seed,
-             (ull)hash_64(bytes_of(&seed, sizeof seed), db.region), db.actor);
+    const uint64_t which[] = {f->db_uid, n->lives, db.region};
+    struct bytes all = bytes_of(which, sizeof which);
+    uint64_t seed = hash_64(bytes_str(db.guid), hash_64(all, 0));
+    buf_putf(out, "run_id:%016llx%016llx%08x\r\n", (ull)seed, (ull)hash_64(all, seed),
+             (unsigned)(n->lives >> 32));
 }
 
 static void put_server(struct buf *out, const struct front *f, const struct info *n,
@@ -75,7 +78,7 @@ static void put_server(struct buf *out, const struct front *f, const struct info
              "multiplexing_api:libuv\r\nprocess_id:%lld\r\nprocess_supervised:no\r\n",
              REDIS_VERSION, (ull)hash_64(bytes_str(MERIDIAN_VERSION), 0), MERIDIAN_VERSION,
              (long long)n->usage.pid);
-    put_run_id(out, f);
+    put_run_id(out, f, &n->figures);
     buf_putf(
         out,
         "tcp_port:%u\r\nserver_time_usec:%lld\r\nuptime_in_seconds:%llu\r\n"

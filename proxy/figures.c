@@ -153,6 +153,7 @@ void figures_add(struct figures *sum, const struct figures *one)
     sum->digest_lo = d.lo;
     sum->digest_hi = d.hi;
     sum->context_hash += one->context_hash;
+    sum->lives += one->lives;
     for (unsigned i = 0; i <= REGION_MAX; i++)
         figures_link_add(&sum->links[i], &one->links[i]);
 }

@@ -38,6 +38,7 @@ struct figures {
     struct memory_use memory;      /* of the shards */
     uint64_t stamp_max;            /* the newest stamp of any partition */
     uint64_t digest_lo, digest_hi; /* sum over all partitions */
+    uint64_t lives;                /* sum of a hash of (shard, the incarnation it writes as) */
     uint64_t context_hash;         /* likewise, of a hash of (partition, context) */
     struct figures_link links[REGION_MAX + 1];
     uint32_t

@@ -400,7 +400,8 @@ void world_reset(struct world *w, uint32_t a, uint32_t b)
     }
 }
 
-/* A machine died: its endpoints are gone; peers see a reset after the travel time, or nothing. */
+/* A machine died: its endpoints are gone; peers see a reset after the travel time, or nothing
+ * before keepalive tells. */
 void net_kill(struct world *w, struct node *n, bool silent)
 {
     for (size_t i = 0; i < w->ends_n; i++) {
@@ -412,6 +413,8 @@ void net_kill(struct world *w, struct node *n, bool silent)
             peer->peer = 0;
             if (!silent && !w->links[n->host][peer->node->host].cut)
                 net_fail_later(w, peer, w->links[n->host][peer->node->host].latency_us, ERR_RESET);
+            else if (w->opts.keepalive_us > 0)
+                net_fail_later(w, peer, w->opts.keepalive_us, ERR_TIMEOUT);
         }
         net_drop_end(w, e);
     }

@@ -64,9 +64,10 @@ model() {
 # Seeds that once failed, then fresh ones; the same seed twice gives the same history.
 sim() {
     local bin=$1 seeds=$2 pass=0 fail=0
-    while read -r seed _; do
+    while read -r seed what _; do
         case $seed in '' | '#'*) continue ;; esac
-        if "$bin" --first "$seed" --seeds 1 --quiet; then pass=$((pass + 1)); else fail=$((fail + 1)); fi
+        local flags=(); case $what in follow:) flags=(--follow) ;; esac
+        if "$bin" --first "$seed" --seeds 1 --quiet "${flags[@]}"; then pass=$((pass + 1)); else fail=$((fail + 1)); fi
     done <tests/sim/seeds.txt
     if "$bin" --first 1 --seeds "$seeds" --quiet; then pass=$((pass + seeds)); else fail=$((fail + 1)); fi
     if "$bin" --first 900001 --seeds 10 --twice --quiet; then pass=$((pass + 10)); else fail=$((fail + 1)); fi

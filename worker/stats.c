@@ -111,7 +111,9 @@ void stats_figures(void *worker, struct front *f, struct figures *out, struct mo
     for (uint32_t i = 0; d != NULL && i < d->members_count; i++) {
         const struct member *m = &d->members[i];
         struct shard_stats one;
+        const uint64_t life[] = {m->id, m->incarnation};
         out->shards++;
+        out->lives += hash_64(bytes_of(life, sizeof life), 0);
         if (!m->open)
             continue;
         shard_stats(m->shard, &one);

@@ -12,16 +12,17 @@
  * and prints its seed. */
 struct args {
     uint64_t first, seeds;
-    bool verbose, twice, quiet;
+    bool verbose, twice, quiet, follow;
     const char *save;
 };
 
 static int usage(void)
 {
     fprintf(stderr,
-            "usage: sim [--first SEED] [--seeds N] [--verbose] [--twice] [--quiet] [--save "
-            "FOLDER]\n"
+            "usage: sim [--first SEED] [--seeds N] [--verbose] [--twice] [--quiet] [--follow] "
+            "[--save FOLDER]\n"
             "  --twice    runs each seed twice and compares the histories' hashes\n"
+            "  --follow   only what follows live sources, in each seed (else in a quarter)\n"
             "  --save     what is on the regions' disks after a finding, for `meridian log`: "
             "FOLDER/r1/...\n");
     return 2;
@@ -45,6 +46,8 @@ static bool parse(int argc, char **argv, struct args *a)
             a->verbose = true;
         } else if (strcmp(argv[i], "--twice") == 0) {
             a->twice = true;
+        } else if (strcmp(argv[i], "--follow") == 0) {
+            a->follow = true;
         } else if (strcmp(argv[i], "--quiet") == 0) {
             a->quiet = true;
         } else {
@@ -54,10 +57,16 @@ static bool parse(int argc, char **argv, struct args *a)
     return true;
 }
 
-static bool same_again(uint64_t seed, struct bytes first)
+static bool run(const struct args *a, uint64_t seed, bool verbose, struct buf *report)
+{
+    bool ok = a->follow || run_seed(seed, verbose, a->save, report);
+    return ok && (!(a->follow || follow_drawn(seed)) || follow_seed(seed, verbose, report));
+}
+
+static bool same_again(const struct args *a, uint64_t seed, struct bytes first)
 {
     struct buf again = {0};
-    run_seed(seed, false, NULL, &again);
+    run(a, seed, false, &again);
     bool same = bytes_eq(buf_bytes(&again), first);
     buf_deinit(&again);
     return same;
@@ -70,8 +79,8 @@ int main(int argc, char **argv)
         return usage();
     for (uint64_t seed = a.first; seed < a.first + a.seeds; seed++) {
         struct buf report = {0};
-        bool ok = run_seed(seed, a.verbose, a.save, &report);
-        if (ok && a.twice && !same_again(seed, buf_bytes(&report))) {
+        bool ok = run(&a, seed, a.verbose, &report);
+        if (ok && a.twice && !same_again(&a, seed, buf_bytes(&report))) {
             buf_putf(&report, "FINDING: seed %" PRIu64 " gives another history when run again\n",
                      seed);
             ok = false;

@@ -6,12 +6,13 @@ cd "$(dirname "$0")/../.."
 passed=0 failed=0
 while read -r name what; do
     case $name in '' | '#'*) continue ;; esac
+    flags=(); case $what in '(follow)'*) flags=(--follow) ;; esac
     if ! make -s -j"$(nproc)" MUTANT="$name" "build/mutants/$name/tests/sim" >"build/mutant.$name.log" 2>&1; then
         echo "FAIL $name does not build"; tail -n 5 "build/mutant.$name.log"
         failed=$((failed + 1))
         continue
     fi
-    if timeout 600 "build/mutants/$name/tests/sim" --first 1 --seeds "$MUTANT_SEEDS" --quiet >"build/mutant.$name.log" 2>&1; then
+    if timeout 600 "build/mutants/$name/tests/sim" --first 1 --seeds "$MUTANT_SEEDS" --quiet "${flags[@]}" >"build/mutant.$name.log" 2>&1; then
         echo "FAIL $name survives $MUTANT_SEEDS seeds ($what)"
         failed=$((failed + 1))
     else

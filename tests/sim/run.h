@@ -27,6 +27,7 @@
  *     synced: likewise after the death of the process; and never less than it has claimed (disks)
  * 11. a message reaches a subscriber at most once, in order, and surely when all is quiet
  * (messages)
+ * 12. who follows live sources has what they have: nothing lost, nothing counted twice (follow.c)
  */
 #define CLIENTS_MAX 4u
 #define LEDGER_MAX 4096u
@@ -190,6 +191,9 @@ struct run {
 /* `save`: a folder for what is on the disks after a finding; NULL none. */
 bool run_seed(uint64_t seed, bool verbose, const char *save, struct buf *report);
 
+/* follow.c: sources that are followed, in a world of its own. Drawn for a quarter of the seeds. */
+bool follow_drawn(uint64_t seed);
+bool follow_seed(uint64_t seed, bool verbose, struct buf *report);
 /* workload.c */
 void workload_tick(struct run *r);
 bool workload_idle(const struct run *r);
