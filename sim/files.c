@@ -121,7 +121,7 @@ static enum err read_at(const struct file *f, struct file_req *r)
     return ERR_OK;
 }
 
-static enum err replace(struct host *h, const struct file_req *r)
+static enum err replace(struct world *w, struct host *h, const struct file_req *r)
 {
     const struct file *old = *find(h, r->path);
     if (full(h, buf_len(&r->data) - (old != NULL ? buf_len(&old->data) : 0)))
@@ -129,7 +129,7 @@ static enum err replace(struct host *h, const struct file_req *r)
     struct file *f = make(h, r->path);
     set(&f->data, buf_bytes(&r->data));
     synced(f);
-    return ERR_OK;
+    return fails(w, h->disk.fail_replace_per_64k) ? ERR_IO : ERR_OK;
 }
 
 static enum err sync_file(struct world *w, const struct host *h, struct file *f)
@@ -265,7 +265,7 @@ static enum err run(struct world *w, struct host *h, struct file_req *r)
     case FILE_READ_AT:
         return read_at(*f, r);
     case FILE_WRITE:
-        return replace(h, r);
+        return replace(w, h, r);
     case FILE_APPEND:
         return append(w, h, r);
     case FILE_SYNC:

@@ -55,8 +55,9 @@ struct world_disk {
     uint32_t fail_append_per_64k; /* how often an append fails halfway, of 65,536 */
     uint32_t fail_sync_per_64k;   /* ... a sync, and what it should have made durable may be gone */
     uint32_t fail_read_per_64k;
-    uint32_t latency_us; /* of a request; 0: 100 */
-    uint32_t sync_us;    /* more for a sync; 0: 1000 */
+    uint32_t fail_replace_per_64k; /* a FILE_WRITE says that it has failed, and has not */
+    uint32_t latency_us;           /* of a request; 0: 100 */
+    uint32_t sync_us;              /* more for a sync; 0: 1000 */
 };
 void world_disk(struct world *w, uint32_t host, struct world_disk disk);
 /* As world_kill, and the power fails: of what was not synced each write is lost, kept or torn on

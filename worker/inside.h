@@ -51,8 +51,9 @@ struct member {
     uint32_t incarnation; /* as which it writes: may be an earlier process' (settle.c) */
     uint32_t settled;     /* lives before this one are over for good */
     struct life_note before, noted, noting; /* when it was opened; on disk; on the way there */
-    bool follows;                           /* `before` is of the process before this one */
-    bool free;                              /* the number is its own, or known to be free */
+    bool doubtful; /* the last write failed: what is on disk may be `noting` all the same */
+    bool follows;  /* `before` is of the process before this one */
+    bool free;     /* the number is its own, or known to be free */
     bool
         sole; /* ... and all that was ever written under it is here, unless this is an older copy */
     uint32_t was; /* the actor as which this process began; 0: it has had no other */

@@ -12,8 +12,9 @@
  * is killed leaves nothing anywhere that its log lacks, and the next one goes on as the same life:
  * with its number, at once. So it is after an orderly end, whatever the policy. The file says so
  * only once all that has left before is durable, and before peers get more than that again it says
- * so no longer. A folder that was not there when the process before was started (an older copy, or
- * one that another process took) is known by that process' incarnation, and begins a new life.
+ * so no longer; a write of it that failed may have happened, and is repeated. A folder that was not
+ * there when the process before was started (an older copy, or one that another process took) is
+ * known by that process' incarnation, and begins a new life.
  *
  * A new life. It has a number that others may have had (crdt/stamp.h), and may write at once only
  * if nobody can have anything of these that is not here; what is written then would pass for having
@@ -72,6 +73,7 @@ bool settle_answer(struct member *m, struct port *port, const struct file_req *r
         if (r->err == ERR_OK)
             m->noted = m->noting;
         m->note_us = r->err == ERR_OK ? 0 : now.mono_us + RETRY_US;
+        m->doubtful = r->err != ERR_OK;
         return true;
     }
     struct life_note found = {0};
@@ -82,6 +84,7 @@ bool settle_answer(struct member *m, struct port *port, const struct file_req *r
         found.life = process > 0 ? process - 1 : 0;
     }
     m->before = m->noted = found;
+    m->doubtful = false;
     m->follows = next;
     m->split = found.split;
     if (m->open || !database_is_geo(&m->database->config))
@@ -160,7 +163,7 @@ static void look_gated(struct member *m)
     if (wanted && !m->gated) {
         m->gated = true;
         m->gate_pos = log_end(shard_log(m->shard));
-    } else if (!wanted && m->gated && !m->noted.complete && !m->disk->writes) {
+    } else if (!wanted && m->gated && !m->noted.complete && !m->doubtful && !m->disk->writes) {
         m->gated = false;
     }
 }
@@ -201,7 +204,8 @@ static void look(struct member *m, struct port *port, struct moment now)
                               always && m->gated && storage_synced(m->storage) >= m->gate_pos,
                           .split = m->split,
                           .lacks = m->syncer == NULL || !syncer_caught_up(m->syncer)};
-    if (!m->disk->writes && now.mono_us >= m->note_us && !life_note_eq(&n, &m->noted))
+    if (!m->disk->writes && now.mono_us >= m->note_us &&
+        (m->doubtful || !life_note_eq(&n, &m->noted)))
         note(m, port, n);
 }
 

@@ -229,6 +229,34 @@ Test(lives, a_number_that_may_not_be_free_waits_for_the_peers)
     lives_free(l);
 }
 
+/* The file that says "nothing has left that the log lacks" may be there although its writing
+ * failed: what then leaves, and is lost, must make a new life. */
+Test(lives, a_note_whose_writing_failed_may_be_on_disk)
+{
+    struct lives *l = lives_new(2, PERSIST_SECOND);
+    uint32_t host = deploy_host(l->deploy, 1);
+    world_disk(l->world, host, (struct world_disk){.fail_replace_per_64k = 65536});
+    deploy_persist(l->deploy, 1, PERSIST_ALWAYS);
+    run(l, 1200);
+    deploy_persist(l->deploy, 1, PERSIST_SECOND);
+    run(l, 300);
+    world_disk(l->world, host, (struct world_disk){.fail_append_per_64k = 65536});
+    run(l, 1500);
+    cr_expect_str_eq(ask(l, 1, "set x lost\r\n", 20), "+OK\r\n");
+    die(l, 1, true);
+    world_disk(l->world, host, (struct world_disk){0});
+    cr_expect_str_eq(ask(l, 2, "get x\r\n", 2000), "$4\r\nlost\r\n");
+    die(l, 2, false);
+    deploy_start(l->deploy, 1);
+    run(l, 1500);
+    cr_expect_str_eq(ask(l, 1, "get x\r\nset x mine\r\n", 50), "$-1\r\n+OK\r\n");
+    deploy_start(l->deploy, 2);
+    cr_expect(agree(l, 20000), "%s", deploy_error(l->deploy));
+    cr_expect_str_eq(ask(l, 1, "get x\r\n", 50), "$4\r\nmine\r\n");
+    cr_expect_str_eq(ask(l, 2, "get x\r\n", 50), "$4\r\nmine\r\n");
+    lives_free(l);
+}
+
 /* Whoever restarts forgets what it knew of the others' old lives: a region that takes a number
  * again must be let in although nobody remembers that the number's last life is over. */
 Test(lives, many_of_all_regions_at_random)
