@@ -120,8 +120,9 @@ static void fall_back(struct pull *p, struct port *port, uint32_t partition)
     }
     struct part *part = syncer_part(s, partition);
     part->caught_up = false;
-    part->donor = p->peer->region;
-    p->parts[partition - p->first].want_target = true;
+    /* One that catches up itself can't be asked: whoever can be is found at the next tick. */
+    part->donor = p->stale ? 0 : p->peer->region;
+    p->parts[partition - p->first].want_target = !p->stale;
 }
 
 bool catchup_recalled(struct pull *p, struct port *port, struct bytes body)
