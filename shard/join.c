@@ -99,6 +99,8 @@ static void make_room(struct joiner *j)
 bool joiner_add(struct joiner *j, struct bytes slice)
 {
     size_t used = 0;
+    if (slice.n == 0)
+        return !j->bad; /* an empty partition's state: there is no buffer yet */
     struct mem_account *outer = shard_enter(j->shard);
     buf_put_bytes(&j->bytes, slice);
     struct bytes all = buf_bytes(&j->bytes);
