@@ -3,6 +3,7 @@
 #include "shard/shard.h"
 #include "syncer/elision.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/words.h"
 
 /*
  * Frames of one actor, as they are read from a log on disk, made one. Input: a byte says what it
@@ -41,11 +42,6 @@ static const char *const forms[] = {
 };
 #define FORMS (sizeof forms / sizeof forms[0])
 
-static struct moment at(unsigned ms)
-{
-    return (struct moment){.wall_ms = STAMP_EPOCH_MS + 1000000 + ms, .mono_us = 1000u * ms};
-}
-
 static struct shard *shard_make(uint32_t region)
 {
     return shard_new(&(struct shard_opts){.region = region,
@@ -62,28 +58,12 @@ static struct shard *shard_make(uint32_t region)
 static void run_form(struct shard *s, uint8_t form, uint8_t numbers, struct moment now)
 {
     struct buf words = {0}, out = {0};
-    struct bytes argv[8];
-    uint32_t argc = 0;
     for (const char *c = forms[form % FORMS]; *c != 0; c++)
         buf_put_u8(&words, (uint8_t)(*c == '@'   ? '0' + numbers % 4
                                      : *c == '#' ? '0' + numbers / 4 % 8
                                                  : *c));
-    const char *end = (const char *)words.p + words.tail;
-    for (const char *p = (const char *)words.p; p < end; argc++) {
-        const char *space = memchr(p, ' ', (size_t)(end - p));
-        size_t n = (size_t)((space != NULL ? space : end) - p);
-        argv[argc] = bytes_of(p, n);
-        p += n + (space != NULL);
-    }
-    struct reply reply = {.out = &out, .resp = 2};
-    struct call call = {.shard = s,
-                        .command = command_find(argv[0]),
-                        .argc = argc,
-                        .argv = argv,
-                        .reply = &reply,
-                        .now = now};
-    must(call.command != NULL);
-    shard_execute(s, &call);
+    buf_put_u8(&words, 0);
+    must(words_run(s, now, (const char *)words.p, &out));
     buf_deinit(&out);
     buf_deinit(&words);
 }
@@ -125,15 +105,15 @@ static void history(struct bytes in)
     while (in.n > 0 && ms < COMMANDS_MAX) {
         uint8_t form = fuzz_byte(&in), numbers = fuzz_byte(&in);
         if (forms[form % FORMS][0] != 0)
-            run_form(from, form, numbers, at(ms));
+            run_form(from, form, numbers, words_at(ms));
         else
-            pass(from, &pos, one, run, runs, at(ms)); /* a frame ends */
+            pass(from, &pos, one, run, runs, words_at(ms)); /* a frame ends */
         if (forms[form % FORMS][0] == 0 && numbers == 0)
-            end_run(run, runs, at(ms));
+            end_run(run, runs, words_at(ms));
         ms++;
     }
-    pass(from, &pos, one, run, runs, at(ms));
-    end_run(run, runs, at(ms));
+    pass(from, &pos, one, run, runs, words_at(ms));
+    end_run(run, runs, words_at(ms));
     must(context_eq(shard_context(one, 0), shard_context(runs, 0)));
     must(hash128_eq(shard_digest(one, 0), shard_digest(runs, 0)));
     must(hash128_eq(shard_digest(from, 0), shard_digest(runs, 0)));

@@ -2,6 +2,7 @@
 #include "base/rng.h"
 #include "shard/shard.h"
 #include "syncer/elision.h"
+#include "tests/words.h"
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
@@ -27,30 +28,10 @@ static struct shard *shard_make(uint32_t region, size_t patch_min)
                                           .patch_min = patch_min});
 }
 
-static struct moment at(unsigned ms)
-{
-    return (struct moment){.wall_ms = STAMP_EPOCH_MS + 1000000 + ms, .mono_us = 1000u * ms};
-}
-
 static void run_command(struct shard *s, struct moment now, const char *words)
 {
-    struct bytes argv[16];
-    uint32_t argc = 0;
     struct buf out = {0};
-    struct reply reply = {.out = &out, .resp = 2};
-    for (const char *p = words; *p != 0; argc++) {
-        size_t n = strcspn(p, " ");
-        argv[argc] = bytes_of(p, n);
-        p += n + (p[n] == ' ');
-    }
-    struct call call = {.shard = s,
-                        .command = command_find(argv[0]),
-                        .argc = argc,
-                        .argv = argv,
-                        .reply = &reply,
-                        .now = now};
-    cr_assert(call.command != NULL, "%s", words);
-    shard_execute(s, &call);
+    cr_assert(words_run(s, now, words, &out), "%s", words);
     buf_deinit(&out);
 }
 
@@ -220,43 +201,43 @@ static uint64_t converges(uint64_t seed, bool compacts, unsigned scale)
         unsigned n = scale * (1 + (unsigned)rng_below(&rng, 60)),
                  seen = (unsigned)rng_below(&rng, n + 1);
         for (unsigned i = 0; i < n; i++) {
-            write_something(writer, &rng, at(++ms));
+            write_something(writer, &rng, words_at(++ms));
             if (rng_below(&rng, 3) > 0)
-                shard_close_frames(writer, at(ms));
+                shard_close_frames(writer, words_at(ms));
             if (i != seen)
                 continue;
-            shard_close_frames(writer, at(ms)); /* the third region sees so much of the run */
-            pass(writer, &w_third, log_end(shard_log(writer)), third, at(ms));
+            shard_close_frames(writer, words_at(ms)); /* the third region sees so much of the run */
+            pass(writer, &w_third, log_end(shard_log(writer)), third, words_at(ms));
             for (unsigned k = (unsigned)rng_below(&rng, 12); k > 0; k--)
-                write_something(third, &rng, at(ms));
-            shard_close_frames(third, at(ms));
+                write_something(third, &rng, words_at(ms));
+            shard_close_frames(third, words_at(ms));
             if (rng_below(&rng, 2) == 0) { /* at once, or all of the run before */
-                pass(writer, &w_full, log_end(shard_log(writer)), full, at(ms));
-                pass_third(third, t_full, full, at(ms));
+                pass(writer, &w_full, log_end(shard_log(writer)), full, words_at(ms));
+                pass_third(third, t_full, full, words_at(ms));
             }
         }
-        shard_close_frames(writer, at(ms));
-        pass(writer, &w_full, log_end(shard_log(writer)), full, at(ms));
+        shard_close_frames(writer, words_at(ms));
+        pass(writer, &w_full, log_end(shard_log(writer)), full, words_at(ms));
         bool whole = round == 11 || rng_below(&rng, 2) == 0;
-        pass_runs(&runs, writer, &w_short, short_of, whole, at(ms));
-        pass_third(third, t_full, full, at(ms));
+        pass_runs(&runs, writer, &w_short, short_of, whole, words_at(ms));
+        pass_third(third, t_full, full, words_at(ms));
         if (!whole) { /* the run goes on, unless the writer sees something foreign */
             if (rng_below(&rng, 2) == 0)
-                pass_third(third, t_writer, writer, at(ms));
+                pass_third(third, t_writer, writer, words_at(ms));
             continue;
         }
-        pass_third(third, runs.third_pos, short_of, at(ms));
-        expect_same(full, short_of, !compacts, at(ms), seed);
+        pass_third(third, runs.third_pos, short_of, words_at(ms));
+        expect_same(full, short_of, !compacts, words_at(ms), seed);
         if (rng_below(&rng, 2) == 0)
-            pass_third(third, t_writer, writer, at(ms));
+            pass_third(third, t_writer, writer, words_at(ms));
         if (compacts)
             for (uint32_t i = 0; i < PARTITIONS; i++) {
                 struct context stable = {0};
                 context_copy(&stable, shard_context(third, i));
                 context_meet(&stable, shard_context(writer, i));
                 context_meet(&stable, shard_context(full, i));
-                shard_stable(full, i, &stable, at(ms));
-                shard_stable(short_of, i, &stable, at(ms));
+                shard_stable(full, i, &stable, words_at(ms));
+                shard_stable(short_of, i, &stable, words_at(ms));
                 context_deinit(&stable);
             }
     }
@@ -293,7 +274,7 @@ static void run_of(struct elision *r, struct shard *s)
 {
     struct frame f;
     uint64_t pos = 0;
-    shard_close_frames(s, at(1));
+    shard_close_frames(s, words_at(1));
     while (log_read(shard_log(s), &pos, &f)) {
         cr_assert(elision_fits(r, &f));
         cr_assert(elision_add(r, &f));
@@ -307,8 +288,8 @@ static uint32_t ops_left(const char *const *lines)
     struct buf room = {0};
     struct frame f;
     for (; *lines != NULL; lines++) {
-        run_command(s, at(1), *lines);
-        shard_close_frames(s, at(1));
+        run_command(s, words_at(1), *lines);
+        shard_close_frames(s, words_at(1));
     }
     run_of(r, s);
     elision_frame(r, &room, &f);
@@ -333,17 +314,18 @@ static void beginning_is_here(uint64_t seed)
     uint64_t pos = 0;
     unsigned n = 2 + (unsigned)rng_below(&rng, 60), state_at = (unsigned)rng_below(&rng, n);
     for (unsigned i = 0; i < n; i++) {
-        write_something(writer, &rng, at(i));
-        shard_close_frames(writer, at(i));
-        pass_runs(&runs, writer, &pos, taker, i + 1 == n, at(i));
+        write_something(writer, &rng, words_at(i));
+        shard_close_frames(writer, words_at(i));
+        pass_runs(&runs, writer, &pos, taker, i + 1 == n, words_at(i));
         for (uint32_t p = 0; i == state_at && p < PARTITIONS; p++) {
             struct buf state = {0};
-            state_of(writer, p, at(i), &state);
-            cr_assert(shard_join(taker, p, buf_bytes(&state), shard_context(writer, p), at(i)));
+            state_of(writer, p, words_at(i), &state);
+            cr_assert(
+                shard_join(taker, p, buf_bytes(&state), shard_context(writer, p), words_at(i)));
             buf_deinit(&state);
         }
     }
-    expect_same(writer, taker, false, at(n), seed);
+    expect_same(writer, taker, false, words_at(n), seed);
     shard_free(writer);
     shard_free(taker);
     shard_free(runs.third);
@@ -380,8 +362,8 @@ Test(elision, ten_thousand_overwrites_are_few)
     char line[64];
     for (unsigned i = 0; i < 10000; i++) {
         snprintf(line, sizeof line, "SET {a}%u a-value-of-some-length-%u", i % 10, i);
-        run_command(s, at(1), line);
-        shard_close_frames(s, at(1));
+        run_command(s, words_at(1), line);
+        shard_close_frames(s, words_at(1));
         while (log_read(shard_log(s), &pos, &f)) {
             cr_assert(elision_fits(r, &f));
             cr_assert(elision_add(r, &f));
@@ -408,7 +390,7 @@ Test(elision, a_run_comes_in_pieces)
     for (unsigned i = 0; i < 20000; i++) {
         snprintf(line, sizeof line, "SET {a}%u a-value-of-some-length-that-fills-segments-%u",
                  i % 10000, i);
-        run_command(s, at(1), line);
+        run_command(s, words_at(1), line);
     }
     run_of(r, s);
     cr_assert_eq(elision_elided(r), 10000u);
@@ -418,8 +400,8 @@ Test(elision, a_run_comes_in_pieces)
     cr_assert_gt(pieces, 50u);
     cr_assert_leq(buf_len(&ops), elision_size(r));
     f.ops = buf_bytes(&ops);
-    cr_assert_eq(shard_take(other, &f, at(2)), TAKE_DONE);
-    expect_same(s, other, true, at(2), 0);
+    cr_assert_eq(shard_take(other, &f, words_at(2)), TAKE_DONE);
+    expect_same(s, other, true, words_at(2), 0);
     buf_deinit(&ops);
     elision_free(r);
     shard_free(s);
@@ -432,14 +414,14 @@ Test(elision, a_run_ends_where_something_foreign_was_seen)
     struct elision *r = elision_new((struct hash_key){1, 2}, 1u << 24);
     struct frame f;
     uint64_t pos = 0;
-    run_command(s, at(1), "SET {a} 1");
-    shard_close_frames(s, at(1));
-    run_command(other, at(1), "SET {a} 2");
-    shard_close_frames(other, at(1));
+    run_command(s, words_at(1), "SET {a} 1");
+    shard_close_frames(s, words_at(1));
+    run_command(other, words_at(1), "SET {a} 2");
+    shard_close_frames(other, words_at(1));
     cr_assert(log_read(shard_log(other), &pos, &f));
-    cr_assert_eq(shard_take(s, &f, at(2)), TAKE_DONE);
-    run_command(s, at(3), "SET {a} 3");
-    shard_close_frames(s, at(3));
+    cr_assert_eq(shard_take(s, &f, words_at(2)), TAKE_DONE);
+    run_command(s, words_at(3), "SET {a} 3");
+    shard_close_frames(s, words_at(3));
     pos = 0;
     cr_assert(log_read(shard_log(s), &pos, &f));
     cr_assert(elision_fits(r, &f) && elision_add(r, &f));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "base/rng.h"
-#include "shard/shard.h"
+#include "tests/words.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -27,29 +27,9 @@ static struct shard *shard_make(uint32_t region)
                                           .patch_min = 1u << 20});
 }
 
-static struct moment at(unsigned ms)
-{
-    return (struct moment){.wall_ms = STAMP_EPOCH_MS + 1000000 + ms, .mono_us = 1000u * ms};
-}
-
 static void run_command(struct shard *s, struct moment now, const char *words, struct buf *out)
 {
-    struct bytes argv[16];
-    uint32_t argc = 0;
-    struct reply reply = {.out = out, .resp = 2};
-    for (const char *p = words; *p != 0; argc++) {
-        size_t n = strcspn(p, " ");
-        argv[argc] = bytes_of(p, n);
-        p += n + (p[n] == ' ');
-    }
-    struct call call = {.shard = s,
-                        .command = command_find(argv[0]),
-                        .argc = argc,
-                        .argv = argv,
-                        .reply = &reply,
-                        .now = now};
-    cr_assert(call.command != NULL, "%s", words);
-    shard_execute(s, &call);
+    cr_assert(words_run(s, now, words, out), "%s", words);
 }
 
 /* @: a key's number, #: another number. */
@@ -91,8 +71,8 @@ static void clients(struct pair *p)
         const char *words = some_words(&p->rng, &p->words, 14);
         buf_clear(&p->out[0]);
         buf_clear(&p->out[1]);
-        run_command(p->whole, at(p->ms), words, &p->out[0]);
-        run_command(p->slow, at(p->ms), words, &p->out[1]);
+        run_command(p->whole, words_at(p->ms), words, &p->out[0]);
+        run_command(p->slow, words_at(p->ms), words, &p->out[1]);
         cr_assert(bytes_eq(buf_bytes(&p->out[0]), buf_bytes(&p->out[1])), "%s: %.*s, %.*s", words,
                   (int)buf_len(&p->out[0]), (char *)p->out[0].p, (int)buf_len(&p->out[1]),
                   (char *)p->out[1].p);
@@ -110,19 +90,19 @@ static void expect_equal(struct pair *p)
 
 static void take(struct pair *p, const struct frame *f)
 {
-    enum take took = shard_pour(p->slow, f, NULL, at(p->ms));
+    enum take took = shard_pour(p->slow, f, NULL, words_at(p->ms));
     bool happened = took != TAKE_POURS;
     if (happened)
-        cr_assert_eq(shard_take(p->whole, f, at(p->ms)), took);
+        cr_assert_eq(shard_take(p->whole, f, words_at(p->ms)), took);
     p->poured += !happened;
     while (took == TAKE_POURS) {
         uint32_t partition;
         stamp_t last;
         clients(p);
-        took = shard_pour_on(p->slow, at(p->ms));
+        took = shard_pour_on(p->slow, words_at(p->ms));
         bool does = took != TAKE_POURS || shard_pours_into(p->slow, &partition, &last);
         if (does && !happened) {
-            cr_assert_eq(shard_take(p->whole, f, at(p->ms)), TAKE_DONE);
+            cr_assert_eq(shard_take(p->whole, f, words_at(p->ms)), TAKE_DONE);
             happened = true;
         }
         if (does && rng_below(&p->rng, 40) == 0)
@@ -135,14 +115,15 @@ static void take(struct pair *p, const struct frame *f)
 static void join_state(struct pair *p, struct shard *writer)
 {
     uint32_t partition = (uint32_t)rng_below(&p->rng, PARTITIONS);
-    struct transfer *t = transfer_begin(writer, partition, at(p->ms));
+    struct transfer *t = transfer_begin(writer, partition, words_at(p->ms));
     struct joiner *j = joiner_new(p->slow, partition);
     struct buf state = {0};
     while (transfer_next(t, &state, 1000))
         continue;
     cr_assert(joiner_add(j, buf_bytes(&state)));
-    cr_assert(joiner_join(j, transfer_context(t), at(p->ms)));
-    cr_assert(shard_join(p->whole, partition, buf_bytes(&state), transfer_context(t), at(p->ms)));
+    cr_assert(joiner_join(j, transfer_context(t), words_at(p->ms)));
+    cr_assert(
+        shard_join(p->whole, partition, buf_bytes(&state), transfer_context(t), words_at(p->ms)));
     p->joined += shard_is_joining(p->slow, partition);
     transfer_end(t);
     buf_deinit(&state);
@@ -161,15 +142,15 @@ static void history(uint64_t seed, unsigned *joined)
         if (rng_below(&p.rng, 3) == 0)
             join_state(&p, writer);
         for (uint64_t n = 1 + rng_below(&p.rng, 60); n > 0; n--)
-            run_command(writer, at(p.ms), some_words(&p.rng, &words, 14), &out);
-        shard_close_frames(writer, at(p.ms));
+            run_command(writer, words_at(p.ms), some_words(&p.rng, &words, 14), &out);
+        shard_close_frames(writer, words_at(p.ms));
         while (log_read(shard_log(writer), &pos, &f))
             take(&p, &f);
-        shard_close_frames(p.whole, at(p.ms));
-        shard_close_frames(p.slow, at(p.ms));
-        while (shard_tick(p.whole, at(p.ms)))
+        shard_close_frames(p.whole, words_at(p.ms));
+        shard_close_frames(p.slow, words_at(p.ms));
+        while (shard_tick(p.whole, words_at(p.ms)))
             continue;
-        while (shard_tick(p.slow, at(p.ms)))
+        while (shard_tick(p.slow, words_at(p.ms)))
             continue;
         expect_equal(&p);
     }
@@ -204,9 +185,9 @@ static struct shard *writer_of(struct frame *f)
         buf_clear(&words);
         buf_putf(&words, "SET k%u new", i);
         buf_put_u8(&words, 0);
-        run_command(writer, at(1), (const char *)words.p, &out);
+        run_command(writer, words_at(1), (const char *)words.p, &out);
     }
-    shard_close_frames(writer, at(1));
+    shard_close_frames(writer, words_at(1));
     cr_assert(log_read(shard_log(writer), &pos, f));
     buf_deinit(&out);
     buf_deinit(&words);
@@ -219,10 +200,10 @@ Test(pour, a_malformed_frame_changes_nothing)
     struct shard *writer = writer_of(&f), *s = shard_make(2);
     struct hash128 before = shard_digest(s, f.partition);
     f.ops.n -= 3; /* its last operation is cut short */
-    enum take took = shard_pour(s, &f, NULL, at(2));
+    enum take took = shard_pour(s, &f, NULL, words_at(2));
     cr_assert_eq(took, TAKE_POURS);
     while (took == TAKE_POURS)
-        took = shard_pour_on(s, at(2));
+        took = shard_pour_on(s, words_at(2));
     cr_assert_eq(took, TAKE_BAD);
     cr_assert(!shard_pours(s));
     cr_assert(hash128_eq(shard_digest(s, f.partition), before));
@@ -237,8 +218,8 @@ Test(pour, it_can_be_dropped_until_it_happens)
     struct shard *writer = writer_of(&f), *s = shard_make(2);
     uint32_t partition;
     stamp_t last;
-    cr_assert_eq(shard_pour(s, &f, NULL, at(2)), TAKE_POURS);
-    cr_assert_eq(shard_pour_on(s, at(2)), TAKE_POURS);
+    cr_assert_eq(shard_pour(s, &f, NULL, words_at(2)), TAKE_POURS);
+    cr_assert_eq(shard_pour_on(s, words_at(2)), TAKE_POURS);
     cr_assert(!shard_pours_into(s, &partition, &last));
     cr_assert(partition == f.partition && last == f.last);
     shard_pour_end(s); /* nothing has happened that could be ended: it goes on */
@@ -246,15 +227,15 @@ Test(pour, it_can_be_dropped_until_it_happens)
     shard_pour_drop(s);
     cr_assert(!shard_pours(s));
     cr_assert_eq(shard_context(s, f.partition)->n, 0);
-    cr_assert_eq(shard_pour(s, &f, NULL, at(2)), TAKE_POURS);
+    cr_assert_eq(shard_pour(s, &f, NULL, words_at(2)), TAKE_POURS);
     while (!shard_pours_into(s, &partition, &last))
-        cr_assert_eq(shard_pour_on(s, at(2)), TAKE_POURS);
+        cr_assert_eq(shard_pour_on(s, words_at(2)), TAKE_POURS);
     shard_pour_drop(s);
     cr_assert(shard_pours(s));
-    cr_assert_eq(shard_pour_on(s, at(2)), TAKE_POURS);
+    cr_assert_eq(shard_pour_on(s, words_at(2)), TAKE_POURS);
     shard_pour_end(s);
     cr_assert(!shard_pours(s));
-    cr_assert_eq(shard_pour_on(s, at(2)), TAKE_DONE);
+    cr_assert_eq(shard_pour_on(s, words_at(2)), TAKE_DONE);
     cr_assert(context_covers(shard_context(s, f.partition), f.last));
     cr_assert(hash128_eq(shard_digest(s, f.partition), shard_digest(writer, f.partition)));
     shard_free(s);
@@ -267,10 +248,10 @@ Test(pour, its_shard_can_end_in_the_middle)
     struct shard *writer = writer_of(&f), *s = shard_make(2);
     uint32_t partition;
     stamp_t last;
-    cr_assert_eq(shard_pour(s, &f, NULL, at(2)), TAKE_POURS);
+    cr_assert_eq(shard_pour(s, &f, NULL, words_at(2)), TAKE_POURS);
     while (!shard_pours_into(s, &partition, &last))
-        cr_assert_eq(shard_pour_on(s, at(2)), TAKE_POURS);
-    cr_assert_eq(shard_pour_on(s, at(2)), TAKE_POURS);
+        cr_assert_eq(shard_pour_on(s, words_at(2)), TAKE_POURS);
+    cr_assert_eq(shard_pour_on(s, words_at(2)), TAKE_POURS);
     shard_free(s); /* in the middle */
     shard_free(writer);
 }
@@ -301,12 +282,12 @@ Test(pour, a_watched_key_changes_when_it_happens)
         char name[8];
         snprintf(name, sizeof name, "k%u", i);
         if (slot_partition(hash_slot(bytes_str(name)), PARTITIONS) == f.partition)
-            shard_watch(s, 7, bytes_str(name), at(2));
+            shard_watch(s, 7, bytes_str(name), words_at(2));
     }
-    enum take took = shard_pour(s, &f, NULL, at(2));
+    enum take took = shard_pour(s, &f, NULL, words_at(2));
     while (took == TAKE_POURS && !shard_pours_into(s, &partition, &last)) {
         cr_assert_eq(touches, 0);
-        took = shard_pour_on(s, at(2));
+        took = shard_pour_on(s, words_at(2));
     }
     cr_assert_eq(took, TAKE_POURS);
     cr_assert_eq(touches, f.ops_count);
