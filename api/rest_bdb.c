@@ -168,6 +168,7 @@ static json_t *keep_json(const struct call *c, const struct bdb *b)
         (json_int_t)k.cut);
     json_object_update(o, more);
     json_decref(more);
+    json_object_set_new(o, "policy_in_force", json_string(keep_policy(k.in_force)));
     return o;
 }
 

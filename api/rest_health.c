@@ -124,16 +124,17 @@ static json_t *shard_keep_json(const struct plane_keep *k)
     text_plain(error);
     if (k->snapshot_ms != 0)
         time_text(k->snapshot_ms / 1000, snapshot);
-    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:i, s:s, s:I, s:I, s:I}",
-                     "status", states[k->state], "error", error, "log_bytes",
-                     (json_int_t)k->log_bytes, "disk_log_bytes", (json_int_t)k->kept_bytes,
-                     "behind_bytes", (json_int_t)k->behind, "sync_usec_max",
-                     (json_int_t)k->sync_us_max, "write_failures", (json_int_t)k->write_failures,
-                     "changes_since_snapshot", (json_int_t)k->changes, "torn_bytes_cut",
-                     (json_int_t)k->cut, "snapshot_in_progress", (int)k->snapshot_runs,
-                     "snapshot_progress", (int)k->snapshot_percent, "last_snapshot_time", snapshot,
-                     "snapshots", (json_int_t)k->snapshots, "snapshot_failures",
-                     (json_int_t)k->snapshot_failures, "syncs", (json_int_t)k->syncs);
+    return json_pack(
+        "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:i, s:s, s:I, s:I, "
+        "s:I}",
+        "status", states[k->state], "policy_in_force", keep_policy(k->in_force), "error", error,
+        "log_bytes", (json_int_t)k->log_bytes, "disk_log_bytes", (json_int_t)k->kept_bytes,
+        "behind_bytes", (json_int_t)k->behind, "sync_usec_max", (json_int_t)k->sync_us_max,
+        "write_failures", (json_int_t)k->write_failures, "changes_since_snapshot",
+        (json_int_t)k->changes, "torn_bytes_cut", (json_int_t)k->cut, "snapshot_in_progress",
+        (int)k->snapshot_runs, "snapshot_progress", (int)k->snapshot_percent, "last_snapshot_time",
+        snapshot, "snapshots", (json_int_t)k->snapshots, "snapshot_failures",
+        (json_int_t)k->snapshot_failures, "syncs", (json_int_t)k->syncs);
 }
 
 static json_t *shard_json(const struct call *c, const struct plane_shard *s)

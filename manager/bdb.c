@@ -15,7 +15,8 @@ struct change {
     uint32_t uid;
     bool any_port;
     uint64_t until_us; /* a new database's shards are waited for */
-    struct db_config before;
+    struct db_config before, next;
+    struct refusal why; /* of a change that is taken back */
     struct done done;
 };
 
@@ -122,15 +123,21 @@ void bdb_describe(const struct manager *m, const struct bdb *b, struct plane_db 
     out->leaving = r != NULL && r->has_next && crdb_config_instance(&r->next, b->region) == NULL;
 }
 
-static void send_set(struct manager *m, const struct bdb *b, plane_reply_fn *fn, void *arg)
+static void send_as(struct manager *m, const struct bdb *b, enum control_kind kind,
+                    plane_reply_fn *fn, void *arg)
 {
     struct plane_db *d = mem_zalloc(sizeof *d);
     struct buf body = {0};
     bdb_describe(m, b, d);
     plane_db_encode(&body, d);
-    plane_ask(m->plane, CONTROL_DB_SET, buf_bytes(&body), fn, arg);
+    plane_ask(m->plane, kind, buf_bytes(&body), fn, arg);
     buf_deinit(&body);
     mem_free(d);
+}
+
+static void send_set(struct manager *m, const struct bdb *b, plane_reply_fn *fn, void *arg)
+{
+    send_as(m, b, CONTROL_DB_SET, fn, arg);
 }
 
 static void sent(void *arg, const struct refusal *why, struct bytes body)
@@ -327,19 +334,103 @@ void bdb_configure(struct bdb *b, const struct db_config *next)
     b->config.set = UINT64_MAX;
 }
 
-static void updated(void *arg, const struct refusal *why, struct bytes body)
+/*
+ * A change is made in steps, so that all workers make it or none, and so that a death in between
+ * finds files that fit to what the state file says:
+ *
+ *   check   would all workers take it, and their disks? Nothing has changed when one refuses.
+ *   save    where it switches persistence on or off: before files go, or count
+ *   set     the workers carry it out; they have no reason left to refuse
+ *   save    where it was not: what a full disk needs to become emptier must be possible on it
+ */
+static bool switches(const struct change *c)
+{
+    return (c->before.data_persistence == DATA_DISABLED) !=
+           (c->next.data_persistence == DATA_DISABLED);
+}
+
+static void update_end(struct change *c, const struct refusal *why)
+{
+    struct bdb *b = cluster_bdb(&c->m->cluster, c->uid);
+    if (b != NULL)
+        b->status = BDB_ACTIVE;
+    change_end(c, why);
+}
+
+static void update_saved(void *arg, const struct refusal *why, uint32_t uid)
+{
+    (void)uid;
+    update_end(arg, why);
+}
+
+static void update_undone(void *arg, const struct refusal *why, uint32_t uid)
+{
+    struct change *c = arg;
+    struct refusal first = c->why;
+    (void)why;
+    (void)uid;
+    update_end(c, &first);
+}
+
+/* Back to what it was, for those too who have carried it out. */
+static void update_undo(struct change *c, struct bdb *b, const struct refusal *why)
+{
+    b->config = c->before; /* a founding that came to nothing is skipped */
+    c->why = *why;
+    send_set(c->m, b, undone, NULL);
+    manager_save(c->m, (struct done){.fn = update_undone, .arg = c});
+}
+
+static void update_set(void *arg, const struct refusal *why, struct bytes body)
 {
     struct change *c = arg;
     struct bdb *b = cluster_bdb(&c->m->cluster, c->uid);
     (void)body;
-    if (b != NULL)
-        b->status = BDB_ACTIVE;
-    if (why != NULL && b != NULL)
-        b->config = c->before; /* a founding that came to nothing is skipped */
-    if (why != NULL)
-        change_end(c, why);
+    if (b == NULL)
+        update_end(c, why);
+    else if (why != NULL && why->status == 503 && switches(c))
+        update_end(c,
+                   NULL); /* the state file has it; a plane that is away gets it when it is back */
+    else if (why != NULL)
+        update_undo(c, b, why);
+    else if (switches(c))
+        update_end(c, NULL);
     else
-        save_change(c);
+        manager_save(c->m, (struct done){.fn = update_saved, .arg = c});
+}
+
+static void update_noted(void *arg, const struct refusal *why, uint32_t uid)
+{
+    struct change *c = arg;
+    struct bdb *b = cluster_bdb(&c->m->cluster, c->uid);
+    struct refusal mine = {0};
+    (void)uid;
+    if (why == NULL && b != NULL) {
+        send_set(c->m, b, update_set, c);
+        return;
+    }
+    if (b != NULL)
+        b->config = c->before; /* which is written over what may have been, every second */
+    refuse(&mine, why != NULL ? why->status : 404, "storage_failed",
+           "persistence was not changed, since the node's state file could not be written: see "
+           "that its folder can be written and has room, then try again");
+    update_end(c, &mine);
+}
+
+static void update_checked(void *arg, const struct refusal *why, struct bytes body)
+{
+    struct change *c = arg;
+    struct bdb *b = cluster_bdb(&c->m->cluster, c->uid);
+    (void)body;
+    if (why != NULL || b == NULL) {
+        update_end(c, why);
+        return;
+    }
+    bdb_configure(b, &c->next);
+    if (switches(c))
+        manager_save(c->m, (struct done){.fn = update_noted, .arg = c});
+    else
+        send_set(c->m, b, update_set, c);
 }
 
 void bdb_update(struct manager *m, uint32_t uid, const struct db_config *change, struct done done)
@@ -361,10 +452,13 @@ void bdb_update(struct manager *m, uint32_t uid, const struct db_config *change,
     }
     struct change *c = change_new(m, uid, done);
     c->before = b->config;
-    bdb_configure(b, &next);
+    c->next = next;
     b->status = BDB_CHANGING;
     b->changed_s = m->now.wall_ms / 1000;
-    send_set(m, b, updated, c);
+    struct bdb *as = mem_dup(b, sizeof *b);
+    bdb_configure(as, &next);
+    send_as(m, as, CONTROL_DB_CHECK, update_checked, c);
+    mem_free(as);
 }
 
 static void deleted(void *arg, const struct refusal *why, struct bytes body)

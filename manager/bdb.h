@@ -75,6 +75,7 @@ bool bdb_link(const struct manager *m, const struct bdb *b, uint32_t region,
 struct keep_summary {
     uint32_t shards; /* on disk; 0: none, or no statistics */
     uint32_t opens, begins, runs, fails, broken;
+    uint32_t in_force; /* enum persistence: what the one promises that promises least */
     uint32_t snapshots_run, snapshots_failed;
     uint32_t percent; /* brought back, where `opens` */
     uint32_t snapshot_percent;
@@ -86,6 +87,8 @@ struct keep_summary {
 void bdb_keep(const struct manager *m, const struct bdb *b, struct keep_summary *out);
 /* "disabled", "loading", "initializing", "ok", "failing" or "broken": the worst of its shards. */
 const char *keep_status(const struct keep_summary *k);
+/* enum persistence, as aof_policy has it; "disabled": nothing is promised. */
+const char *keep_policy(uint32_t in_force);
 /* Every shard takes a snapshot, soon. 404, 409. */
 void bdb_snapshot(struct manager *m, uint32_t uid, struct done done);
 const struct plane_db_stats *bdb_stats(const struct manager *m, uint32_t uid);

@@ -44,7 +44,7 @@ enum control_result control_get(struct bytes in, uint64_t *id, enum control_kind
     *body = bytes_of(m.p, mp_left(&m));
     if (parts == 3)
         mp_skip(&m);
-    if (parts < 2 || parts > 3 || k < CONTROL_HELLO || k > CONTROL_ANSWER || !mp_done(&m))
+    if (parts < 2 || parts > 3 || k < CONTROL_HELLO || k > CONTROL_DB_CHECK || !mp_done(&m))
         return CONTROL_BAD;
     *kind = (enum control_kind)k;
     *used = 4 + (size_t)n;
@@ -271,7 +271,7 @@ static void walk_link(struct walk *w, struct plane_link *l)
 
 static void walk_keep(struct walk *w, struct plane_keep *k)
 {
-    walk_array(w, 19);
+    walk_array(w, 20);
     walk_u32(w, &k->state);
     walk_u64(w, &k->read);
     walk_u64(w, &k->total);
@@ -282,6 +282,7 @@ static void walk_keep(struct walk *w, struct plane_keep *k)
     walk_u64(w, &k->written);
     walk_u64(w, &k->syncs);
     walk_u64(w, &k->sync_us_max);
+    walk_u32(w, &k->in_force);
     walk_u64(w, &k->write_failures);
     walk_u64(w, &k->changes);
     walk_u64(w, &k->snapshots);
@@ -291,7 +292,7 @@ static void walk_keep(struct walk *w, struct plane_keep *k)
     walk_u32(w, &k->snapshot_percent);
     walk_i64(w, &k->snapshot_ms);
     walk_text(w, k->error, sizeof k->error);
-    if (k->state >= KEEP_STATES)
+    if (k->state >= KEEP_STATES || k->in_force >= PERSIST_KINDS)
         refuse(w);
 }
 

@@ -9,7 +9,8 @@
  * uint32 length (big endian, of what follows) and one MessagePack array [id, kind, body...].
  * Requests go from the manager to the plane and each gets exactly one answer with the same id.
  */
-#define CONTROL_PROTOCOL 4u /* 2: persistence, eviction; 3: limits, founding; 4: laggards */
+/* 2: persistence, eviction; 3: limits, founding; 4: laggards; 5: CONTROL_DB_CHECK */
+#define CONTROL_PROTOCOL 5u
 #define CONTROL_MESSAGE_MAX (16u << 20)
 #define PLANE_REGIONS_MAX 63u
 
@@ -24,6 +25,9 @@ enum control_kind {
     CONTROL_STATS,       /* -> struct plane_stats */
     CONTROL_STOP,        /* orderly end of the plane */
     CONTROL_ANSWER,      /* ok: bool, text, body */
+    /* request: struct plane_db -> answer: would CONTROL_DB_SET be carried out by every worker, and
+     * would its disk take it? Changes nothing. */
+    CONTROL_DB_CHECK,
 };
 
 /* What of a database is on disk (docs/durability.md). */
@@ -121,6 +125,7 @@ enum keep_state {
 };
 struct plane_keep {
     uint32_t state;       /* enum keep_state */
+    uint32_t in_force;    /* enum persistence: what is promised of all that was answered */
     uint64_t read, total; /* OPENS: bytes */
     uint64_t cut;         /* bytes of a torn end that opening cut off */
     uint64_t log_bytes;   /* of log since the last snapshot */

@@ -73,6 +73,7 @@ static void add_keep(struct keep_summary *sum, const struct plane_keep *k)
 {
     sum->snapshot_ms =
         sum->shards == 0 || k->snapshot_ms < sum->snapshot_ms ? k->snapshot_ms : sum->snapshot_ms;
+    sum->in_force = sum->shards == 0 || k->in_force < sum->in_force ? k->in_force : sum->in_force;
     sum->shards++;
     sum->opens += k->state == KEEP_OPENS;
     sum->begins += k->state == KEEP_BEGINS;
@@ -113,6 +114,13 @@ void bdb_keep(const struct manager *m, const struct bdb *b, struct keep_summary 
     out->percent = total > 0 ? (uint32_t)((double)read * 100 / (double)total) : 0;
     if (out->snapshots_run > 0)
         out->snapshot_percent /= out->snapshots_run;
+}
+
+const char *keep_policy(uint32_t in_force)
+{
+    static const char *const names[PERSIST_KINDS] = {"disabled", "appendfsync-no",
+                                                     "appendfsync-every-sec", "appendfsync-always"};
+    return names[in_force % PERSIST_KINDS];
 }
 
 const char *keep_status(const struct keep_summary *k)

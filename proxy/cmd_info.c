@@ -178,6 +178,7 @@ static void put_memory(struct buf *out, const struct front *f, const struct info
 static void put_persistence(struct buf *out, const struct front *f, const struct figures_keep *k,
                             struct moment now)
 {
+    static const char *const in_force[] = {"off", "no", "everysec", "always"};
     const char *saved = k->failed > 0 ? "err" : "ok", *logs = k->failing > 0 ? "err" : "ok";
     int64_t last_ms = k->saved_ms ? k->saved_ms : f->born.wall_ms;
     long long took = k->took_ms < 0 ? -1 : (k->took_ms + 500) / 1000;
@@ -203,13 +204,14 @@ static void put_persistence(struct buf *out, const struct front *f, const struct
         buf_putf(out,
                  "aof_current_size:%llu\r\naof_base_size:0\r\naof_pending_rewrite:0\r\n"
                  "aof_buffer_length:%llu\r\naof_pending_bio_fsync:0\r\naof_delayed_fsync:0\r\n"
+                 "storage_policy_in_force:%s\r\n"
                  "storage_shards:%u\r\nstorage_broken:%u\r\nstorage_behind_bytes:%llu\r\n"
                  "storage_written_bytes:%llu\r\nstorage_syncs:%llu\r\n"
                  "storage_sync_usec_max:%llu\r\nstorage_write_failures:%llu\r\n"
                  "storage_snapshot_failures:%llu\r\nstorage_last_error:%s\r\n",
-                 (ull)k->log_bytes, (ull)k->behind, k->shards, k->broken, (ull)k->behind,
-                 (ull)k->written, (ull)k->syncs, (ull)k->sync_us_max, (ull)k->write_failures,
-                 (ull)k->snapshot_failures, k->error);
+                 (ull)k->log_bytes, (ull)k->behind, in_force[k->in_force % 4], k->shards, k->broken,
+                 (ull)k->behind, (ull)k->written, (ull)k->syncs, (ull)k->sync_us_max,
+                 (ull)k->write_failures, (ull)k->snapshot_failures, k->error);
     if (k->opens == 0)
         return;
     int64_t since = now.wall_ms - k->opens_ms;

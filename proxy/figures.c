@@ -71,6 +71,8 @@ static int64_t older(int64_t a, int64_t b) { return a == 0 || (b != 0 && b < a) 
 
 void figures_keep_add(struct figures_keep *sum, const struct figures_keep *one)
 {
+    if (one->shards > 0 && (sum->shards == 0 || one->in_force < sum->in_force))
+        sum->in_force = one->in_force;
     sum->shards += one->shards;
     sum->opens += one->opens;
     sum->broken += one->broken;

@@ -23,6 +23,8 @@ struct figures_keep {
     uint64_t kept_bytes;  /* of log on disk, also for regions that are away */
     uint64_t behind;      /* bytes of log that are not durable */
     uint64_t written, syncs, write_failures, sync_us_max;
+    uint32_t
+        in_force;     /* 0 nothing (yet), 1 no syncs, 2 one a second, 3 always: where it is least */
     uint64_t changes; /* since the last snapshots */
     uint64_t snapshots, snapshot_failures;
     int64_t saved_ms; /* wall clock: every shard's last snapshot, or opening, is no older; 0 none */

@@ -22,6 +22,10 @@ struct region {
     struct worker *workers[DEPLOY_WORKERS_MAX];
     struct vconn *control;
     uint64_t next_id, open_requests;
+    enum deploy_wish wish;
+    uint32_t wished;  /* enum persistence */
+    uint64_t wish_id; /* of the request that asks for it */
+    char refusal[256];
 };
 
 struct deploy {
@@ -116,13 +120,18 @@ static void send_config(struct deploy *d, unsigned r)
     mem_free(db);
 }
 
-static void take_answer(struct region *g, struct bytes body)
+static void take_answer(struct region *g, uint64_t id, struct bytes body)
 {
     struct deploy *d = g->deploy;
     bool ok = false;
     char text[200] = "malformed answer";
     struct bytes rest;
     bool read = control_answer_decode(body, &ok, text, sizeof text, &rest);
+    if (read && id == g->wish_id && g->wish == DEPLOY_ASKED) {
+        g->wish = ok ? DEPLOY_AGREED : DEPLOY_REFUSED;
+        snprintf(g->refusal, sizeof g->refusal, "%s", text);
+        ok = true;
+    }
     if ((!read || !ok) && !g->stopping)
         snprintf(d->error, sizeof d->error, "region %s: %s", d->opts.names[g - d->regions], text);
     g->open_requests--;
@@ -154,7 +163,7 @@ static void control_event(struct vconn *c, enum vconn_event what, struct buf *in
     size_t used;
     while (what == VCONN_DATA &&
            control_get(buf_bytes(in), &id, &kind, &body, &used) == CONTROL_OK) {
-        take_answer(g, body);
+        take_answer(g, id, body);
         buf_consume(in, used);
     }
     (void)c;
@@ -202,6 +211,7 @@ static void end(struct deploy *d, unsigned r)
         vconn_close(g->control);
     g->control = NULL;
     g->greeted = false;
+    g->wish = DEPLOY_NO_WISH;
     memset(g->workers, 0, sizeof g->workers);
     g->incarnation++;
     g->reborn = true;
@@ -298,6 +308,33 @@ void deploy_persist(struct deploy *d, unsigned r, uint32_t persistence)
     if (d->regions[r].greeted && (d->members >> r & 1))
         send_config(d, r);
 }
+
+void deploy_ask(struct deploy *d, unsigned r, uint32_t persistence)
+{
+    struct region *g = &d->regions[r];
+    struct plane_db *db = mem_zalloc(sizeof *db);
+    struct buf body = {0};
+    describe(d, r, db);
+    db->founding += db->persistence == PERSIST_OFF && persistence != PERSIST_OFF;
+    db->persistence = persistence;
+    plane_db_encode(&body, db);
+    g->wish = DEPLOY_ASKED;
+    g->wished = persistence;
+    g->wish_id = g->next_id + 1;
+    request(g, CONTROL_DB_CHECK, buf_bytes(&body));
+    buf_deinit(&body);
+    mem_free(db);
+}
+
+enum deploy_wish deploy_wish(const struct deploy *d, unsigned r, uint32_t *persistence)
+{
+    *persistence = d->regions[r].wished;
+    return d->regions[r].wish;
+}
+
+const char *deploy_refusal(const struct deploy *d, unsigned r) { return d->regions[r].refusal; }
+
+void deploy_forget(struct deploy *d, unsigned r) { d->regions[r].wish = DEPLOY_NO_WISH; }
 
 uint32_t deploy_persistence(const struct deploy *d, unsigned r) { return d->opts.persistence[r]; }
 

@@ -49,6 +49,13 @@ void deploy_crash(struct deploy *d, unsigned r, bool silent);
 void deploy_power_loss(struct deploy *d, unsigned r); /* world_power_loss */
 /* Region r is kept on disk like this from now on (enum persistence). */
 void deploy_persist(struct deploy *d, unsigned r, uint32_t persistence);
+/* Asks a region that runs whether it could be, as a manager does before it changes anything. */
+enum deploy_wish { DEPLOY_NO_WISH, DEPLOY_ASKED, DEPLOY_AGREED, DEPLOY_REFUSED };
+void deploy_ask(struct deploy *d, unsigned r, uint32_t persistence);
+/* What became of that; gone when the region dies. */
+enum deploy_wish deploy_wish(const struct deploy *d, unsigned r, uint32_t *persistence);
+const char *deploy_refusal(const struct deploy *d, unsigned r);
+void deploy_forget(struct deploy *d, unsigned r); /* there is no wish any more */
 uint32_t deploy_persistence(const struct deploy *d, unsigned r);
 /* The folder of shard i of region r, as it is kept now. */
 void deploy_folder(const struct deploy *d, unsigned r, unsigned i, char *out, size_t size);

@@ -377,6 +377,8 @@ const char *storage_error(const struct storage *s)
 
 const char *storage_snapshot_error(const struct storage *s) { return s->snapshot_why; }
 
+enum sync_policy storage_policy(const struct storage *s) { return s->opts.policy; }
+
 void storage_set_policy(struct storage *s, enum sync_policy policy) { s->opts.policy = policy; }
 
 void storage_set_snapshot_bytes(struct storage *s, uint64_t bytes)
@@ -397,6 +399,16 @@ bool storage_in_force(const struct storage *s)
     journal_stats(s->journal, &stats);
     return (s->opts.policy == SYNC_NONE || stats.promised <= s->opts.policy) &&
            journal_durable(s->journal) >= s->founded_pos;
+}
+
+bool storage_promises(const struct storage *s, enum sync_policy *out)
+{
+    struct journal_stats stats;
+    if (!storage_founded(s) || s->journal == NULL || journal_durable(s->journal) < s->founded_pos)
+        return false;
+    journal_stats(s->journal, &stats);
+    *out = stats.promised > s->opts.policy ? stats.promised : s->opts.policy; /* the weaker one */
+    return true;
 }
 
 uint64_t storage_durable(const struct storage *s)

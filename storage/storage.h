@@ -63,9 +63,12 @@ bool storage_founded(const struct storage *s);
 /* ... and the policy's promise holds for all that was ever answered: what came in while the first
  * snapshot was taken, or before the policy promised so much, has followed. */
 bool storage_in_force(const struct storage *s);
+/* What holds for all that was ever answered; false: nothing yet. */
+bool storage_promises(const struct storage *s, enum sync_policy *out);
 enum storage_state storage_state(const struct storage *s);
 const char *
 storage_error(const struct storage *s); /* also while it runs: the disk fails; "" well */
+enum sync_policy storage_policy(const struct storage *s); /* as set, in force or not yet */
 /* What is promised counts once it is in the file, behind all that was claimed before. */
 void storage_set_policy(struct storage *s, enum sync_policy policy);
 void storage_set_snapshot_bytes(struct storage *s, uint64_t bytes); /* 0: 256 MiB */

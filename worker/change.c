@@ -8,7 +8,8 @@
 /*
  * A change goes from worker 0 to every worker (itself included, by the same message) and back. A
  * new database that one worker cannot listen for is dropped again everywhere before the manager
- * hears of it: all or nothing.
+ * hears of it; before a database is changed the manager asks whether all workers can
+ * (CHANGE_DB_CHECK): all or nothing.
  */
 
 static void change_drop(struct msg *msg)
@@ -77,10 +78,6 @@ void change_reply(struct worker *w, struct port *port, uint32_t ticket, const ch
 static bool set(struct worker *w, struct port *port, struct change_msg *m, struct moment now)
 {
     struct database *d = database_find(w, m->db->uid);
-    if (d != NULL && database_busy(d)) {
-        snprintf(m->error, sizeof m->error, "%s", BUSY_ERROR);
-        return true;
-    }
     if (d != NULL) {
         (void)database_configure(d, port, m->db, now, m->error, sizeof m->error);
         return true;
@@ -88,13 +85,23 @@ static bool set(struct worker *w, struct port *port, struct change_msg *m, struc
     return !database_add(w, port, m->db, m->ticket, now, m->error, sizeof m->error);
 }
 
+/* Likewise. */
+static bool check(struct worker *w, struct port *port, struct change_msg *m, struct moment now)
+{
+    struct database *d = database_find(w, m->db->uid);
+    if (d != NULL)
+        return database_check(d, port, m->db, m->ticket, now, m->error, sizeof m->error);
+    snprintf(m->error, sizeof m->error, "there is no database %u here", m->db->uid);
+    return true;
+}
+
 static void carry_out(struct worker *w, struct port *port, struct change_msg *m, struct moment now)
 {
     struct database *d = NULL;
     if (m->kind == CHANGE_STATS) {
         stats_plane(w, &m->stats, now);
-    } else if (m->kind == CHANGE_DB_SET) {
-        if (!set(w, port, m, now)) {
+    } else if (m->kind == CHANGE_DB_SET || m->kind == CHANGE_DB_CHECK) {
+        if (!(m->kind == CHANGE_DB_SET ? set : check)(w, port, m, now)) {
             msg_free(&m->msg);
             return;
         }

@@ -128,7 +128,8 @@ static bool read_change(enum control_kind kind, struct bytes body, struct change
     struct control_link link;
     switch (kind) {
     case CONTROL_DB_SET:
-        m->kind = CHANGE_DB_SET;
+    case CONTROL_DB_CHECK:
+        m->kind = kind == CONTROL_DB_SET ? CHANGE_DB_SET : CHANGE_DB_CHECK;
         m->db = mem_zalloc(sizeof *m->db);
         if (plane_db_decode(body, m->db))
             return true;

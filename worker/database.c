@@ -451,14 +451,11 @@ static void members_configure(struct database *d, struct port *port, struct mome
 
 bool database_busy(const struct database *d) { return d->front->scripting.stopped > 0; }
 
-bool database_configure(struct database *d, struct port *port, const struct plane_db *db,
-                        struct moment now, char *error, size_t size)
+static bool can_be(const struct database *d, const struct plane_db *db, char *error, size_t size)
 {
     const struct plane_db *old = &d->config;
     if (!check(d->worker, db, error, size))
         return false;
-    if (db->version < old->version)
-        return true; /* overtaken by a newer one */
     if (db->partitions != old->partitions || db->shards != old->shards ||
         db->region != old->region || db->port != old->port || strcmp(db->host, old->host) != 0 ||
         (db->client_tls || db->link_tls) != (old->client_tls || old->link_tls)) {
@@ -467,16 +464,19 @@ bool database_configure(struct database *d, struct port *port, const struct plan
                  "change: create another and move the data");
         return false;
     }
-    /* The manager counts how often persistence was switched on. One that it has counted and that
-     * was not heard of here was refused here, or taken back there; the next process will open the
-     * folder of that count and remove the others. */
-    bool anew = db->founding != old->founding;
-    if ((database_on_disk(db) != database_on_disk(old) || anew) && d->closed_members > 0) {
+    if ((database_on_disk(db) != database_on_disk(old) || db->founding != old->founding) &&
+        d->closed_members > 0) {
         snprintf(error, size,
                  "persistence cannot be switched while the database is loaded from disk: try again "
                  "when it has been; one that cannot be loaded may be deleted");
         return false;
     }
+    return true;
+}
+
+static void configure_front(struct database *d, const struct plane_db *db)
+{
+    const struct plane_db *old = &d->config;
     struct front_settings s = d->front->settings; /* keeps what CONFIG SET has changed */
     if (db->clients_max != old->clients_max)
         s.clients_max = db->clients_max;
@@ -489,7 +489,18 @@ bool database_configure(struct database *d, struct port *port, const struct plan
         s.eviction = eviction;
     snprintf(s.password, sizeof s.password, "%s", db->password);
     front_configure(d->front, &s);
+}
+
+static void configure(struct database *d, struct port *port, const struct plane_db *db,
+                      struct moment now)
+{
+    const struct plane_db *old = &d->config;
     bool renamed = actor_of(db) != actor_of(old), was_on_disk = database_on_disk(old);
+    /* The manager counts how often persistence was switched on. One that it has counted and that
+     * was not heard of here is that of a manager that knows more; the next process will open the
+     * folder of that count and remove the others. */
+    bool anew = db->founding != old->founding;
+    configure_front(d, db);
     d->config = *db;
     for (uint32_t i = 0; i < d->members_count; i++) {
         shard_set_xadd_ids(d->members[i].shard, (enum xadd_ids)db->xadd_ids);
@@ -501,7 +512,47 @@ bool database_configure(struct database *d, struct port *port, const struct plan
     }
     members_configure(d, port, now);
     disk_configure(d, port, was_on_disk, anew, now);
+}
+
+bool database_check(struct database *d, struct port *port, const struct plane_db *db,
+                    uint32_t ticket, struct moment now, char *error, size_t size)
+{
+    if (!can_be(d, db, error, size))
+        return true;
+    if (database_busy(d)) {
+        snprintf(error, size, "%s", BUSY_ERROR);
+        return true;
+    }
+#ifdef MUTANT_half_a_change /* the planted bug: who can changes, whatever the others say */
+    if (!probe_refuses(d, db, error, size))
+        configure(d, port, db, now);
     return true;
+#endif
+    return !probe_begin(d, port, db, ticket, now, error, size);
+}
+
+bool database_configure(struct database *d, struct port *port, const struct plane_db *db,
+                        struct moment now, char *error, size_t size)
+{
+    if (!can_be(d, db, error, size))
+        return false;
+    if (db->version < d->config.version)
+        return true; /* overtaken by a newer one */
+    mem_free(d->later);
+    d->later = database_busy(d) ? mem_dup(db, sizeof *db) : NULL;
+    if (d->later == NULL)
+        configure(d, port, db, now);
+    return true;
+}
+
+void database_turn(struct database *d, struct port *port, struct moment now)
+{
+    struct plane_db *db = d->later;
+    if (db == NULL || database_busy(d))
+        return;
+    d->later = NULL;
+    configure(d, port, db, now);
+    mem_free(db);
 }
 
 void database_pause(struct database *d, struct port *port, uint32_t region, bool paused,
@@ -569,6 +620,7 @@ void database_drop(struct database *d, struct port *port, bool deleted)
     *at = d->next;
     w->last = NULL;
     buf_deinit(&d->syncs);
+    mem_free(d->later);
     mem_free(d->members);
     mem_free(d);
 }

@@ -326,6 +326,8 @@ void disk_answer(struct worker *w, struct port *port, struct file_req *taken, st
     struct disk *k = taken->owner;
     if (k == NULL) {
         file_req_free(taken);
+    } else if (k->probe != 0) {
+        probe_answer(w, port, taken, now);
     } else if (k->member == NULL && k->missing == 0) {
         erase_answer(w, port, taken);
     } else if (k->member == NULL) {

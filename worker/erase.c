@@ -15,7 +15,7 @@ static bool same_folder(const struct disk *x, const struct disk *y)
     return x->uid == y->uid && x->shard == y->shard && x->founding == y->founding;
 }
 
-static void finish(struct worker *w, struct port *port, struct disk *k)
+void erase_finish(struct worker *w, struct port *port, struct disk *k)
 {
     const struct disk was = {.uid = k->uid, .shard = k->shard, .founding = k->founding};
     disk_free(w, k);
@@ -28,7 +28,7 @@ void erase_begin(struct worker *w, struct port *port, struct disk *k)
 {
     char folder[DISK_PATH_MAX];
     if (!k->erase) {
-        finish(w, port, k);
+        erase_finish(w, port, k);
         return;
     }
     disk_folder(w, k, folder);
@@ -57,7 +57,7 @@ static void erase_next(struct worker *w, struct port *port, struct disk *k)
     char folder[DISK_PATH_MAX], path[DISK_PATH_MAX + 256];
     disk_folder(w, k, folder);
     if (buf_len(&k->names) == 0 && k->files_only) {
-        finish(w, port, k);
+        erase_finish(w, port, k);
         return;
     }
     if (buf_len(&k->names) == 0) {
@@ -88,14 +88,14 @@ void erase_answer(struct worker *w, struct port *port, struct file_req *taken)
         break;
     case ERASE_FOLDER:
         if (k->parent_stays) {
-            finish(w, port, k);
+            erase_finish(w, port, k);
             break;
         }
         snprintf(parent, sizeof parent, "%s/db%u", w->opts.data, k->uid);
         disk_ask(port, k, FILE_REMOVE, parent, ERASE_PARENT);
         break;
     default: /* other shards' folders may still be in it */
-        finish(w, port, k);
+        erase_finish(w, port, k);
         break;
     }
     file_req_free(taken);

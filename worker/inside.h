@@ -11,6 +11,7 @@
  *   worker.c    the machine: events in, to whom they belong
  *   database.c  the databases of this worker: shards, syncers, listener
  *   disk.c      its shards' files
+ *   probe.c     would its disks take a change? asked before it is made
  *   erase.c     the files of shards of deleted databases
  *   lives.c     what a shard's folder says of its lives, in bytes
  *   settle.c    which of its earlier lives are over for good
@@ -66,6 +67,14 @@ struct member {
     bool open; /* else the shard belongs to the storage alone, which brings it back */
 };
 
+/* A change that is being checked on this worker (probe.c). */
+struct probe {
+    uint32_t ticket; /* 0: none */
+    unsigned missing;
+    uint64_t until_us;
+    char error[256]; /* "": so far nothing is against it */
+};
+
 struct database {
     struct database *next;
     struct worker *worker;
@@ -81,6 +90,9 @@ struct database {
     struct buf syncs; /* policy always: turns that are not durable yet, oldest first (disk.c) */
     uint32_t closed_members; /* of this worker: not brought back yet */
     uint32_t ticket;         /* of the change that waits for the listener; 0 none */
+    struct probe probe;
+    struct plane_db
+        *later; /* owned: becomes its configuration when its scripts are over; or NULL */
 };
 
 /* ------------------------------------------------------------ messages between workers */
@@ -94,6 +106,7 @@ enum {
 
 enum change_kind {
     CHANGE_DB_SET,
+    CHANGE_DB_CHECK,
     CHANGE_DB_DROP,
     CHANGE_DB_FLUSH,
     CHANGE_DB_SNAPSHOT,
@@ -109,7 +122,7 @@ struct change_msg {
     uint32_t uid, region;
     bool paused;
     bool undo;           /* CHANGE_DB_DROP: it could not be created; what files there are stay */
-    struct plane_db *db; /* owned; CHANGE_DB_SET */
+    struct plane_db *db; /* owned; CHANGE_DB_SET, CHANGE_DB_CHECK */
     struct plane_stats stats; /* owned; answer to CHANGE_STATS */
     char error[256];          /* answer: "" = done */
 };
@@ -139,7 +152,7 @@ void change_start(struct worker *w, struct port *port, const struct change_msg *
                   struct moment now);
 /* Takes MSG_CHANGE and MSG_CHANGED. */
 void change_message(struct worker *w, struct port *port, struct msg *msg, struct moment now);
-/* This worker's part of a DB_SET is done: its listener answered. */
+/* This worker's part of a DB_SET or DB_CHECK is done: its listener, or its disks, have answered. */
 void change_reply(struct worker *w, struct port *port, uint32_t ticket, const char *error,
                   struct moment now);
 void change_deinit(struct worker *w);
@@ -191,9 +204,17 @@ uint32_t database_shard_worker(const struct worker *w, const struct plane_db *db
  * tells. */
 bool database_add(struct worker *w, struct port *port, const struct plane_db *db, uint32_t ticket,
                   struct moment now, char *error, size_t size);
-/* Applies a newer configuration in place. */
+/* Can it be configured so? Changes nothing. True: `error` says ("" yes); false: disks are asked,
+ * and the answer goes to change_reply. */
+bool database_check(struct database *d, struct port *port, const struct plane_db *db,
+                    uint32_t ticket, struct moment now, char *error, size_t size);
+/* Applies a newer configuration in place, or keeps it until a script that has stopped in the middle
+ * is over. False, `error` says why: nothing of it; after database_check that has no other reason
+ * than what has changed since. */
 bool database_configure(struct database *d, struct port *port, const struct plane_db *db,
                         struct moment now, char *error, size_t size);
+/* What was kept. */
+void database_turn(struct database *d, struct port *port, struct moment now);
 void database_pause(struct database *d, struct port *port, uint32_t region, bool paused,
                     struct moment now);
 /* Where a shard refuses it `error` says why. */
@@ -261,6 +282,8 @@ struct disk {
     bool files_only;   /* erase.c leaves the folder */
     bool parent_stays; /* ... or the database's */
     bool erase;        /* when the member has gone */
+    uint32_t probe;    /* of probe.c, for the change of that ticket; 0: it is not */
+    bool made;         /* probe.c: the folder was not there before */
     struct buf names;  /* erase.c: what FILE_LIST gave, the rest of it */
 };
 /* file_req.tag, beside storage's. */
@@ -272,7 +295,12 @@ enum {
     ERASE_LIST,
     ERASE_FILE,
     ERASE_FOLDER,
-    ERASE_PARENT
+    ERASE_PARENT,
+    PROBE_PARENT,
+    PROBE_FOLDER,
+    PROBE_FILE,
+    PROBE_GONE,
+    PROBE_LEFT,
 };
 #define DISK_PATH_MAX 768u
 struct disk *disk_new(struct worker *w, struct member *m);
@@ -301,9 +329,21 @@ void settle_turn(struct database *d, struct port *port, struct moment now);
 /* The member has gone and so have its requests: removes the folder or just frees. */
 void erase_begin(struct worker *w, struct port *port, struct disk *k);
 void erase_answer(struct worker *w, struct port *port, struct file_req *taken);
-/* Is the folder of `where` being removed (by another)? */
+/* What `k` did in its folder is done: whoever waits for that begins. Frees it. */
+void erase_finish(struct worker *w, struct port *port, struct disk *k);
+/* Is the folder of `where` being removed or probed (by another)? */
 bool erase_runs(const struct worker *w, const struct disk *where);
 bool erase_any(const struct worker *w);
+
+/* Asks the disks of all members whether files could be as `db` has them. False: nothing has to be
+ * asked, or `error` says at once what is against it. */
+bool probe_begin(struct database *d, struct port *port, const struct plane_db *db, uint32_t ticket,
+                 struct moment now, char *error, size_t size);
+/* What is known without asking: `error` says what is against it. */
+bool probe_refuses(const struct database *d, const struct plane_db *db, char *error, size_t size);
+void probe_answer(struct worker *w, struct port *port, struct file_req *taken, struct moment now);
+/* Disks that do not answer are not waited for. */
+void probe_tick(struct database *d, struct port *port, struct moment now);
 /* Of this process. */
 uint32_t database_incarnation(const struct plane_db *db);
 static inline bool database_on_disk(const struct plane_db *db)

@@ -138,6 +138,16 @@ uint32_t keep_ask(void *worker, struct front *f, struct port *port, struct momen
 
 /* ------------------------------------------------------------ figures */
 
+/* enum persistence: what is promised of all that was ever answered. */
+static uint32_t in_force(const struct member *m)
+{
+    static const uint32_t as[] = {[SYNC_ALWAYS] = PERSIST_ALWAYS,
+                                  [SYNC_SECOND] = PERSIST_SECOND,
+                                  [SYNC_NONE] = PERSIST_SNAPSHOT};
+    enum sync_policy p;
+    return m->open && storage_promises(m->storage, &p) ? as[p] : PERSIST_OFF;
+}
+
 static void member_figures(const struct member *m, struct figures_keep *out)
 {
     const struct keeping *k = &m->keeping;
@@ -160,6 +170,7 @@ static void member_figures(const struct member *m, struct figures_keep *out)
         .syncs = s.journal.syncs,
         .write_failures = s.journal.failures,
         .sync_us_max = s.journal.sync_us_max,
+        .in_force = in_force(m),
         .snapshots = s.snapshots,
         .snapshot_failures = s.snapshot_failures,
         .saved_ms = k->saved_ms,
@@ -214,6 +225,7 @@ void keep_plane(const struct member *m, struct plane_keep *out)
         .written = f.written,
         .syncs = f.syncs,
         .sync_us_max = f.sync_us_max,
+        .in_force = f.in_force,
         .write_failures = f.write_failures,
         .changes = f.changes,
         .snapshots = f.snapshots,

@@ -161,6 +161,8 @@ static void tick_database(struct worker *w, struct port *port, struct database *
     if (scripting_deadline(&d->front->scripting) <= now.mono_us)
         scripting_run(d->front, port, now);
     if (due)
+        probe_tick(d, port, now);
+    if (due)
         front_tick(d->front, port, now);
     else
         front_resume(d->front, port, now);
@@ -249,6 +251,7 @@ static void turn(struct worker *w, struct port *port, struct moment now)
             disk_turn(d, port, now);
         keep_members(d, port, now);
         memory_turn(d->front, port);
+        database_turn(d, port, now);
     }
     courier_flush(w->courier, port);
 }

@@ -291,15 +291,9 @@ static void black_out(struct run *r)
 
 static void change_policy(struct run *r, unsigned g)
 {
-    struct region_disk *d = &r->disks[g];
     uint32_t next = 1 + (uint32_t)rng_below(&r->disk_rng, PERSIST_KINDS - 1);
-    if (!living(r, g) || d->stop_us != 0 || deploy_persistence(r->deploy, g) == PERSIST_OFF)
-        return;
-    world_note(r->world, "fault: region %u's disk: policy %u", g, next);
-    d->policy_us = world_now_us(r->world);
-    d->honest &= next >= PERSIST_SECOND;
-    d->always &= next == PERSIST_ALWAYS;
-    deploy_persist(r->deploy, g, next);
+    if (living(r, g) && r->disks[g].stop_us == 0 && deploy_persistence(r->deploy, g) != PERSIST_OFF)
+        switches_ask(r, g, next);
 }
 
 void disks_tick(struct run *r)

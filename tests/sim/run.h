@@ -239,6 +239,7 @@ void windows_check(struct run *r, unsigned region, const struct revived *v, uint
 void copies_story(struct run *r); /* an older copy of a region is put back, in a world of its own */
 /* switches.c */
 void switches_draw(struct run *r);
+void switches_ask(struct run *r, unsigned region, uint32_t policy); /* unless it is asked already */
 void switches_tick(struct run *r); /* disks that are switched off and on */
 /* disks.c */
 struct revived { /* a region as its disk alone brings it back */
