@@ -14,6 +14,9 @@
 #define BRIM ((size_t)256 << 10) /* that wait here; a single message may be larger */
 #define BETWEEN_LOOKS 8u         /* at the clock: messages */
 #define POUR_TURN 8u             /* slices of a large frame, at most */
+/* Of our log, beyond its ring, before what comes in bulk waits, and how long it does at most. */
+#define DISK_OWES ((size_t)8 << 20)
+#define DISK_HELD_US UINT64_C(5000000)
 
 /* What is taken before others get their turn. */
 struct allowance {
@@ -239,15 +242,29 @@ void pull_receive(struct pull *p, struct port *port, struct bytes data, struct m
     }
 }
 
+/* What comes in bulk goes to the disk as well. It is the first to wait for a slow one, long before
+ * clients have to (worker/disk.c); not for ever, since clients may be what keeps the disk busy. The
+ * disk's answers make the turns in which this is asked again. */
+static bool disk_follows(struct syncer *s, struct moment now)
+{
+    if (log_overdue(shard_log(s->shard)) <= DISK_OWES)
+        s->disk_owes_us = UINT64_MAX;
+    else if (s->disk_owes_us == UINT64_MAX)
+        s->disk_owes_us = now.mono_us;
+    return s->disk_owes_us == UINT64_MAX || now.mono_us - s->disk_owes_us >= DISK_HELD_US;
+}
+
 void pull_turn(struct pull *p, struct port *port, struct moment now)
 {
     struct syncer *s = p->peer->s;
     p->at_once = 0;
     if (!p->more || !pull_works(p))
         return;
+    p->heard_us = now.mono_us; /* we do not listen, so its silence means nothing */
+    if (!disk_follows(s, now))
+        return;
     struct share_slice slice = share_begin(s->share, port);
     struct allowance allow = {.bytes = A_TURN, .slice = &slice};
-    p->heard_us = now.mono_us; /* we do not listen, so its silence means nothing */
     if (share_left(&slice, port))
         take(p, port, bytes_of(NULL, 0), now, &allow);
     if (p->more)

@@ -285,6 +285,7 @@ struct syncer {
     struct share *share;           /* NULL: there is no limit */
     uint64_t tickets;
     uint64_t elision_key;
+    uint64_t disk_owes_us;   /* since when what comes in bulk waits; UINT64_MAX: it does not */
     bool full;               /* syncer_hold */
     syncer_lasting *lasting; /* NULL: nothing is on disk */
     void *lasting_arg;

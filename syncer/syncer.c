@@ -57,6 +57,7 @@ struct syncer *syncer_new(struct shard *shard, uint32_t first_partition, uint32_
     s->first = first_partition;
     s->count = count;
     s->wake_us = s->turn_us = 0;
+    s->disk_owes_us = UINT64_MAX;
     s->caught_up = !config->reborn || config->kept;
     rng_init(&s->rng, seed);
     s->elision_key = seed;

@@ -252,6 +252,39 @@ Test(syncer, little_room_to_wait_or_send_only_makes_it_slower)
     regions_free(g);
 }
 
+/* 25 MB, in bulk, for a region whose disk takes nothing. */
+static size_t owed_after(struct regions *g, unsigned ms)
+{
+    regions_run(g, ms);
+    return log_overdue(shard_log(g->at[2].shards[0]));
+}
+
+Test(syncer, what_comes_in_bulk_waits_for_the_disk_before_clients_do)
+{
+    struct regions *g = regions_new(
+        &(struct regions_opts){.n = 2, .seed = 33, .log_bytes = (size_t)64 << 20, .off = 1u << 2});
+    static char line[(64 << 10) + 32];
+    for (unsigned i = 0; i < 400; i++) {
+        int n = snprintf(line, sizeof line, "SET key%u ", i);
+        memset(line + n, 'v', (size_t)64 << 10);
+        regions_do(g, 1, line);
+    }
+    regions_start(g, 2, false);
+    struct shard *s = g->at[2].shards[0];
+    log_set_max(shard_log(s), 1u << 20);
+    shard_hold_log(s, log_end(shard_log(s)));
+    size_t owed = owed_after(g, 3000);
+    cr_assert_gt(owed, (size_t)8 << 20);
+    cr_assert_lt(owed, (size_t)9 << 20, "it goes on taking: %zu", owed);
+    EXPECT(g, 2, "SET mine v", "+OK\r\n"); /* what is not bulk goes on, both ways */
+    regions_run(g, 200);
+    EXPECT(g, 1, "GET mine", "$1\r\nv\r\n");
+    cr_assert_gt(owed_after(g, 5000), (size_t)20 << 20, "it waits for ever");
+    shard_hold_log(s, UINT64_MAX);
+    AGREE(g, 5000);
+    regions_free(g);
+}
+
 /* ------------------------------------------------------------ regions with disks */
 
 static const struct context *on_disk(void *arg, uint32_t partition)
