@@ -325,7 +325,7 @@ void database_opened(struct database *d, struct port *port, struct member *m, st
     shard_set_actor(m->shard, actor_make(d->config.region, m->incarnation));
     if (m->split)
         shard_set_stale(m->shard, true); /* until the next turn says why */
-    if (database_is_geo(&d->config) && storage_kept(m->storage) && !m->free)
+    if (database_is_geo(&d->config) && storage_kept(m->storage) && !m->before.lacks && !m->free)
         port_log(port, 'W',
                  "database %u shard %u: this life's number was that of an earlier one, of which "
                  "peers may have more than is here: writes wait until it has caught up",

@@ -289,10 +289,28 @@ static void storage_answered(struct member *m, struct port *port, struct file_re
         dataset_failed(d->front, port, storage_error(s));
 }
 
+/* Before it is opened; nothing was changed. */
+static void refuse(struct member *m, struct port *port, const char *why)
+{
+    m->disk->parent = false;
+    storage_refuse(m->storage, port, why);
+    if (!m->open)
+        dataset_failed(m->database->front, port, why);
+}
+
 static void settle_answered(struct member *m, struct port *port, struct file_req *taken,
                             struct moment now)
 {
     struct disk *k = m->disk;
+    char why[DISK_PATH_MAX + 200];
+    if (settle_failed(m, taken)) {
+        snprintf(why, sizeof why,
+                 "reading %s: %s. Nothing was changed: repair the disk, then start again",
+                 taken->path, err_text(taken->err));
+        file_req_free(taken);
+        refuse(m, port, why);
+        return;
+    }
     bool chosen = k->chosen;
     bool done = settle_answer(m, port, taken, now);
     file_req_free(taken);
@@ -315,10 +333,7 @@ static void parent_made(struct worker *w, struct port *port, struct disk *k,
         return;
     }
     snprintf(why, sizeof why, "making the folder %s: %s", taken->path, err_text(taken->err));
-    k->parent = false;
-    storage_refuse(k->member->storage, port, why);
-    if (!k->member->open)
-        dataset_failed(k->member->database->front, port, why);
+    refuse(k->member, port, why);
 }
 
 void disk_answer(struct worker *w, struct port *port, struct file_req *taken, struct moment now)

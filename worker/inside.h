@@ -314,7 +314,9 @@ void disk_begin(struct worker *w, struct port *port, struct disk *k);
 
 /* What the folder says of earlier lives, before it is opened. */
 void settle_read(struct worker *w, struct port *port, struct disk *k);
-/* An answer of the folder's. False: another one is to come before anything else is done. */
+/* It could not be read, which another try may do: the folder is not to be opened. */
+bool settle_failed(const struct member *m, const struct file_req *r);
+/* Another answer of the folder's. False: another one is to come before anything else is done. */
 bool settle_answer(struct member *m, struct port *port, const struct file_req *r,
                    struct moment now);
 /* The log was brought back: as which life does the shard go on? */

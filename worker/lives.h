@@ -14,8 +14,8 @@
  *      2: it went on from an older copy, and is split; 4: it has not caught up
  *  40  u64 XXH3 of the 40 bytes before
  * With 2 or 4 the first eight bytes are "MERLIFE3", so that a release that does not know them
- * begins a new life. Before it was "MERLIVES", u64 settled, u64 XXH3 of these 16 bytes. It is read,
- * never written.
+ * begins a new life (and of what it cannot read it takes that it has not caught up). Before it was
+ * "MERLIVES", u64 settled, u64 XXH3 of these 16 bytes. It is read, never written.
  */
 /* What a shard's folder says of its lives (settle.c); incarnations. */
 struct life_note {

@@ -22,6 +22,12 @@
  * life whose number is not known to be free catches up with its peers before it writes, as if the
  * disk had kept nothing.
  *
+ * A file that says nothing. It may be absent by right: the folder is new, or its database has just
+ * become one of several regions, and nobody had been promised anything. One that is there and
+ * damaged, or of a later release, may have said that the life before had not caught up: so has the
+ * next one to, and it is a new one. One that the disk does not give must not be written over: the
+ * folder is not opened.
+ *
  * An older copy. The syncer finds it out from what peers have (syncer/copies.c). If nothing
  * overlaps yet the shard goes on as the life of this process, which catches up first: the file says
  * so before the new life is told to anybody. If it has written since, there is no way back to one
@@ -65,6 +71,28 @@ static void note(struct member *m, struct port *port, struct life_note n)
     port->ops->file(port, r);
 }
 
+bool settle_failed(const struct member *m, const struct file_req *r)
+{
+    return r->op == FILE_READ && r->err != ERR_OK && r->err != ERR_NOT_FOUND &&
+           r->err != ERR_TOO_BIG && database_is_geo(&m->database->config);
+}
+
+/* There is a file, and it cannot be made out. */
+static void unreadable(const struct member *m, struct port *port, const struct file_req *r,
+                       struct life_note *found)
+{
+    *found = (struct life_note){.lacks = true};
+#ifdef MUTANT_lives_unread
+    found->lacks = false; /* the planted bug: what it may have said is not so */
+#endif
+    if (database_is_geo(&m->database->config))
+        port_log(
+            port, 'W',
+            "%s is damaged, or of a later release: it does not say what this shard had missed, "
+            "so its writes wait until it has caught up with another region",
+            r->path);
+}
+
 bool settle_answer(struct member *m, struct port *port, const struct file_req *r, struct moment now)
 {
     uint32_t process = process_of(m);
@@ -78,6 +106,8 @@ bool settle_answer(struct member *m, struct port *port, const struct file_req *r
     }
     struct life_note found = {0};
     bool read = r->err == ERR_OK && life_note_get(buf_bytes(&r->data), process, &found);
+    if (!read && r->err != ERR_NOT_FOUND)
+        unreadable(m, port, r, &found);
     bool next = read && process > 0 && found.process == process - 1;
     if (!next) { /* there may have been a life for each of the processes between */
         found.complete = false;

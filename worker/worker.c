@@ -387,6 +387,7 @@ unsigned worker_shards(struct worker *w, struct worker_shard *out, unsigned max)
                                              .shard = d->members[i].shard,
                                              .open = d->members[i].open,
                                              .storage = d->members[i].storage,
+                                             .lacked = d->members[i].before.lacks,
                                              .syncer = d->members[i].syncer};
     return n;
 }

@@ -51,6 +51,8 @@ struct worker_shard {
     struct syncer *syncer; /* NULL: single-region, or not open */
     bool open;             /* else it is being brought back from disk: not all is there yet */
     const struct storage *storage; /* NULL: nothing is on disk */
+    bool lacked; /* what was on disk when it was opened did not have, or may not have had, all that
+                    the region had claimed */
 };
 unsigned worker_shards(struct worker *w, struct worker_shard *out, unsigned max);
 /* Shard i of n lives on worker i % count; it owns partitions [i*P/n, (i+1)*P/n). */

@@ -131,6 +131,7 @@ void disks_forget(struct run *r, unsigned g)
 {
     struct region_disk *d = &r->disks[g];
     d->known = d->whole = d->honest = d->always = false;
+    d->unread = 0; /* what it was is not opened any more */
     memset(d->promises, 0, deploy_partitions_all(r->deploy) * sizeof *d->promises);
     for (unsigned i = 0; i < r->ledger_n; i++)
         r->ledger[i].kept &= r->ledger[i].region != g;
@@ -161,6 +162,37 @@ void disks_rot(struct run *r, unsigned g)
         fail(r, "region %u's disk is damaged, and all it says is: %s", g, v.error);
     world_free(v.world);
     disks_rotten(r, g);
+}
+
+/* A bit of what says which life a shard was: nothing is lost, but it is not known any more what it
+ * had missed. So it has to catch up, and somebody has to be there for that. */
+void disks_rot_lives(struct run *r, unsigned g)
+{
+    struct region_disk *d = &r->disks[g];
+    uint32_t shard = (uint32_t)(r->seed + d->lives) % d->shards;
+    char path[96];
+    deploy_folder(r->deploy, g, shard, path, sizeof path - 8);
+    strcat(path, "/lives");
+    if (!others_whole(r, g) || !world_disk_rot(r->world, deploy_host(r->deploy, g), path, 0))
+        return;
+    world_note(r->world, "fault: a bit of region %u's %s flips", g, path);
+    d->unread = shard + 1;
+    d->whole = false;
+}
+
+static void look_unread(struct run *r, unsigned g)
+{
+    struct region_disk *d = &r->disks[g];
+    struct worker_shard s[64];
+    if (d->unread == 0 || !living(r, g))
+        return;
+    unsigned n = deploy_shards(r->deploy, g, s, 64);
+    uint32_t first = (d->unread - 1) * deploy_options(r->deploy)->partitions / d->shards;
+    for (unsigned i = 0; i < n; i++)
+        if (s[i].first_partition == first && s[i].storage != NULL && !s[i].lacked)
+            fail(r, "region %u's shard %u goes on as if its lives file said that it has all", g,
+                 d->unread - 1);
+    d->unread = 0;
 }
 
 /* ------------------------------------------------------------ looking after them */
@@ -302,8 +334,10 @@ void disks_tick(struct run *r)
     struct disk_plan *p = &r->disk_plan;
     if (!p->used)
         return;
-    for (unsigned g = 1; g <= r->plan.regions; g++)
+    for (unsigned g = 1; g <= r->plan.regions; g++) {
+        look_unread(r, g);
         look_after(r, g);
+    }
     windows_tick(r);
     if (r->calm || rng_below(n, p->every_us) > 5000) /* called every 5 ms */
         return;

@@ -271,4 +271,6 @@ void disks_dead(struct run *r, unsigned g, bool power)
     world_free(v.world);
     if (r->disk_plan.rot && rng_below(&r->disk_rng, 4) == 0 && r->failure[0] == 0)
         disks_rot(r, g);
+    else if (r->disk_plan.rot && r->failure[0] == 0)
+        disks_rot_lives(r, g);
 }

@@ -131,6 +131,7 @@ struct region_disk {
     uint64_t stop_us;   /* an orderly end is under way since then; 0: none */
     uint32_t slow_us;   /* of a sync */
     bool rotten;        /* nothing is promised any more */
+    uint32_t unread;    /* 1 + the shard whose lives file is damaged; 0 none */
     bool honest;        /* it never claimed what was not promised to be kept */
     bool always;        /* ... and every reply of its waited for the disk */
     bool founding;      /* the disk was switched on: nothing is promised before it says so */
@@ -226,6 +227,7 @@ void disks_started(struct run *r, unsigned region);
 void disks_forget(struct run *r, unsigned region); /* nothing is promised of its disk any more */
 void disks_rotten(struct run *r, unsigned region); /* ... and it may not even open */
 void disks_rot(struct run *r, unsigned region);
+void disks_rot_lives(struct run *r, unsigned region);
 void disks_save(const struct run *r, const char *folder);
 /* windows.c */
 struct revived;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "sim/deploy.h"
 
+#include "base/hash.h"
 #include "base/mem.h"
 #include "base/rng.h"
 
@@ -502,6 +503,80 @@ Test(lives, an_older_copy_that_dies_while_it_catches_up_still_has_to)
     cr_expect_str_eq(ask(l, 2, "incr n\r\n", 100), ":7\r\n");
     cr_assert(agree(l, 20000));
     expect_late(l, "$1\r\n7\r\n");
+    lives_free(l);
+}
+
+/* Its lives file would say that it has not; damaged it may have said so. */
+static void unreadable(bool cut)
+{
+    struct lives *l = lives_new(3, PERSIST_ALWAYS);
+    cr_expect_str_eq(ask(l, 2, "incrby n 5\r\n", 50), ":5\r\n");
+    cr_assert(agree(l, 20000));
+    for (unsigned r = 1; r <= 3; r++)
+        stop(l, r);
+    uint32_t host = deploy_host(l->deploy, 2);
+    for (unsigned i = 0; i < 2; i++) { /* the third has the users, without whom nobody is let in */
+        char path[64];
+        deploy_folder(l->deploy, 2, i, path, sizeof path - 8);
+        strcat(path, "/lives");
+        if (cut)
+            world_file_put(l->world, host, path, bytes_str("MERLIFE2"));
+        else
+            cr_assert(world_disk_rot(l->world, host, path, 0));
+    }
+    deploy_start(l->deploy, 2);
+    for (unsigned life = 0; life < 2; life++) { /* a death does not change that */
+        run(l, 2000);
+        const char *said = ask(l, 2, "incr n\r\n", 100);
+        cr_expect(strncmp(said, "-STALE", 6) == 0, "%s", said);
+        cr_expect_str_eq(ask(l, 2, "get n\r\n", 100), "$1\r\n5\r\n");
+        die(l, 2, life == 0);
+        deploy_start(l->deploy, 2);
+    }
+    buf_put_u8(&l->log, 0);
+    cr_expect(strstr((const char *)l->log.p, "/lives is damaged, or of a later release"));
+    l->log.tail--;
+    deploy_start(l->deploy, 1);
+    deploy_start(l->deploy, 3);
+    cr_assert(agree(l, 20000));
+    cr_expect_str_eq(ask(l, 2, "incr n\r\n", 100), ":6\r\n");
+    cr_assert(agree(l, 20000));
+    stop(l, 1);
+    stop(l, 3);
+    stop(l, 2);
+    deploy_start(l->deploy, 2); /* it has noted that it had caught up */
+    run(l, 2000);
+    cr_expect_str_eq(ask(l, 2, "incr n\r\n", 100), ":7\r\n");
+    lives_free(l);
+}
+
+Test(lives, a_damaged_note_counts_as_one_that_says_what_is_missing) { unreadable(false); }
+
+Test(lives, so_does_one_that_is_cut_short) { unreadable(true); }
+
+/* What the disk does not give is not written over. */
+Test(lives, a_note_that_cannot_be_read_is_left_alone)
+{
+    struct lives *l = lives_new(3, PERSIST_ALWAYS);
+    cr_expect_str_eq(ask(l, 2, "incrby n 5\r\n", 50), ":5\r\n");
+    cr_assert(agree(l, 20000));
+    stop(l, 2);
+    struct bytes before, after;
+    uint32_t host = deploy_host(l->deploy, 2);
+    cr_assert(world_file(l->world, host, "data/db1/shard0/lives", &before));
+    uint64_t sum = hash_64(before, 0);
+    world_disk(l->world, host, (struct world_disk){.fail_read_per_64k = 65536});
+    deploy_start(l->deploy, 2);
+    run(l, 2000);
+    const char *said = ask(l, 2, "get n\r\n", 100);
+    cr_expect(strncmp(said, "-LOADING", 8) == 0 && strstr(said, "lives: "), "%s", said);
+    die(l, 2, false);
+    world_disk(l->world, host, (struct world_disk){0});
+    cr_assert(world_file(l->world, host, "data/db1/shard0/lives", &after));
+    cr_expect_eq(hash_64(after, 0), sum);
+    deploy_start(l->deploy, 2);
+    cr_assert(agree(l, 20000));
+    cr_expect_str_eq(ask(l, 2, "incr n\r\n", 100), ":6\r\n");
     lives_free(l);
 }
 
