@@ -496,6 +496,20 @@ bool stability_settled(const struct stability *s, const struct context *vv)
     return earlier_ended(s, s->region, s->life, vv);
 }
 
+uint32_t stability_owes(const struct stability *s, const struct context *vv)
+{
+    uint32_t owes = 0;
+    for (unsigned i = 0; i < s->retired_n; i++) {
+        const struct retired *x = &s->retired[i];
+        if (life_region(x->life) != s->region || x->life >= s->life || retired_ended(s, x, vv))
+            continue;
+        for (uint32_t r = owes + 1; r <= REGION_MAX; r++)
+            if (is_member(s, r) && report_of(s, x, r) == NULL)
+                owes = r;
+    }
+    return owes;
+}
+
 bool stability_claimed(const struct stability *s, uint32_t region, stamp_t stamp)
 {
     for (unsigned i = 0; i < s->claims_n; i++)

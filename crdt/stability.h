@@ -82,6 +82,9 @@ uint32_t stability_laggard(const struct stability *s, const struct context *vv);
 void stability_known(const struct stability *s, struct context *out);
 /* Are all earlier lives of this region over: cut, and all of them up to there is here? */
 bool stability_settled(const struct stability *s, const struct context *vv);
+/* While that is not so: a member (the greatest number; it may be this region itself, whose disk has
+ * not got it yet) whose report of an earlier life is missing. 0: all have reported. */
+uint32_t stability_owes(const struct stability *s, const struct context *vv);
 /* Has the region's present life claimed to have `stamp`? */
 bool stability_claimed(const struct stability *s, uint32_t region, stamp_t stamp);
 /* out := what `region`, in whichever of its lives, has claimed to have of what `vv` covers. */

@@ -246,6 +246,7 @@ void follow_tick(struct follow *f, struct moment now)
     }
     if (f->state == FOLLOW_PAUSE && now.mono_us >= f->pause_us)
         follow_target_reach(f);
+    follow_target_tick(f);
     if (now.mono_us >= f->tick_us) {
         f->tick_us = now.mono_us + SECOND_US;
         follow_source_tick(f);
@@ -310,5 +311,11 @@ void follow_status(const struct follow *f, struct follow_status *out)
         int64_t behind = f->source.offset - (int64_t)f->applied;
         out->lag_bytes = behind > 0 ? behind : 0;
     }
-    out->in_sync = f->state == FOLLOW_FOLLOWING && out->lag_ms <= FOLLOW_SYNCED_MS;
+    bool copied =
+        f->state == FOLLOW_FOLLOWING || f->state == FOLLOW_ENDING || f->state == FOLLOW_ENDED;
+    out->doubtful = copied && f->target.earlier.open > 0;
+    out->in_sync =
+        f->state == FOLLOW_FOLLOWING && out->lag_ms <= FOLLOW_SYNCED_MS && !out->doubtful;
+    if (out->doubtful && out->text[0] == 0)
+        earlier_explain(&f->target.earlier, out->text, sizeof out->text);
 }

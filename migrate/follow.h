@@ -55,6 +55,7 @@ struct follow_opts {
                           another run it is not known any more whose keys are there. NULL: any */
     bool cluster_node; /* the source is a master of a Redis Cluster, and the others are followed,
                           too */
+    uint64_t earlier_us; /* a target is waited for before a copy (earlier.h); 0: 10 s */
     uint64_t silence_us; /* a source that is silent for so long is given up; 0: 60 s */
 };
 /* The texts become copies of what they were (NULL: "", but for `field` and `run`); frees those
@@ -68,7 +69,8 @@ struct follow_status {
     char error[FOLLOW_TEXT_MAX]; /* the last thing that went wrong; "" nothing yet */
     bool fresh;                  /* STOPPED: goes on only when all sources are copied anew */
     bool cluster;                /* STOPPED: it is a node of a Redis Cluster */
-    bool in_sync;                /* following, and not FOLLOW_SYNCED_MS behind */
+    bool doubtful; /* something of the target's earlier lives may come on top (earlier.h) */
+    bool in_sync;  /* following, not FOLLOW_SYNCED_MS behind, and not doubtful */
     char replication_id[41];
     uint64_t received, applied; /* offsets in the source's stream */
     int64_t lag_bytes;          /* of the stream, behind the source; -1: not known */

@@ -4,6 +4,7 @@
 
 #include "migrate/asker.h"
 #include "migrate/batch.h"
+#include "migrate/earlier.h"
 #include "migrate/effect.h"
 #include "migrate/follow.h"
 #include "migrate/load.h"
@@ -19,6 +20,7 @@ enum follow_round {
     ROUND_LOADED, /* the mark behind a snapshot */
     ROUND_BATCH,
     ROUND_LOOSE,  /* a mark that says: beyond this */
+    ROUND_LOOK,   /* what of its earlier lives may still come */
     ROUND_FAILED, /* a mark that says: begin anew; then STOPPED */
     ROUND_END,
 };
@@ -29,6 +31,8 @@ struct follow_target {
     struct mark mark; /* what it holds, as far as we know */
     uint64_t keys;    /* at hello */
     char run[MARK_ID_MAX + 1];
+    struct earlier earlier;
+    uint64_t look_us; /* when it is asked again; of TARGET: 0 it is not */
     uint32_t shards;
     bool loose; /* transactions cannot span it */
     bool fresh; /* of several sources: nothing but an empty target helps */
@@ -123,6 +127,8 @@ void follow_target_clear(struct follow *f);
 void follow_target_loaded(struct follow *f);
 /* Sends the next batch if there is one and the target is free. */
 void follow_target_turn(struct follow *f);
+/* Waiting for what may come of its earlier lives. */
+void follow_target_tick(struct follow *f);
 void follow_target_end(struct follow *f);
 bool follow_target_is_idle(const struct follow *f);
 uint64_t follow_target_deadline(const struct follow *f);

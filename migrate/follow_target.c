@@ -60,6 +60,7 @@ static void hello(struct follow *f)
     asker_put_words(&b, "CONFIG SET import-mode yes");
     asker_put_words(&b, "INFO server");
     asker_put_words(&b, "DBSIZE");
+    asker_put_words(&b, "INFO crdt");
     if (f->opts.field != NULL) {
         const struct bytes argv[] = {bytes_str("HGET"), bytes_str(MARK_KEY),
                                      bytes_str(f->opts.field)};
@@ -67,7 +68,7 @@ static void hello(struct follow *f)
     } else {
         asker_put_words(&b, "GET " MARK_KEY);
     }
-    ask(f, ROUND_HELLO, &b, 5);
+    ask(f, ROUND_HELLO, &b, 6);
     buf_deinit(&b);
 }
 
@@ -79,7 +80,7 @@ void follow_target_reach(struct follow *f)
         return;
     }
     t->again = t->lost = false;
-    t->sent_since_us = 0;
+    t->sent_since_us = t->look_us = 0;
     follow_enter(f, FOLLOW_TARGET);
     if (t->ask.state == ASKER_CLOSED)
         asker_open(&t->ask, f->port);
@@ -141,14 +142,16 @@ static void hello_reply(struct follow *f, unsigned i, const struct resp_reply *r
         t->awake = r->type == '*' && r->n == 2 && bytes_is(r->items[1].text, "no");
     else if (i == 1) /* a target that does not know it is still a target */
         return;
-    else if (i == 4 && r->type == '-' && error_begins(r, "WRONGTYPE")) /* of one, of several */
+    else if (i == 5 && r->type == '-' && error_begins(r, "WRONGTYPE")) /* of one, of several */
         t->mark = (struct mark){.state = MARK_LOADING, .source = "other sources", .db = -1};
     else if (r->type == '-')
-        note_refused(f, i == 2 ? "INFO" : i == 3 ? "DBSIZE" : "GET " MARK_KEY, r);
+        note_refused(f, i == 2 || i == 4 ? "INFO" : i == 3 ? "DBSIZE" : "GET " MARK_KEY, r);
     else if (i == 2)
         look_at_info(f, r->text);
     else if (i == 3)
         t->keys = num_parse_i64(r->text, &n) && n > 0 ? (uint64_t)n : 0;
+    else if (i == 4)
+        earlier_read(&t->earlier, r->text, t->run);
     else if (r->type != '$' || !mark_read(r->text, &t->mark))
         t->mark = (struct mark){0};
 }
@@ -158,7 +161,7 @@ static void hello_reply(struct follow *f, unsigned i, const struct resp_reply *r
 static void meet_again(struct follow *f, const struct mark *before)
 {
     struct follow_target *t = &f->target;
-    bool same = t->mark.state == MARK_AT && strcmp(t->mark.run, t->run) == 0 &&
+    bool same = t->mark.state == MARK_AT && strcmp(t->mark.run, t->earlier.name) == 0 &&
                 (!t->awake || f->opts.field != NULL) && before->state == MARK_AT &&
                 strcmp(t->mark.source, f->source_name) == 0;
     t->lost = false;
@@ -178,16 +181,65 @@ static void meet_again(struct follow *f, const struct mark *before)
     follow_source_pump(f);
 }
 
+/* Before the target is emptied, and once a second while it follows. */
+static void wait_for_earlier(struct follow *f)
+{
+    struct follow_target *t = &f->target;
+    char text[FOLLOW_TEXT_MAX];
+    earlier_explain(&t->earlier, text, sizeof text);
+    if (f->text[0] == 0)
+        port_log(f->port, 'I', "replica of %s: the copy waits: %s", f->source_name, text);
+    follow_say(f, "%s", text);
+    t->look_us = f->now.mono_us + EARLIER_LOOK_US;
+}
+
+void follow_target_tick(struct follow *f)
+{
+    struct follow_target *t = &f->target;
+    if (f->state != FOLLOW_TARGET || t->look_us == 0 || f->now.mono_us < t->look_us ||
+        t->ask.state != ASKER_IDLE)
+        return;
+    t->look_us = 0;
+    hello(f);
+}
+
+static void ask_earlier(struct follow *f)
+{
+    struct buf b = {0};
+    f->target.look_us = f->now.mono_us + EARLIER_LOOK_US;
+    asker_put_words(&b, "INFO crdt");
+    ask(f, ROUND_LOOK, &b, 1);
+    buf_deinit(&b);
+}
+
+/* Something of them has come: our copy lies below it. */
+static void look_at_earlier(struct follow *f, const struct resp_reply *r)
+{
+    struct follow_target *t = &f->target;
+    char before[sizeof t->earlier.name];
+    memcpy(before, t->earlier.name, sizeof before);
+    if (r->type == '-')
+        return;
+    earlier_read(&t->earlier, r->text, t->run);
+#ifdef MUTANT_earlier_lives_stay
+    return;
+#endif
+    if (f->state == FOLLOW_FOLLOWING && strcmp(before, t->earlier.name) != 0)
+        follow_retry(f, "what the target had written before its crash has come back to it: all is "
+                        "copied anew");
+}
+
 static void decide(struct follow *f)
 {
     struct follow_target *t = &f->target;
     struct mark *m = &t->mark;
     bool ours = m->state != MARK_NONE && strcmp(m->source, f->source_name) == 0 &&
                 m->db == f->opts.source_db;
-    bool sound = m->state == MARK_AT && m->db == f->opts.source_db && strcmp(m->run, t->run) == 0 &&
-                 (!t->awake || f->opts.field != NULL) && !f->anew;
+    bool sound = m->state == MARK_AT && m->db == f->opts.source_db &&
+                 strcmp(m->run, t->earlier.name) == 0 && (!t->awake || f->opts.field != NULL) &&
+                 !f->anew;
     if (f->opts.field != NULL) { /* what is there belongs to others, too */
-        bool same = f->opts.run == NULL || strcmp(f->opts.run, t->run) == 0;
+        bool same = f->opts.run == NULL || strcmp(f->opts.run, t->earlier.name) == 0;
 #ifdef MUTANT_gather_any_run
         same = true; /* the planted bug: a target that lost the mark is taken for an empty one */
 #endif
@@ -208,12 +260,16 @@ static void decide(struct follow *f)
             (unsigned long long)t->keys, m->state != MARK_NONE ? ", copied from " : "", m->source);
         return;
     }
-    if (!sound && m->state == MARK_AT)
+    if (!sound && m->state == MARK_AT && t->earlier.since_us == 0)
         port_log(f->port, 'I', "replica of %s: the target's position does not count any more (%s)",
                  f->source_name,
                  f->anew    ? "the stream does not tell all"
                  : t->awake ? "keys may have expired meanwhile"
-                            : "it was restarted");
+                            : "it was restarted, or what it had written before came back");
+    if (!sound && earlier_waits(&t->earlier, f->now.mono_us, f->opts.earlier_us)) {
+        wait_for_earlier(f);
+        return;
+    }
     if (!sound)
         m->state = MARK_NONE;
     follow_source_reach(f);
@@ -245,7 +301,7 @@ static struct mark mark_of(const struct follow *f, enum mark_state state, uint64
                      .offset = offset};
     snprintf(m.source, sizeof m.source, "%s", f->source_name);
     snprintf(m.id, sizeof m.id, "%s", f->id);
-    snprintf(m.run, sizeof m.run, "%s", f->target.run);
+    snprintf(m.run, sizeof m.run, "%s", f->target.earlier.name);
     return m;
 }
 
@@ -359,6 +415,10 @@ void follow_target_turn(struct follow *f)
             send_round(f);
         return;
     }
+    if (f->state == FOLLOW_FOLLOWING && t->earlier.open > 0 && f->now.mono_us >= t->look_us) {
+        ask_earlier(f);
+        return;
+    }
     if (batch_is_empty(b)) {
         bool behind = t->mark.state != MARK_AT || t->mark.offset != b->offset ||
                       strcmp(t->mark.id, f->id) != 0;
@@ -383,6 +443,8 @@ uint64_t follow_target_deadline(const struct follow *f)
     const struct follow_target *t = &f->target;
     bool waits = (f->state == FOLLOW_FOLLOWING || f->state == FOLLOW_ENDING) &&
                  (t->again || t->lost) && t->round == ROUND_NONE;
+    if (f->state == FOLLOW_TARGET && t->look_us != 0 && t->round == ROUND_NONE)
+        return t->look_us;
     return waits ? t->again_us : UINT64_MAX;
 }
 
@@ -546,10 +608,12 @@ static void round_done(struct follow *f, enum follow_round round, const struct m
         follow_retry(f, "the target refuses: %s", text);
     else if (bad)
         follow_stop(f, "the target refuses: %s", text);
-    else
+    else if (round != ROUND_LOOK)
         t->mark = t->next;
     if (bad || follow_is_over(f))
         return;
+    if (round == ROUND_LOOK)
+        follow_target_turn(f);
     if (round == ROUND_CLEAR && f->state == FOLLOW_CLEARING)
         follow_enter(f, FOLLOW_WAITING);
     if (round == ROUND_LOADED && f->state == FOLLOW_LOADING)
@@ -569,6 +633,8 @@ static void replied(void *arg, unsigned i, const struct resp_reply *r)
         hello_reply(f, i, r);
     else if (round == ROUND_BATCH)
         batch_reply(f, i, r);
+    else if (round == ROUND_LOOK)
+        look_at_earlier(f, r);
     else if (r->type == '-' && round != ROUND_END)
         note_refused(f, "a request of the follower", r);
     if (t->ask.state != ASKER_IDLE)

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "migrate/asker.h"
+#include "migrate/earlier.h"
 #include "migrate/mark.h"
 #include "rdb/crc64.h"
 
@@ -57,6 +58,8 @@ struct gather {
     char name[64], layout[20];
     struct mark mark;
     char run[MARK_ID_MAX + 1];
+    struct earlier earlier;
+    uint64_t look_us; /* ASKING: waits for what may come of the target's earlier lives; 0: no */
     uint64_t keys;
     bool awake;
     char text[FOLLOW_TEXT_MAX], error[FOLLOW_TEXT_MAX];
@@ -208,7 +211,7 @@ static void add_follower(struct gather *g, unsigned source, const struct node *n
     opts.skip_failed |= u->skip_failed;
     opts.drop_field_ttl |= u->drop_field_ttl;
     opts.field = g->several ? o->field : NULL;
-    opts.run = g->several ? g->run : NULL;
+    opts.run = g->several ? g->earlier.name : NULL;
     opts.cluster_node = node != NULL;
     o->follow = follow_new(&opts);
     follow_start(o->follow, g->port, g->now);
@@ -333,7 +336,7 @@ static struct mark own_mark(const struct gather *g)
     struct mark m = {.state = MARK_AT, .selected = -1, .field = OWN_FIELD};
     memcpy(m.source, g->name, sizeof g->name);
     memcpy(m.id, g->layout, sizeof g->layout);
-    memcpy(m.run, g->run, sizeof m.run);
+    memcpy(m.run, g->earlier.name, sizeof m.run);
     return m;
 }
 
@@ -341,8 +344,9 @@ static void target_open(void *arg)
 {
     struct gather *g = arg;
     struct buf b = {0};
-    unsigned n = 5;
+    unsigned n = 6;
     g->refused[0] = 0;
+    g->look_us = 0;
     if (g->state == FORGETTING) {
         asker_put_words(&b, "DEL " MARK_KEY);
         asker_put_words(&b, "CONFIG SET import-mode no");
@@ -352,6 +356,7 @@ static void target_open(void *arg)
         asker_put_words(&b, "CONFIG SET import-mode yes");
         asker_put_words(&b, "INFO server");
         asker_put_words(&b, "DBSIZE");
+        asker_put_words(&b, "INFO crdt");
         asker_put_words(&b, "HGET " MARK_KEY " " OWN_FIELD);
     }
     asker_ask(&g->target, g->port, buf_bytes(&b), n);
@@ -372,12 +377,21 @@ static void clear(struct gather *g)
     buf_deinit(&b);
 }
 
+static void wait_for_earlier(struct gather *g)
+{
+    if (g->text[0] == 0)
+        port_log(g->port, 'I', "replica of %s: the copy waits for what may come back to the target",
+                 g->name);
+    earlier_explain(&g->earlier, g->text, sizeof g->text);
+    g->look_us = g->now.mono_us + EARLIER_LOOK_US;
+}
+
 static void asked(struct gather *g)
 {
     const struct mark *m = &g->mark;
     bool ours = m->state != MARK_NONE && strcmp(m->source, g->name) == 0;
     make_layout(g);
-    bool sound = ours && strcmp(m->id, g->layout) == 0 && strcmp(m->run, g->run) == 0 &&
+    bool sound = ours && strcmp(m->id, g->layout) == 0 && strcmp(m->run, g->earlier.name) == 0 &&
                  !g->awake && !g->fresh;
     if (g->refused[0] != 0) {
         say(g, "the target is not ready: %s", g->refused);
@@ -385,7 +399,10 @@ static void asked(struct gather *g)
     } else if (sound) {
         run_all(g);
     } else if (ours || g->keys == 0 || g->all.flush) {
-        clear(g);
+        if (earlier_waits(&g->earlier, g->now.mono_us, g->all.earlier_us))
+            wait_for_earlier(g);
+        else
+            clear(g);
     } else {
         say(g,
             "the target holds %llu keys%s: empty it, or say that they may go (--flush; REST: "
@@ -419,7 +436,9 @@ static void look_at(struct gather *g, unsigned i, const struct resp_reply *r)
         snprintf(text, sizeof text, "%.*s", r->text.n < 30 ? (int)r->text.n : 0,
                  (const char *)r->text.p);
         g->keys = strtoull(text, NULL, 10);
-    } else if (i == 4 && (r->type != '$' || !mark_read(r->text, &g->mark))) {
+    } else if (i == 4) {
+        earlier_read(&g->earlier, r->type == '$' ? r->text : bytes_of(NULL, 0), g->run);
+    } else if (i == 5 && (r->type != '$' || !mark_read(r->text, &g->mark))) {
         g->mark = (struct mark){.state = r->type == '-' ? MARK_LOADING : MARK_NONE};
     }
 }
@@ -547,6 +566,9 @@ void gather_tick(struct gather *g, struct moment now)
         if (!g->watching)
             map_all(g, true);
     }
+    if (g->state == ASKING && g->look_us != 0 && now.mono_us >= g->look_us &&
+        g->target.state == ASKER_IDLE)
+        target_open(g);
     if (g->state == LEAVING)
         left(g);
     if (g->state == PAUSE && now.mono_us >= g->pause_us)
@@ -582,6 +604,8 @@ uint64_t gather_deadline(const struct gather *g)
         return UINT64_MAX;
     if (g->state == PAUSE && g->pause_us < at)
         at = g->pause_us;
+    if (g->state == ASKING && g->look_us != 0 && g->look_us < at)
+        at = g->look_us;
     for (unsigned i = 0; i < g->n; i++)
         if (follow_deadline(g->ones[i].follow) < at)
             at = follow_deadline(g->ones[i].follow);
@@ -611,6 +635,7 @@ static void add(struct follow_status *all, const struct follow_status *s, bool f
         memcpy(sum.error, s->error, sizeof sum.error);
     sum.replication_id[0] = 0; /* each has its own */
     sum.in_sync = all->in_sync && s->in_sync;
+    sum.doubtful |= s->doubtful;
     sum.received += s->received;
     sum.applied += s->applied;
     sum.lag_bytes = all->lag_bytes < 0 || s->lag_bytes < 0 ? -1 : all->lag_bytes + s->lag_bytes;

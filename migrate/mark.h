@@ -13,12 +13,14 @@
  *
  * `selected` is the database that the stream's last SELECT named: going on in the middle needs it.
  * `id` and `offset` are what PSYNC wants. `run id` is the target's: it changes when the target
- * ended without order (a crash may have torn a transaction), and then the position counts no more.
+ * ended without order (a crash may have torn a transaction), and then the position counts no more;
+ * ".seen" of earlier.h behind it.
  * Of several sources for one database each has a field of a hash of that name (gather.h).
  */
 #define MARK_KEY "meridian:replica-of"
 #define MARK_TEXT_MAX 512u
 #define MARK_ID_MAX 40u
+#define MARK_RUN_MAX 57u
 
 enum mark_state {
     MARK_NONE,    /* no such key */
@@ -34,7 +36,7 @@ struct mark {
     int64_t db, selected; /* selected: -1 none yet */
     char id[MARK_ID_MAX + 1];
     uint64_t offset;
-    char run[MARK_ID_MAX + 1];
+    char run[MARK_RUN_MAX + 1];
     const char
         *field; /* kept; of several sources: the mark is this field of a hash; NULL: a text */
 };

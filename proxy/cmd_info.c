@@ -367,6 +367,18 @@ static void put_link(struct buf *out, unsigned region, const struct figures_link
              (ull)l->ops_elided);
 }
 
+/* What this region wrote before it lost its newest state and others may have: migrate/earlier.h
+ * reads it. */
+static void put_earlier(struct buf *out, const struct figures *n)
+{
+    uint32_t untold = figures_untold(n);
+    buf_putf(out,
+             "crdt_earlier_lives_open:%llu\r\ncrdt_earlier_lives_seen:%016llx\r\n"
+             "crdt_earlier_lives_waits_region:%u\r\ncrdt_earlier_lives_waits_name:%s\r\n",
+             (ull)n->earlier_open, (ull)n->earlier_seen, untold,
+             untold != 0 ? n->links[untold].name : "");
+}
+
 static void put_crdt(struct buf *out, const struct front *f, const struct figures *n)
 {
     struct figures_db db = {0};
@@ -398,6 +410,7 @@ static void put_crdt(struct buf *out, const struct front *f, const struct figure
              (ull)n->digest_hi, (ull)n->digest_lo, (ull)n->context_hash, (ull)n->shard.unsettled,
              (ull)in, (ull)out_bytes, worst, n->links[worst].name, worst ? n->lagging[worst] : 0,
              (ull)(n->memory.unsettled + n->memory.kept));
+    put_earlier(out, n);
     for (unsigned i = 1; i <= REGION_MAX; i++)
         if (n->links[i].name[0] != 0 && n->links[i].state != NULL)
             put_link(out, i, &n->links[i]);

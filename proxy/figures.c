@@ -109,14 +109,18 @@ uint64_t figures_used(const struct figures *f)
            f->links_bytes;
 }
 
-uint32_t figures_laggard(const struct figures *f)
+static uint32_t greatest(const uint32_t partitions[REGION_MAX + 1])
 {
     uint32_t worst = 0;
     for (uint32_t r = 1; r <= REGION_MAX; r++)
-        if (f->lagging[r] > (worst == 0 ? 0 : f->lagging[worst]))
+        if (partitions[r] > (worst == 0 ? 0 : partitions[worst]))
             worst = r;
     return worst;
 }
+
+uint32_t figures_laggard(const struct figures *f) { return greatest(f->lagging); }
+
+uint32_t figures_untold(const struct figures *f) { return greatest(f->earlier_waits); }
 
 void figures_add(struct figures *sum, const struct figures *one)
 {
@@ -124,6 +128,8 @@ void figures_add(struct figures *sum, const struct figures *one)
     sum->blocked += one->blocked;
     for (unsigned i = 0; i <= REGION_MAX; i++)
         sum->lagging[i] += one->lagging[i];
+    for (unsigned i = 0; i <= REGION_MAX; i++)
+        sum->earlier_waits[i] += one->earlier_waits[i];
     sum->input_bytes += one->input_bytes;
     sum->output_bytes += one->output_bytes;
     sum->tracking_keys += one->tracking_keys;
@@ -156,6 +162,8 @@ void figures_add(struct figures *sum, const struct figures *one)
     sum->digest_hi = d.hi;
     sum->context_hash += one->context_hash;
     sum->lives += one->lives;
+    sum->earlier_open += one->earlier_open;
+    sum->earlier_seen += one->earlier_seen;
     for (unsigned i = 0; i <= REGION_MAX; i++)
         figures_link_add(&sum->links[i], &one->links[i]);
 }

@@ -40,6 +40,10 @@ struct figures {
     uint64_t digest_lo, digest_hi; /* sum over all partitions */
     uint64_t lives;                /* sum of a hash of (shard, the incarnation it writes as) */
     uint64_t context_hash;         /* likewise, of a hash of (partition, context) */
+    uint64_t earlier_open; /* partitions in which something of earlier lives of this region may
+                              still come from others (syncer_earlier) */
+    uint64_t earlier_seen; /* changes when it comes */
+    uint32_t earlier_waits[REGION_MAX + 1]; /* partitions, by the region that has not told */
     struct figures_link links[REGION_MAX + 1];
     uint32_t
         lagging[REGION_MAX + 1]; /* partitions whose compaction waits for that region; 0: none */
@@ -56,6 +60,9 @@ struct figures_db {
 uint64_t figures_used(const struct figures *f);
 /* The region for which compaction waits in most partitions; 0: in none. */
 uint32_t figures_laggard(const struct figures *f);
+/* The region that has not told in most partitions what it has of this region's earlier lives; 0:
+ * none. */
+uint32_t figures_untold(const struct figures *f);
 void figures_add(struct figures *sum, const struct figures *one);
 void figures_shard_add(struct shard_stats *sum, const struct shard_stats *one);
 /* Counters add up; of states the worst, of delays the longest. */

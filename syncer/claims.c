@@ -141,6 +141,33 @@ bool syncer_settled(const struct syncer *s)
     return true;
 }
 
+/* How far the earlier lives of this region are here. */
+static uint64_t earlier_seen(const struct syncer *s, uint32_t partition)
+{
+    const struct context *mine = shard_context(s->shard, partition);
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < mine->n; i++) {
+        uint32_t actor = stamp_actor(mine->at[i]);
+        if (actor_region(actor) == s->config.region && actor != s->config.actor)
+            sum += hash_64(bytes_of(&mine->at[i], sizeof mine->at[i]), partition + 1);
+    }
+    return sum;
+}
+
+void syncer_earlier(const struct syncer *s, struct syncer_earlier *out)
+{
+    *out = (struct syncer_earlier){0};
+    for (uint32_t i = 0; i < s->count; i++) {
+        const struct stability *known = s->parts[i].stability;
+        const struct context *mine = shard_context(s->shard, s->first + i);
+        out->seen += earlier_seen(s, s->first + i);
+        if (stability_settled(known, mine))
+            continue;
+        out->open++;
+        out->waits[stability_owes(known, mine)]++;
+    }
+}
+
 void syncer_set_lasting(struct syncer *s, syncer_lasting *lasting, void *arg)
 {
     s->lasting = lasting;

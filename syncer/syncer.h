@@ -213,6 +213,18 @@ void syncer_lagging(const struct syncer *s, uint32_t partitions[REGION_MAX + 1])
  * at once.
  */
 bool syncer_settled(const struct syncer *s);
+/*
+ * Of the earlier lives of this region: may something that they wrote and that is not here still
+ * come from others? (syncer_settled asks the same of what is durable here.) Whatever is removed
+ * now has not removed that.
+ */
+struct syncer_earlier {
+    uint32_t open;                  /* partitions in which something may come */
+    uint32_t waits[REGION_MAX + 1]; /* ... by a region that has not said what it has; 0: it is known
+                                       what exists, and on its way */
+    uint64_t seen; /* changes when something of theirs comes: a sum of hashes over the partitions */
+};
+void syncer_earlier(const struct syncer *s, struct syncer_earlier *out);
 /* Were its files an older copy of the region's (copies.c)? From then on it takes no writes. */
 enum syncer_copy {
     COPY_NONE, /* not as far as can be told */

@@ -105,6 +105,19 @@ static stamp_t member_stamp(const struct member *m)
     return newest;
 }
 
+/* A life that has noted that those before it are over knows it before any peer has told. */
+static void add_earlier(struct figures *out, const struct member *m)
+{
+    struct syncer_earlier e;
+    syncer_earlier(m->syncer, &e);
+    out->earlier_seen += e.seen;
+    if (m->storage != NULL && m->settled == m->incarnation)
+        return;
+    out->earlier_open += e.open;
+    for (unsigned r = 0; r <= REGION_MAX; r++)
+        out->earlier_waits[r] += e.waits[r];
+}
+
 void stats_figures(void *worker, struct front *f, struct figures *out, struct moment now)
 {
     struct database *d = database_find(worker, f->db_uid);
@@ -134,6 +147,7 @@ void stats_figures(void *worker, struct front *f, struct figures *out, struct mo
         if (m->syncer == NULL)
             continue;
         add_links(out, d, m->syncer, now);
+        add_earlier(out, m);
         syncer_lagging(m->syncer, out->lagging);
     }
 }

@@ -245,6 +245,8 @@ static void summary(struct follow_flags *f)
                 report_number(a, s.fields));
     if (s.state == FOLLOW_STOPPED)
         fprintf(stderr, "meridian import: %s\n", s.text);
+    if (s.doubtful)
+        fprintf(stderr, "meridian import: it was ended before it was certain: %s\n", s.text);
     if (!f->report.quiet)
         fprintf(stderr,
                 "%s commands applied, offset %s, %llu full and %llu partial synchronizations, %llu "

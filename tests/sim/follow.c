@@ -36,7 +36,8 @@ struct stage {
     struct follower *follower; /* NULL: none lives */
     unsigned lives;
     uint64_t again_us; /* another follower begins; 0: there is one */
-    bool flush;        /* whoever starts it says that what is there may go */
+    bool hasty; /* copies are made although peers may have something of earlier lives, as they do */
+    bool flush; /* whoever starts it says that what is there may go */
     uint64_t restart_us[DEPLOY_REGIONS_MAX + 1];
     uint64_t stop_us[DEPLOY_REGIONS_MAX + 1]; /* it ends in order */
     uint64_t until_us;
@@ -96,6 +97,7 @@ static void follower_start(struct stage *t)
     struct gather_opts o = {.all = {.target_host = "r1",
                                     .target_port = DEPLOY_PORT,
                                     .flush = t->flush,
+                                    .earlier_us = t->hasty ? 1 : 0,
                                     .silence_us = 5000000},
                             .sources = sources,
                             .count = t->cluster ? 1 : t->n};
@@ -192,6 +194,7 @@ static void draw(struct stage *t)
 {
     struct rng *g = &t->rng;
     t->regions = 1 + (unsigned)rng_below(g, 3);
+    t->hasty = t->seed % 3 == 0;
     t->n = rng_below(g, 2) ? 1 : 2 + (unsigned)rng_below(g, SOURCES_MAX - 1);
     t->cluster = t->n > 1 && rng_below(g, 2);
     t->moves = t->cluster && rng_below(g, 2);
@@ -256,13 +259,29 @@ static bool may_fall(const struct stage *t, unsigned g)
     return false;
 }
 
+/* What the others have of it and it has not comes back late, on top of what is copied meanwhile. */
+static void cut_off(struct stage *t, unsigned g)
+{
+    for (unsigned i = 1; i <= t->regions; i++) {
+        uint32_t a = deploy_host(t->deploy, g), b = deploy_host(t->deploy, i);
+        if (i == g)
+            continue;
+        struct world_link l = world_link_get(t->world, a, b);
+        l.cut = true;
+        world_link(t->world, a, b, l);
+        world_link(t->world, b, a, l);
+    }
+}
+
 static void die(struct stage *t, unsigned g, bool power)
 {
     world_note(t->world, "fault: region %u %s", g, power ? "loses power" : "dies");
-    if (power)
-        deploy_power_loss(t->deploy, g);
-    else
+    if (!power)
         deploy_crash(t->deploy, g, t->silent && rng_below(&t->rng, 2));
+    else
+        deploy_power_loss(t->deploy, g);
+    if (power && t->hasty)
+        cut_off(t, g);
     t->stop_us[g] = 0;
     t->restart_us[g] = world_now_us(t->world) + 1000 + rng_below(&t->rng, 2000000);
 }

@@ -210,7 +210,7 @@ Test(lives, many_of_one_region_with_a_sync_a_second) { many_lives(2, PERSIST_SEC
 Test(lives, a_number_that_may_not_be_free_waits_for_the_peers)
 {
     struct lives *l = lives_new(2, PERSIST_SECOND);
-    cr_expect_str_eq(ask(l, 1, "set a 1\r\n", 50), "+OK\r\n");
+    cr_expect_str_eq(ask(l, 1, "set a 1\r\n", 3600), "+OK\r\n");
     die(l, 1, false);
     die(l, 2, false); /* nobody can tell region 1 what became of its first life */
     for (unsigned life = 1; life < 20; life++) {
@@ -373,6 +373,53 @@ Test(lives, a_region_that_is_away_is_named_with_what_it_costs)
                            "crdt_gc_laggard_partitions:0\r\n") != NULL,
               "%s", info);
     cr_expect(strstr(info, "crdt_unsettled:0\r\n") != NULL, "%s", info);
+    lives_free(l);
+}
+
+/* ------------------------------------------------------------ what earlier lives wrote */
+
+static const char *earlier(struct lives *l, unsigned r, const char *field, char *out, size_t size)
+{
+    const char *at = strstr(ask(l, r, "info crdt\r\n", 20), field);
+    snprintf(out, size, "%.*s", at != NULL ? (int)strcspn(at, "\r") : 0, at != NULL ? at : "");
+    return out;
+}
+
+/* Whoever empties a region and fills it again must know of what may come on top. */
+Test(lives, a_region_that_has_not_told_of_an_earlier_life_is_named_and_what_it_brings_shows)
+{
+    char seen[64], later[64], text[64];
+    struct lives *l = lives_new(3, PERSIST_SECOND);
+    ask(l, 1, "set a 1\r\n", 3600);
+    cr_assert(agree(l, 20000));
+    cr_expect_str_eq(earlier(l, 1, "crdt_earlier_lives_open:", text, sizeof text),
+                     "crdt_earlier_lives_open:0");
+    ask(l, 1, "incr a\r\n", 100); /* has reached the others, and was not synced */
+    hang_up(l, 3);
+    deploy_crash(l->deploy, 3, false);
+    hang_up(l, 2);
+    deploy_crash(l->deploy, 2, false);
+    die(l, 1, true);
+    deploy_start(l->deploy, 1);
+    run(l, 500);
+    earlier(l, 1, "crdt_earlier_lives_seen:", seen, sizeof seen);
+    cr_expect_str_eq(ask(l, 1, "get a\r\n", 20), "$1\r\n1\r\n");
+    cr_expect_str_neq(earlier(l, 1, "crdt_earlier_lives_open:", text, sizeof text),
+                      "crdt_earlier_lives_open:0");
+    deploy_start(l->deploy, 2);
+    run(l, 6000);
+    cr_expect_str_eq(ask(l, 1, "get a\r\n", 20), "$1\r\n2\r\n");
+    cr_expect_str_neq(earlier(l, 1, "crdt_earlier_lives_seen:", later, sizeof later), seen);
+    cr_expect_str_neq(earlier(l, 1, "crdt_earlier_lives_open:", text, sizeof text),
+                      "crdt_earlier_lives_open:0");
+    cr_expect_str_eq(earlier(l, 1, "crdt_earlier_lives_waits_name:", text, sizeof text),
+                     "crdt_earlier_lives_waits_name:cairo");
+    deploy_start(l->deploy, 3);
+    cr_assert(agree(l, 20000));
+    run(l, 3000);
+    cr_expect_str_eq(earlier(l, 1, "crdt_earlier_lives_open:", text, sizeof text),
+                     "crdt_earlier_lives_open:0");
+    cr_expect_str_eq(earlier(l, 1, "crdt_earlier_lives_seen:", seen, sizeof seen), later);
     lives_free(l);
 }
 
