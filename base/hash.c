@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
 #include "base/hash.h"
 
+#include "base/mem.h"
+
+#define XXH_STATIC_LINKING_ONLY /* the state's size */
 #include <xxhash.h>
 
 /* ------------------------------------------------------------ SipHash-1-2 */
@@ -142,3 +145,24 @@ struct hash128 hash_128(struct bytes s, uint64_t seed)
 }
 
 uint64_t hash_64(struct bytes s, uint64_t seed) { return XXH3_64bits_withSeed(s.p, s.n, seed); }
+
+struct hash_stream {
+    XXH3_state_t state; /* wants a boundary of 64 */
+};
+
+struct hash_stream *hash_stream_new(uint64_t seed)
+{
+    struct hash_stream *h = mem_lines((sizeof *h + 63) / 64);
+    XXH3_INITSTATE(&h->state);
+    XXH3_64bits_reset_withSeed(&h->state, seed);
+    return h;
+}
+
+void hash_stream_add(struct hash_stream *h, struct bytes s)
+{
+    XXH3_64bits_update(&h->state, s.p, s.n);
+}
+
+uint64_t hash_stream_64(const struct hash_stream *h) { return XXH3_64bits_digest(&h->state); }
+
+void hash_stream_free(struct hash_stream *h) { mem_free(h); }

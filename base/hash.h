@@ -24,6 +24,12 @@ struct hash128 {
 };
 struct hash128 hash_128(struct bytes s, uint64_t seed);
 uint64_t hash_64(struct bytes s, uint64_t seed); /* XXH3, for checksums */
+/* The same of what comes in pieces. */
+struct hash_stream; /* opaque */
+struct hash_stream *hash_stream_new(uint64_t seed);
+void hash_stream_add(struct hash_stream *h, struct bytes s);
+uint64_t hash_stream_64(const struct hash_stream *h);
+void hash_stream_free(struct hash_stream *h); /* NULL is allowed */
 
 static inline struct hash128 hash128_add(struct hash128 a, struct hash128 b)
 {

@@ -88,6 +88,24 @@ struct cell *cell_new(const struct heading *h, const struct image *im)
     return (struct cell *)p;
 }
 
+struct cell *cell_new_long(const struct heading *h, stamp_t dot, size_t n, uint8_t **text)
+{
+    struct image im = {.form = CELL_ONE, .dot = dot, .rest = {NULL, n}};
+    assert(h->base == 0);
+    uint8_t *start = mem_alloc(cell_need(h, &im) + cell_slack(h, &im)), *p = start;
+    *p++ = (uint8_t)((unsigned)CELL_ONE << 5 | (h->deadline ? CELL_DEADLINE_BIT : 0u) | h->low);
+    p = varint_write(p, h->name.n);
+    p = varint_write(p, sizeof dot + n);
+    if (h->deadline) {
+        memcpy(p, h->deadline, DEADLINE_BYTES);
+        p += DEADLINE_BYTES;
+    }
+    copy(p, h->name.p, h->name.n);
+    memcpy(p + h->name.n, &dot, sizeof dot);
+    *text = p + h->name.n + sizeof dot;
+    return (struct cell *)start;
+}
+
 struct cell *cell_renew(struct cell *c, const struct heading *h, const struct image *im)
 {
     if (c != NULL && !im->borrows) {

@@ -134,6 +134,8 @@ static inline size_t cell_slack(const struct heading *h, const struct image *im)
 }
 uint8_t *cell_put(uint8_t *p, const struct heading *h, const struct image *im);
 struct cell *cell_new(const struct heading *h, const struct image *im); /* own allocation */
+/* A key with one string of n bytes, CELL_ONE, whose value is still to be written: to *text. */
+struct cell *cell_new_long(const struct heading *h, stamp_t dot, size_t n, uint8_t **text);
 /* Replaces the cell (NULL: there is none) by one of the same name and with or without a deadline as
  * before: in its block where it has the right size. */
 struct cell *cell_renew(struct cell *c, const struct heading *h, const struct image *im);

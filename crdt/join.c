@@ -218,6 +218,78 @@ static struct cell *take_whole(struct cell *theirs, const struct surroundings *s
     return theirs;
 }
 
+/* ------------------------------------------------------------ strings */
+
+/* Nothing but one string, and one deadline at most: what is left of it is all or, mostly, nothing.
+ */
+static bool is_text(const struct cell *key)
+{
+    return key == NULL || (cell_form(key) == CELL_ONE && cell_low(key) == TYPE_STRING);
+}
+
+struct dots {
+    stamp_t value, deadline; /* 0: there is none */
+};
+
+static struct dots dots_of(const struct cell *key)
+{
+    struct view v = cell_view(key);
+    return (struct dots){.value = view_dot(key, &v, 0),
+                         .deadline = v.deadline ? deadline_load(v.deadline).dot : 0};
+}
+
+/* All of it has been seen by who does not have it any more. */
+static bool is_removed(const struct cell *key, const struct context *by)
+{
+#ifdef MUTANT_join_keeps_removed
+    (void)by;
+    return key == NULL;
+#else
+    if (key == NULL)
+        return true;
+    struct dots d = dots_of(key);
+    return context_covers(by, d.value) && (d.deadline == 0 || context_covers(by, d.deadline));
+#endif
+}
+
+static bool is_unseen(const struct cell *key, const struct context *by)
+{
+    struct dots d = dots_of(key);
+    return !context_covers(by, d.value) && (d.deadline == 0 || !context_covers(by, d.deadline));
+}
+
+static bool same_dots(const struct cell *a, const struct cell *b)
+{
+    struct dots d = dots_of(a), e = dots_of(b);
+    return d.value == e.value && d.deadline == e.deadline;
+}
+
+/* Of two strings of which one stays as it is no byte is copied, however long they are. False: they
+ * are to be joined as anything else. */
+static bool join_texts(struct cell **key, const struct context *mine, struct cell *theirs,
+                       const struct context *their_context, const struct surroundings *s,
+                       struct applied *out)
+{
+    bool both = *key != NULL && theirs != NULL;
+    if ((both && same_dots(*key, theirs)) ||
+        (*key != NULL && is_removed(theirs, mine) && is_unseen(*key, their_context))) {
+        mem_free(theirs);
+        out->is_empty = false;
+        return true;
+    }
+    if (theirs == NULL || !is_removed(*key, their_context) || !is_unseen(theirs, mine))
+        return false;
+    if (!s->digest_off) {
+        struct hash128 none = {0};
+        change_digest(s, *key != NULL ? value_digest(*key) : none, value_digest(theirs));
+    }
+    mem_free(*key);
+    *key = theirs;
+    out->is_empty = false;
+    out->changed = true;
+    return true;
+}
+
 struct cell *value_join(struct cell *key, const struct context *mine, struct cell *theirs,
                         const struct context *their_context, const struct context *vv_after,
                         const struct surroundings *s, struct applied *out)
@@ -227,6 +299,8 @@ struct cell *value_join(struct cell *key, const struct context *mine, struct cel
         return NULL;
     if (key == NULL && mine->n == 0 && is_plain(theirs))
         return take_whole(theirs, s, out);
+    if (is_text(key) && is_text(theirs) && join_texts(&key, mine, theirs, their_context, s, out))
+        return key;
     struct bytes name = cell_name(key ? key : theirs);
     struct join j = {.ch = {.vv = vv_after, .s = s, .key = name, .out = out},
                      .mine = mine,

@@ -3,6 +3,7 @@
 
 #include "base/hashes.h"
 #include "base/mem.h"
+#include "crdt/long.h"
 
 /* State transfer in: a whole partition of another region is joined with ours. */
 
@@ -10,24 +11,6 @@ static void drop_cell(void *item, void *arg)
 {
     (void)arg;
     value_free(item);
-}
-
-/* A key, or a part of one of which there are parts already. */
-static bool read_key(const struct shard *s, const struct part *p, struct bytes record,
-                     struct table *out)
-{
-    struct bytes name;
-    if (!value_record_name(record, &name) ||
-        (!part_is_hidden(s, p) && slot_partition(hash_slot(name), s->partitions) != p->number))
-        return false;
-    uint64_t hash = table_hash(out, name);
-    struct cell *held = table_get(out, hash, name), *key = held;
-    bool good = value_gather(&key, record, s->hash_key);
-    if (held == NULL && key != NULL)
-        table_put(out, hash, key);
-    else if (key != held)
-        table_replace(out, hash, held, key);
-    return good && (!part_is_hidden(s, p) || catalog_key_ok(key));
 }
 
 /* ------------------------------------------------------------ what comes */
@@ -39,8 +22,12 @@ struct joiner {
     struct shard *shard;
     struct part *part;
     struct table states;
-    struct buf bytes; /* all of it: for the log, and what is kept for patches */
-    size_t read;      /* of them: whole records */
+    struct rope bytes;        /* all of it, for the log */
+    size_t read;              /* how much that is */
+    bool unlogged;            /* the log does not want it */
+    struct buf kept;          /* what is kept for patches: records */
+    struct buf rest;          /* the beginning of a record */
+    struct long_reader *text; /* a long string that goes on: nothing is in `rest` */
     bool bad;
 };
 
@@ -52,7 +39,7 @@ struct joiner *joiner_new(struct shard *s, uint32_t partition)
     struct joiner *j = mem_zalloc(sizeof *j);
     j->shard = s;
     j->part = shard_part(s, partition);
-    j->bytes.charged = true;
+    j->kept.charged = j->rest.charged = true;
     table_init(&j->states, &keyspace_type, s->hash_key);
     mem_account_leave(outer);
     return j;
@@ -64,49 +51,133 @@ void joiner_free(struct joiner *j)
         return;
     struct mem_account *outer = shard_enter(j->shard);
     table_deinit(&j->states, drop_cell, NULL);
-    buf_deinit(&j->bytes);
+    rope_deinit(&j->bytes);
+    buf_deinit(&j->kept);
+    buf_deinit(&j->rest);
+    long_reader_free(j->text);
     mem_free(j);
     mem_account_leave(outer);
 }
 
-size_t joiner_bytes(const struct joiner *j) { return buf_len(&j->bytes); }
+size_t joiner_bytes(const struct joiner *j) { return j->read; }
 
-/* Reads whole records into the table; what is kept for patches is only looked at. False: one is
- * malformed. *used gets how far it came. */
-static bool read_states(struct joiner *j, struct bytes state, size_t *used)
+/* May a key of this name come? */
+static bool belongs(const struct joiner *j, struct bytes name)
 {
-    struct bytes record, left = state;
-    while (value_record_next(&left, &record)) {
-        if (shelf_is_record(record) ? !shelf_record_valid(record)
-                                    : !read_key(j->shard, j->part, record, &j->states))
-            return false;
-        *used = state.n - left.n;
-    }
-    return true;
+    const struct shard *s = j->shard;
+    return part_is_hidden(s, j->part) ||
+           slot_partition(hash_slot(name), s->partitions) == j->part->number;
 }
 
-/* A long string comes in many pieces: to grow with them would copy what is here again and again. */
-static void make_room(struct joiner *j)
+/* A key, or a part of one of which there are parts already. */
+static bool read_key(struct joiner *j, struct bytes record)
 {
-    size_t rest = buf_len(&j->bytes) - j->read, whole;
-    if (rest < 4)
-        return;
-    whole = value_record_size(j->bytes.p + j->bytes.head + j->read);
-    if (whole > rest && whole <= RECORD_BYTES_MAX)
-        buf_reserve(&j->bytes, whole - rest);
+    struct bytes name;
+    if (!value_record_name(record, &name) || !belongs(j, name))
+        return false;
+    uint64_t hash = table_hash(&j->states, name);
+    struct cell *held = table_get(&j->states, hash, name), *key = held;
+    bool good = value_gather(&key, record, j->shard->hash_key);
+    if (held == NULL && key != NULL)
+        table_put(&j->states, hash, key);
+    else if (key != held)
+        table_replace(&j->states, hash, held, key);
+    return good && (!part_is_hidden(j->shard, j->part) || catalog_key_ok(key));
+}
+
+/* What is kept for patches is only looked at. */
+static bool read_record(struct joiner *j, struct bytes record)
+{
+    if (!shelf_is_record(record))
+        return read_key(j, record);
+    size_t at = value_record_begin(&j->kept);
+    buf_put_bytes(&j->kept, record);
+    value_record_end(&j->kept, at);
+    return shelf_record_valid(record);
+}
+
+/* A long string that has come as a whole. */
+static bool end_text(struct joiner *j)
+{
+    struct cell *key = long_reader_end(j->text);
+    j->text = NULL;
+    if (key == NULL)
+        return false;
+    struct bytes name = cell_name(key);
+    uint64_t hash = table_hash(&j->states, name);
+    bool good = belongs(j, name) && table_get(&j->states, hash, name) == NULL &&
+                (!part_is_hidden(j->shard, j->part) || catalog_key_ok(key));
+    if (good)
+        table_put(&j->states, hash, key);
+    else
+        value_free(key);
+    return good;
+}
+
+/* `rest` becomes a long string, if it is the beginning of one; else there will be room for all of
+ * the record: to grow with each piece would copy what is here again and again. */
+static void look_at_rest(struct joiner *j)
+{
+    struct bytes rest = buf_bytes(&j->rest);
+    size_t used;
+    j->text = long_reader_new(rest, RECORD_BYTES_MAX, &used);
+    if (j->text != NULL) {
+        (void)long_reader_add(j->text, bytes_of(rest.p + used, rest.n - used));
+        buf_deinit(&j->rest);
+    } else if (rest.n >= 4) {
+        size_t whole = value_record_size(rest.p);
+        if (whole > rest.n && whole <= RECORD_BYTES_MAX)
+            buf_reserve(&j->rest, whole - rest.n);
+    }
+}
+
+/* Whole records off *bytes. False: one is malformed. */
+static bool read_records(struct joiner *j, struct bytes *bytes)
+{
+    struct bytes record;
+    bool good = true;
+    while (good && value_record_next(bytes, &record))
+        good = read_record(j, record);
+    return good;
+}
+
+static bool take_slice(struct joiner *j, struct bytes slice)
+{
+    if (j->text != NULL) {
+        size_t n = long_reader_add(j->text, slice);
+        slice = bytes_of(slice.p + n, slice.n - n);
+        if (long_reader_is_whole(j->text) && !end_text(j))
+            return false;
+    }
+    if (slice.n == 0)
+        return true;
+    if (buf_len(&j->rest) == 0) {
+        if (!read_records(j, &slice))
+            return false;
+        buf_put_bytes(&j->rest, slice);
+    } else {
+        buf_put_bytes(&j->rest, slice);
+        struct bytes left = buf_bytes(&j->rest);
+        if (!read_records(j, &left))
+            return false;
+        buf_consume(&j->rest, buf_len(&j->rest) - left.n);
+    }
+    if (buf_len(&j->rest) > 0)
+        look_at_rest(j);
+    else
+        buf_reuse(&j->rest, 0);
+    return true;
 }
 
 bool joiner_add(struct joiner *j, struct bytes slice)
 {
-    size_t used = 0;
     if (slice.n == 0)
-        return !j->bad; /* an empty partition's state: there is no buffer yet */
+        return !j->bad; /* an empty partition's state */
     struct mem_account *outer = shard_enter(j->shard);
-    buf_put_bytes(&j->bytes, slice);
-    struct bytes all = buf_bytes(&j->bytes);
-    j->bad |= !read_states(j, bytes_of(all.p + j->read, all.n - j->read), &used);
-    j->read += used;
-    make_room(j);
+    j->read += slice.n;
+    if (!j->unlogged)
+        rope_put(&j->bytes, slice);
+    j->bad = j->bad || !take_slice(j, slice);
     mem_account_leave(outer);
     return !j->bad;
 }
@@ -279,8 +350,7 @@ static void merge_kept(struct shard *s, struct part *p, struct bytes state)
 {
     struct bytes record;
     while (s->geo && state.n > 0 && value_record_next(&state, &record))
-        if (shelf_is_record(record))
-            shelf_merge(&p->shelf, record, &p->stable);
+        shelf_merge(&p->shelf, record, &p->stable);
 }
 
 /* The partition has seen what they have. */
@@ -318,9 +388,9 @@ static void begin(struct joiner *from, const struct context *theirs, struct mome
     context_copy(&j->theirs, theirs);
     raise_context(s, p, theirs);
     context_copy(&j->vv, &p->vv);
-    merge_kept(s, p, buf_bytes(&from->bytes));
+    merge_kept(s, p, buf_bytes(&from->kept));
     if (s->durable)
-        log_append_state(s->log, p->number, theirs, buf_bytes(&from->bytes));
+        log_append_state(s->log, p->number, theirs, &from->bytes);
     if (s->watches != NULL)
         watches_touch(s, p);
     s->stats.joins++;
@@ -332,7 +402,7 @@ bool joiner_join(struct joiner *j, const struct context *theirs, struct moment n
     struct shard *s = j->shard;
     struct part *p = j->part;
     struct mem_account *outer = shard_enter(s);
-    bool good = !j->bad && j->read == buf_len(&j->bytes), hidden = part_is_hidden(s, p);
+    bool good = !j->bad && j->text == NULL && buf_len(&j->rest) == 0, hidden = part_is_hidden(s, p);
     shard_note_time(s, now);
     if (good && hidden)
         catalog_names(s, entries);
@@ -355,6 +425,7 @@ bool shard_join(struct shard *s, uint32_t partition, struct bytes state,
     struct joiner *j = joiner_new(s, partition);
     if (j == NULL)
         return false;
+    j->unlogged = !s->durable;
     joiner_add(j, state);
     if (!joiner_join(j, theirs, now))
         return false;

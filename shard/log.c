@@ -9,16 +9,23 @@
  * to chunk without gaps.
  *
  *   entry: struct entry | deps (8 bytes each) | ops | padding to 8
+ *
+ * A state that is not small has a chunk to itself: in place of its bytes the chunk holds the rope
+ * that they came in. The position runs over them as if they stood there.
  */
 #define CHUNK_MAX (256u << 10)
 #define CHUNK_MIN 1024u
 #define ENTRY_STATE 0x100u /* in entry.flags */
+#define INLINE_SHARE 4u    /* of a chunk: a state of so many bytes is copied in with others */
+_Static_assert(CHUNK_MAX / INLINE_SHARE <= ROPE_PIECE, "it lies in one piece");
+#define FREE_BYTES ((size_t)4 << 20)
 #define RING_CHUNKS                                                                                \
     16u /* a small ring is cut at least so often, so that a full one forgets little at a time */
 
 struct chunk {
     uint64_t begin; /* position of its first byte */
     size_t used, cap;
+    struct rope state; /* of the only entry */
     uint64_t bytes[];
 };
 
@@ -35,7 +42,9 @@ struct log {
     struct chunk **chunks; /* owned; [from, from + n) */
     size_t from, n, cap;
     struct chunk *spare; /* kept from the last one that went */
-    uint64_t hold;       /* entries from here on stay */
+    struct chunk **gone; /* owned: their states are still to be freed */
+    size_t gone_n;
+    uint64_t hold; /* entries from here on stay */
     struct context *floor;
 };
 
@@ -63,12 +72,40 @@ void log_set_max(struct log *l, size_t bytes_max)
     l->chunk_bytes = chunk;
 }
 
+/* A large state goes in slices (log_free_step). */
+static void free_chunk(struct log *l, struct chunk *c)
+{
+    if (c->state.bytes == 0) {
+        mem_free(c);
+        return;
+    }
+    l->gone = mem_realloc(l->gone, (l->gone_n + 1) * sizeof(struct chunk *));
+    l->gone[l->gone_n++] = c;
+}
+
+bool log_free_step(struct log *l)
+{
+    if (l->gone_n == 0)
+        return false;
+    struct chunk *c = l->gone[l->gone_n - 1];
+    if (rope_free_step(&c->state, FREE_BYTES))
+        return true;
+    mem_free(c);
+    if (--l->gone_n > 0)
+        return true;
+    mem_free(l->gone);
+    l->gone = NULL;
+    return false;
+}
+
 void log_free(struct log *l)
 {
     for (size_t i = 0; i < l->n; i++)
-        mem_free(l->chunks[l->from + i]);
+        free_chunk(l, l->chunks[l->from + i]);
     for (uint32_t i = 0; i < l->count; i++)
         context_deinit(&l->floor[i]);
+    while (log_free_step(l))
+        ;
     mem_free(l->spare);
     mem_free(l->chunks);
     mem_free(l->floor);
@@ -95,9 +132,9 @@ static void drop_oldest(struct log *l)
 {
     struct chunk *c = l->chunks[l->from];
     const uint8_t *bytes = (const uint8_t *)c->bytes;
-    size_t fetched = 0;
-    for (size_t at = 0; at < c->used;) {
-        for (; fetched < c->used && fetched < at + FETCH_BYTES; fetched += FETCH_LINE)
+    size_t fetched = 0, end = c->state.bytes > 0 ? 0 : c->used;
+    for (size_t at = 0; at < end;) {
+        for (; fetched < end && fetched < at + FETCH_BYTES; fetched += FETCH_LINE)
             prefetch(bytes + fetched);
         const struct entry *e = entry_at(c, at);
         if (!(e->flags & ENTRY_STATE))
@@ -107,10 +144,10 @@ static void drop_oldest(struct log *l)
     l->from++;
     l->n--;
     l->bytes -= c->cap;
-    if (l->spare == NULL && c->cap == l->chunk_bytes)
+    if (l->spare == NULL && c->cap == l->chunk_bytes && c->state.bytes == 0)
         l->spare = c;
     else
-        mem_free(c);
+        free_chunk(l, c);
 }
 
 static bool held(const struct log *l, const struct chunk *c)
@@ -118,9 +155,10 @@ static bool held(const struct log *l, const struct chunk *c)
     return l->hold != UINT64_MAX && c->begin + c->used > l->hold;
 }
 
-static struct chunk *add_chunk(struct log *l, size_t room)
+/* Appends an empty chunk for `cap` bytes, of which `here` stand in its block. */
+static struct chunk *add_chunk(struct log *l, size_t cap, size_t here)
 {
-    size_t cap = room > l->chunk_bytes ? room : l->chunk_bytes;
+    uint64_t begin = log_end(l);
     while (l->n > 0 && l->bytes + cap > l->bytes_max && !held(l, l->chunks[l->from]))
         drop_oldest(l);
     if (l->from + l->n == l->cap) {
@@ -133,13 +171,13 @@ static struct chunk *add_chunk(struct log *l, size_t room)
         }
     }
     struct chunk *c = l->spare;
-    if (c != NULL && cap == l->chunk_bytes)
+    if (c != NULL && here == l->chunk_bytes)
         l->spare = NULL;
     else
-        c = mem_alloc(sizeof *c + cap);
-    c->cap = cap;
-    c->used = 0;
+        c = mem_alloc(sizeof *c + here);
+    *c = (struct chunk){.begin = begin, .cap = cap};
     l->bytes += cap;
+    l->chunks[l->from + l->n++] = c;
     return c;
 }
 
@@ -149,10 +187,8 @@ static uint8_t *add_entry(struct log *l, const struct entry *e)
     size_t size = entry_size(e);
     struct chunk *c = l->n ? l->chunks[l->from + l->n - 1] : NULL;
     if (c == NULL || c->cap - c->used < size) {
-        uint64_t begin = log_end(l);
-        c = add_chunk(l, size);
-        c->begin = begin;
-        l->chunks[l->from + l->n++] = c;
+        size_t cap = size > l->chunk_bytes ? size : l->chunk_bytes;
+        c = add_chunk(l, cap, cap);
     }
     uint8_t *at = (uint8_t *)c->bytes + c->used;
     memcpy(at, e, sizeof *e);
@@ -183,11 +219,25 @@ void log_append(struct log *l, const struct frame *f)
 }
 
 void log_append_state(struct log *l, uint32_t partition, const struct context *theirs,
-                      struct bytes state)
+                      struct rope *state)
 {
-    struct entry e = {
-        .partition = partition, .deps_count = theirs->n, .flags = ENTRY_STATE, .ops_n = state.n};
-    fill_entry(add_entry(l, &e), theirs->at, theirs->n, state);
+    struct entry e = {.partition = partition,
+                      .deps_count = theirs->n,
+                      .flags = ENTRY_STATE,
+                      .ops_n = state->bytes};
+    if (state->bytes <= l->chunk_bytes / INLINE_SHARE) {
+        struct bytes all = state->bytes > 0 ? rope_at(state, 0) : bytes_of(NULL, 0);
+        fill_entry(add_entry(l, &e), theirs->at, theirs->n, all);
+        rope_deinit(state);
+        return;
+    }
+    size_t deps = theirs->n * sizeof(stamp_t);
+    struct chunk *c = add_chunk(l, entry_size(&e), sizeof e + deps);
+    memcpy(c->bytes, &e, sizeof e);
+    fill_entry((uint8_t *)c->bytes + sizeof e, theirs->at, theirs->n, bytes_of(NULL, 0));
+    c->used = c->cap;
+    c->state = *state;
+    *state = (struct rope){.pieces = 0};
 }
 
 /* What is let go goes now: nothing may ever be appended again. */
@@ -238,17 +288,20 @@ bool log_read_entry(const struct log *l, uint64_t *pos, struct log_entry *out)
     const struct chunk *c = chunk_of(l, *pos);
     const struct entry *e = entry_at(c, (size_t)(*pos - c->begin));
     const stamp_t *deps = (const stamp_t *)(const void *)(e + 1);
+    bool apart = c->state.bytes > 0;
+    out->state = apart ? &c->state : NULL;
     out->is_state = (e->flags & ENTRY_STATE) != 0;
-    out->frame = (struct frame){.partition = e->partition,
-                                .ops_count = e->ops_count,
-                                .flags = (uint8_t)e->flags,
-                                .prev = e->prev,
-                                .first = e->first,
-                                .last = e->last,
-                                .wall_ms = e->wall_ms,
-                                .deps = deps,
-                                .deps_count = e->deps_count,
-                                .ops = bytes_of(deps + e->deps_count, (size_t)e->ops_n)};
+    out->frame =
+        (struct frame){.partition = e->partition,
+                       .ops_count = e->ops_count,
+                       .flags = (uint8_t)e->flags,
+                       .prev = e->prev,
+                       .first = e->first,
+                       .last = e->last,
+                       .wall_ms = e->wall_ms,
+                       .deps = deps,
+                       .deps_count = e->deps_count,
+                       .ops = bytes_of(deps + e->deps_count, apart ? 0 : (size_t)e->ops_n)};
     *pos += entry_size(e);
     return true;
 }
@@ -278,11 +331,18 @@ void log_cut(struct log *l, uint32_t partition, const struct context *vv)
 
 size_t log_bytes(const struct log *l) { return l->bytes; }
 
+static size_t chunk_memory(const struct chunk *c)
+{
+    return mem_block_size(c) + rope_memory(&c->state);
+}
+
 size_t log_memory(const struct log *l)
 {
     size_t sum = l->spare != NULL ? mem_block_size(l->spare) : 0;
     for (size_t i = 0; i < l->n; i++)
-        sum += mem_block_size(l->chunks[l->from + i]);
+        sum += chunk_memory(l->chunks[l->from + i]);
+    for (size_t i = 0; i < l->gone_n; i++)
+        sum += chunk_memory(l->gone[i]);
     for (uint32_t i = 0; i < l->count; i++)
         sum += l->floor[i].cap * sizeof(stamp_t);
     return sum + l->cap * sizeof l->chunks[0] + l->count * sizeof l->floor[0];

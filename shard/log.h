@@ -2,6 +2,7 @@
 #ifndef MERIDIAN_SHARD_LOG_H
 #define MERIDIAN_SHARD_LOG_H
 
+#include "base/rope.h"
 #include "crdt/op.h"
 
 /*
@@ -58,12 +59,15 @@ void log_hold(struct log *l, uint64_t pos); /* UINT64_MAX: nothing is held */
 /* Bytes held beyond the ring's size: the disk does not keep up. */
 size_t log_overdue(const struct log *l);
 void log_append_state(struct log *l, uint32_t partition, const struct context *theirs,
-                      struct bytes state); /* copies */
+                      struct rope *state); /* taken, left empty */
 struct log_entry {
     bool is_state;
     struct frame frame; /* of a state: partition, deps (the context that came with it), ops (it) */
+    const struct rope *state; /* of a large one: ops is empty, this has it; else NULL */
 };
 /* As log_read, with states. False also when *pos is no longer in the ring: nothing is skipped. */
 bool log_read_entry(const struct log *l, uint64_t *pos, struct log_entry *out);
+/* Frees some of the states that are no longer held; false when none are left. */
+bool log_free_step(struct log *l);
 
 #endif

@@ -468,6 +468,7 @@ bool shard_tick(struct shard *s, struct moment now)
     more |= compact_tick(s, COMPACT_BUDGET);
     more |= join_some(s);
     more |= garbage_tick(s, GARBAGE_BUDGET);
+    more |= log_free_step(s->log);
     more |= defrag_tick(s);
     finish(s, now);
     mem_account_leave(outer);

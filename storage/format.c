@@ -131,10 +131,29 @@ size_t record_begin(struct buf *out, enum record_kind kind)
 }
 
 /* Of the head's first word and the payload; the file and the place make the key. */
-static uint64_t checksum(const uint8_t *head, size_t n, uint64_t number, uint64_t offset)
+static uint64_t checksum_key(const uint8_t *head, uint64_t number, uint64_t offset)
 {
     uint64_t key[3] = {number, offset, get_u64(head)};
-    return hash_64(bytes_of(head + RECORD_HEAD, n), hash_64(bytes_of(key, sizeof key), 0));
+    return hash_64(bytes_of(key, sizeof key), 0);
+}
+
+static uint64_t checksum(const uint8_t *head, size_t n, uint64_t number, uint64_t offset)
+{
+    return hash_64(bytes_of(head + RECORD_HEAD, n), checksum_key(head, number, offset));
+}
+
+void record_head(uint8_t head[RECORD_HEAD], enum record_kind kind, uint64_t n)
+{
+    uint64_t word = (uint64_t)kind << 56 | n;
+    assert(n < RECORD_MAX);
+    memset(head, 0, RECORD_HEAD);
+    memcpy(head, &word, sizeof word);
+}
+
+struct hash_stream *record_sum_new(const uint8_t head[RECORD_HEAD], uint64_t number,
+                                   uint64_t offset)
+{
+    return hash_stream_new(checksum_key(head, number, offset));
 }
 
 void record_end(struct buf *out, size_t at, uint64_t number, uint64_t offset)

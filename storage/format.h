@@ -108,6 +108,13 @@ enum header_result header_read(struct bytes in, struct file_header *out, const c
 size_t record_begin(struct buf *out, enum record_kind kind);
 void record_end(struct buf *out, size_t at, uint64_t number, uint64_t offset);
 
+/* The same for a record whose payload comes in pieces: its head, and the checksum of all pieces,
+ * which goes into the head. */
+#define RECORD_SUM_AT 8u
+void record_head(uint8_t head[RECORD_HEAD], enum record_kind kind, uint64_t n);
+struct hash_stream *record_sum_new(const uint8_t head[RECORD_HEAD], uint64_t number,
+                                   uint64_t offset);
+
 enum record_result {
     RECORD_OK,
     RECORD_MORE, /* what is there may be the beginning of one: `need` bytes are wanted in all */

@@ -2,11 +2,13 @@
 #include "storage/journal.h"
 
 #include "base/mem.h"
+#include "storage/tome.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
 #define APPEND_BYTES (1u << 20) /* an append takes no further frame beyond */
+#define SUM_PIECES 2u           /* of a long state, in one turn */
 #define SEGMENT_BYTES (UINT64_C(64) << 20)
 #define SYNC_US UINT64_C(1000000)
 #define WRITE_US UINT64_C(5000)  /* unless a reply waits for it, an append waits so long ... */
@@ -35,6 +37,7 @@ struct journal {
     void *owner;
     enum sync_policy policy;
     uint64_t segment_bytes;
+    size_t piece_bytes; /* a state that is longer is written in pieces */
     void (*began)(void *arg, uint64_t number, uint64_t before_end, const struct context *begin);
     void *arg;
 
@@ -45,7 +48,9 @@ struct journal {
 
     uint64_t written_pos, durable_pos; /* in the log */
     uint64_t number, end, durable_end; /* of the segment: where it ends, where it is durable */
-    uint64_t told_end;                 /* the last SYNCED record says so */
+    struct tome *tome; /* the state at written_pos, at `end` - what is written of it */
+    bool summing;      /* it wants another turn */
+    uint64_t told_end; /* the last SYNCED record says so */
     enum sync_policy told, asked_told,
         promised;               /* policy: in the file, in what is asked, durably */
     struct buf raises;          /* struct raise; not yet durable, oldest first */
@@ -71,6 +76,7 @@ struct journal *journal_new(const struct journal_opts *o, uint64_t pos)
     j->owner = o->owner;
     j->policy = o->policy;
     j->segment_bytes = o->segment_bytes ? o->segment_bytes : SEGMENT_BYTES;
+    j->piece_bytes = j->segment_bytes < APPEND_BYTES ? (size_t)j->segment_bytes : APPEND_BYTES;
     j->began = o->began;
     j->arg = o->arg;
     j->number = o->id.number;
@@ -93,6 +99,7 @@ void journal_free(struct journal *j)
     for (uint32_t i = 0; i < j->id.count; i++)
         context_deinit(&j->durable[i]);
     buf_deinit(&j->raises);
+    tome_free(j->tome);
     mem_free(j->durable);
     mem_free(j->folder);
     mem_free(j);
@@ -130,6 +137,12 @@ static void note_raise(struct journal *j, uint32_t partition, stamp_t dot)
     buf_put(&j->raises, &r, sizeof r);
 }
 
+static void note_state(struct journal *j, const struct frame *f)
+{
+    for (uint32_t i = 0; i < f->deps_count; i++)
+        note_raise(j, f->partition, f->deps[i]);
+}
+
 static void put_entry(struct journal *j, struct buf *out, const struct log_entry *e)
 {
     const struct frame *f = &e->frame;
@@ -145,9 +158,13 @@ static void put_entry(struct journal *j, struct buf *out, const struct log_entry
         } borrowed = {.in = f->deps};
         theirs.at = borrowed.out;
         context_put(out, f->partition, &theirs);
+        for (size_t n = 0; e->state != NULL && n < e->state->bytes;) {
+            struct bytes piece = rope_at(e->state, n);
+            buf_put_bytes(out, piece);
+            n += piece.n;
+        }
         buf_put_bytes(out, f->ops);
-        for (uint32_t i = 0; i < f->deps_count; i++)
-            note_raise(j, f->partition, f->deps[i]);
+        note_state(j, f);
     }
     record_end(out, at, j->number, j->end + at);
 }
@@ -185,9 +202,66 @@ static void put_begin(struct journal *j, struct buf *out)
         j->began(j->arg, j->number, j->id.before_end, j->durable);
 }
 
+/* The next entry of the log, if it is a state that goes in pieces; *pos gets what is behind it. */
+static bool at_tome(const struct journal *j, uint64_t *pos, struct log_entry *e)
+{
+    return log_read_entry(shard_log(j->shard), pos, e) && e->state != NULL &&
+           e->state->bytes > j->piece_bytes;
+}
+
+/* One that goes whole; *asked_pos moves behind it. */
+static bool next_entry(struct journal *j, struct log_entry *e)
+{
+    uint64_t pos = j->asked_pos, behind = pos;
+    if (at_tome(j, &pos, e) || pos == behind)
+        return false;
+    j->asked_pos = pos;
+    return true;
+}
+
+static void ask_append(struct journal *j, struct port *port, struct file_req *r, struct moment now)
+{
+    j->asked_end = j->end + buf_len(&r->data);
+    j->asked_fresh_us = j->fresh_us < j->asked_fresh_us ? j->fresh_us : j->asked_fresh_us;
+    j->fresh_us = UINT64_MAX;
+    ask(j, port, r, DOING_APPEND, now);
+}
+
+/* The next piece of a long state. Nothing else may come before its end, nor is the file synced
+ * there: what is durable ends with a record. False: there is none, or a file has to be begun, or a
+ * policy told of, first. */
+static bool append_tome(struct journal *j, struct port *port, struct moment now)
+{
+    struct log_entry e;
+    uint64_t behind = j->written_pos;
+    j->summing = false;
+    if (j->tome == NULL && (j->end == 0 || j->policy != j->told))
+        return false;
+    if (!at_tome(j, &behind, &e))
+        return false;
+    if (j->tome == NULL)
+        j->tome = tome_new(&e, j->number, j->end);
+    j->summing = !tome_sum(j->tome, &e, SUM_PIECES * j->piece_bytes);
+    if (j->summing)
+        return true;
+    struct file_req *r = request(j, FILE_APPEND);
+    r->offset = j->end;
+    j->asked_told = j->told;
+    j->asked_pos = j->written_pos;
+    if (tome_put(j->tome, &e, &r->data, j->piece_bytes)) {
+        j->asked_pos = behind;
+        note_state(j, &e.frame);
+        r->sync = j->policy == SYNC_ALWAYS || j->closing;
+    }
+    ask_append(j, port, r, now);
+    return true;
+}
+
 static void append(struct journal *j, struct port *port, struct moment now)
 {
     struct log_entry e;
+    if (append_tome(j, port, now))
+        return;
     struct file_req *r = request(j, FILE_APPEND);
     struct log *log = shard_log(j->shard);
     r->offset = j->end;
@@ -203,23 +277,20 @@ static void append(struct journal *j, struct port *port, struct moment now)
     }
     j->asked_told = j->policy;
     put_synced(j, &r->data);
-    while (buf_len(&r->data) < APPEND_BYTES && log_read_entry(log, &j->asked_pos, &e))
+    while (buf_len(&r->data) < APPEND_BYTES && next_entry(j, &e))
         put_entry(j, &r->data, &e);
     if (last) {
         size_t at = record_begin(&r->data, RECORD_CLOSED);
         record_end(&r->data, at, j->number, j->end + at);
         j->closed = true; /* once the answer is good */
     }
-    j->asked_end = j->end + buf_len(&r->data);
-    j->asked_fresh_us = j->fresh_us < j->asked_fresh_us ? j->fresh_us : j->asked_fresh_us;
-    j->fresh_us = UINT64_MAX;
-    ask(j, port, r, DOING_APPEND, now);
+    ask_append(j, port, r, now);
 }
 
 /* A full segment is durable before the next begins: so only the last one may end torn. */
 static void turn_over(struct journal *j)
 {
-    if (j->end < j->segment_bytes || j->durable_end < j->end)
+    if (j->tome != NULL || j->end < j->segment_bytes || j->durable_end < j->end)
         return;
     j->id.before = j->number++;
     j->id.before_end = j->end;
@@ -228,6 +299,10 @@ static void turn_over(struct journal *j)
 
 static bool wants_sync(const struct journal *j, struct moment now)
 {
+#ifndef MUTANT_sync_within_a_state
+    if (tome_is_cut(j->tome))
+        return false;
+#endif
     return j->durable_end < j->end &&
            (j->sync_at <= now.mono_us || j->end >= j->segment_bytes || j->closing ||
             j->policy == SYNC_ALWAYS || j->end - j->durable_end >= UNSYNCED_BYTES);
@@ -245,7 +320,7 @@ static void note_fresh(struct journal *j, struct moment now)
 static bool wants_append(const struct journal *j, struct moment now)
 {
     uint64_t fresh = log_end(shard_log(j->shard)) - j->written_pos;
-    if (j->closing || j->policy != j->told || !j->begun)
+    if (j->closing || j->policy != j->told || !j->begun || j->tome != NULL)
         return true;
     if (fresh == 0)
         return false;
@@ -280,6 +355,8 @@ uint64_t journal_deadline(const struct journal *j)
         return UINT64_MAX;
     if (j->retry_at != UINT64_MAX)
         return j->retry_at;
+    if (j->summing)
+        return 0;
     if (j->fresh_us != UINT64_MAX && j->fresh_us + WRITE_US < j->sync_at)
         return j->fresh_us + WRITE_US;
     return j->sync_at;
@@ -320,6 +397,13 @@ static void forget_raises(struct journal *j)
     }
 }
 
+static void end_tome(struct journal *j)
+{
+    tome_free(j->tome);
+    j->tome = NULL;
+    j->summing = false;
+}
+
 /* After a failed sync the system may have dropped what it could not write and calls the file clean:
  * all that was not durable is written anew. A failed append begins again where it began. */
 static void failed(struct journal *j, struct port *port, enum err err, struct moment now)
@@ -335,6 +419,7 @@ static void failed(struct journal *j, struct port *port, enum err err, struct mo
     if (j->must_cut) {
         j->end = j->durable_end;
         j->written_pos = j->durable_pos;
+        end_tome(j);
     }
     forget_raises(j);
     j->told_end = 0;
@@ -362,6 +447,10 @@ static void appended(struct journal *j, struct moment now)
     j->asked_fresh_us = UINT64_MAX;
     j->stats.appends++;
     j->stats.bytes_written += j->asked_end - j->end;
+    if (j->tome != NULL)
+        tome_written(j->tome, (size_t)(j->asked_end - j->end));
+    if (j->asked_pos > j->written_pos)
+        end_tome(j);
     j->written_pos = j->asked_pos;
     j->end = j->asked_end;
     j->told = j->asked_told;

@@ -127,3 +127,83 @@ Test(log, a_cut_raises_the_floor_of_the_actors_given)
     context_deinit(&vv);
     log_free(l);
 }
+
+/* States of all sizes, with frames in between. */
+static void append_state(struct log *l, uint32_t partition, size_t n)
+{
+    stamp_t seen[2] = {stamp_make(n, 1, 40), stamp_make(n, 2, 41)};
+    struct rope state = {0};
+    uint8_t byte = (uint8_t)n;
+    for (size_t i = 0; i < n; i++)
+        rope_put(&state, bytes_of(&byte, 1));
+    log_append_state(l, partition, &(struct context){.at = seen, .n = 2}, &state);
+    cr_assert_eq(state.bytes, 0u, "it is taken");
+}
+
+static void check_state(const struct log_entry *e, uint32_t partition, size_t n)
+{
+    size_t here = e->state != NULL ? e->state->bytes : e->frame.ops.n;
+    cr_assert(e->is_state && e->frame.partition == partition);
+    cr_assert(e->frame.deps_count == 2 && e->frame.deps[1] == stamp_make(n, 2, 41));
+    cr_assert_eq(here, n);
+    cr_assert(e->state == NULL || e->frame.ops.n == 0);
+    for (size_t at = 0; at < n;) {
+        struct bytes piece = e->state != NULL ? rope_at(e->state, at) : e->frame.ops;
+        for (size_t i = 0; i < piece.n; i++)
+            cr_assert_eq(piece.p[i], (uint8_t)n);
+        at += piece.n;
+    }
+}
+
+static const size_t state_sizes[] = {0, 1, 255, 256, 257, 5000, 65536, 65537, 300000};
+#define STATE_SIZES (sizeof state_sizes / sizeof state_sizes[0])
+
+Test(log, gives_states_back_between_frames)
+{
+    size_t before = mem_used();
+    struct log *l = log_new(FIRST, 4, 1 << 14);
+    struct log_entry e;
+    struct frame f;
+    uint64_t at = 0, end = 0;
+    log_hold(l, 0);
+    for (uint64_t i = 0; i < 3 * STATE_SIZES; i++) {
+        append(l, FIRST, 1, i + 1, 50);
+        uint64_t was = log_end(l);
+        append_state(l, FIRST + 1, state_sizes[i % STATE_SIZES]);
+        cr_assert_geq(log_end(l) - was, state_sizes[i % STATE_SIZES], "it counts in full");
+    }
+    for (uint64_t i = 0; i < 3 * STATE_SIZES; i++) {
+        cr_assert(log_read_entry(l, &at, &e) && !e.is_state && e.state == NULL);
+        check(&e.frame, FIRST, 1, i + 1, 50);
+        cr_assert(log_read_entry(l, &at, &e));
+        check_state(&e, FIRST + 1, state_sizes[i % STATE_SIZES]);
+    }
+    cr_expect_eq(at, log_end(l));
+    for (uint64_t i = 0; i < 3 * STATE_SIZES; i++) {
+        cr_assert(log_read(l, &end, &f), "others see frames only");
+        check(&f, FIRST, 1, i + 1, 50);
+    }
+    cr_expect_gt(log_overdue(l), 1000000u);
+    log_free(l);
+    cr_expect_eq(mem_used(), before);
+}
+
+Test(log, states_that_nobody_needs_are_freed_in_steps)
+{
+    struct log *l = log_new(FIRST, 4, 1 << 14);
+    unsigned steps = 1;
+    log_hold(l, 0);
+    append(l, FIRST, 1, 1, 50);
+    append_state(l, FIRST, 20 << 20);
+    append(l, FIRST, 1, 2, 50);
+    size_t held = log_memory(l);
+    cr_expect(!log_free_step(l), "it is held");
+    log_hold(l, log_end(l));
+    cr_expect_lt(log_bytes(l), (size_t)1 << 14, "what is to be freed is not in the ring");
+    cr_expect_gt(log_memory(l), held - (1 << 20), "it is still here");
+    while (log_free_step(l))
+        steps++;
+    cr_expect_geq(steps, 5u);
+    cr_expect_lt(log_memory(l), (size_t)1 << 16);
+    log_free(l);
+}

@@ -405,11 +405,17 @@ static void join_history(unsigned seed, unsigned *steps)
     struct transfer *t = transfer_begin(from.shard, 0, from.now);
     struct joiner *j = joiner_new(x.shard, 0);
     bool more = true;
+    size_t at = 0, most = 1 + pick(&rng, 3000);
     while (more) {
-        size_t at = buf_len(&state);
         more = transfer_next(t, &state, 1 + pick(&rng, 3000));
-        cr_assert(joiner_add(j, bytes_of(state.p + at, buf_len(&state) - at)));
+        while (at < buf_len(&state)) { /* cut anywhere */
+            size_t left = buf_len(&state) - at, n = 1 + pick(&rng, (unsigned)most);
+            n = n < left ? n : left;
+            cr_assert(joiner_add(j, bytes_of(state.p + at, n)));
+            at += n;
+        }
     }
+    cr_assert_eq(joiner_bytes(j), buf_len(&state));
     cr_assert(shard_join(y.shard, 0, buf_bytes(&state), transfer_context(t), y.now));
     cr_assert(joiner_join(j, transfer_context(t), x.now));
     for (unsigned i = pick(&rng, 40); i > 0; i--) {

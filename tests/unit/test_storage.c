@@ -42,7 +42,14 @@ static void record(struct process *p)
         struct context theirs = {0};
         for (uint32_t i = 0; i < e.frame.deps_count; i++)
             context_raise(&theirs, e.frame.deps[i]);
-        log_append_state(p->oracle->log, e.frame.partition, &theirs, e.frame.ops);
+        struct rope state = {0};
+        rope_put(&state, e.frame.ops);
+        for (size_t n = 0; e.state != NULL && n < e.state->bytes;) {
+            struct bytes piece = rope_at(e.state, n);
+            rope_put(&state, piece);
+            n += piece.n;
+        }
+        log_append_state(p->oracle->log, e.frame.partition, &theirs, &state);
         context_deinit(&theirs);
     }
 }
