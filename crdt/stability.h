@@ -18,7 +18,8 @@
  *  cut     when every region has reported, the ended life's history ends at the greatest record
  *  stable  the minimum over all regions' claims and what one has seen oneself; a claim counts only
  *          where all earlier lives of that region are cut and their operations up to the cut are
- *          here
+ *          here, and once its own life has ended only as far as it had been relied on by then: a
+ *          region without a disk forgets what it had claimed, but for what others rely on
  *
  * Lives have few numbers between them, and operations tell only the number. So a life may take a
  * number when the one that had it before is over everywhere: every other member has told how far it
@@ -46,6 +47,8 @@ void stability_seen(const struct stability *s, const struct context *vv, struct 
 bool stability_retire(struct stability *s, life_t life, const struct context *vv);
 /* The region is a member no more: all its lives that this one knows of have ended. */
 void stability_retire_region(struct stability *s, uint32_t region, const struct context *vv);
+/* Likewise a life that was only heard of: the newest known one with that number. */
+void stability_retire_actor(struct stability *s, uint32_t actor, const struct context *vv);
 /* Has it ended, or has a later life its number? */
 bool stability_outlived(const struct stability *s, life_t life);
 /*
@@ -73,8 +76,9 @@ void stability_report(struct stability *s, life_t ended, life_t reporter, stamp_
  * it is below the cut anyway, and so the survivors' reports still cover it when the region with the
  * greatest record is removed. True when there is something new to tell. */
 bool stability_save(struct stability *s, const struct context *durable);
-/* out := the causally stable context, given our vv. */
-void stability_stable(const struct stability *s, const struct context *vv, struct context *out);
+/* out := the causally stable context, given our vv. It is relied on from now on: of what a life
+ * that has ended since had claimed, nothing else counts. */
+void stability_stable(struct stability *s, const struct context *vv, struct context *out);
 /* The region that holds stability back most (in time), or 0. For INFO crdt. */
 uint32_t stability_laggard(const struct stability *s, const struct context *vv);
 /* What any region is known to have: join of all claims and reports, of ended lives no more than

@@ -91,6 +91,11 @@ void shard_stable(struct shard *s, uint32_t partition, const struct context *sta
     mem_account_leave(outer);
 }
 
+const struct context *shard_compacted(const struct shard *s, uint32_t partition)
+{
+    return &s->parts[partition - s->first].stable;
+}
+
 size_t shard_unsettled(const struct shard *s)
 {
     size_t n = 0;

@@ -230,6 +230,9 @@ void shard_hold_log(struct shard *s, uint64_t pos);
  */
 void shard_stable(struct shard *s, uint32_t partition, const struct context *stable,
                   struct moment now);
+/* What compaction relies on: nothing is written any more, anywhere, by who has seen less than that.
+ */
+const struct context *shard_compacted(const struct shard *s, uint32_t partition);
 /* Data that still await compaction (siblings, segments, bare deadlines). */
 size_t shard_unsettled(const struct shard *s);
 /* Single-region database becomes geo-distributed or back; digests are made then. */

@@ -109,12 +109,27 @@ bool claims_life(struct syncer *s, struct port *port, const struct wire_hello *h
     return admitted;
 }
 
+/* Of a life that is known only by frames that wait for their causes. */
+static void retire_waiting(struct syncer *s, uint32_t partition, uint32_t region)
+{
+    const struct part *part = syncer_part(s, partition);
+#ifdef MUTANT_waits_for_removed
+    return; /* the planted bug */
+#endif
+    for (unsigned i = 0; i < part->queues_n; i++)
+        if (actor_region(part->queues[i].actor) == region)
+            stability_retire_actor(part->stability, part->queues[i].actor,
+                                   shard_context(s->shard, partition));
+}
+
 void claims_leave(struct syncer *s, uint32_t region, struct moment now)
 {
     s->any_retired = true;
-    for (uint32_t i = 0; i < s->count; i++)
+    for (uint32_t i = 0; i < s->count; i++) {
+        retire_waiting(s, s->first + i, region);
         stability_retire_region(s->parts[i].stability, region,
                                 shard_context(s->shard, s->first + i));
+    }
     for (uint32_t i = 0; i < s->count; i++) /* how far we have got by now, of everybody */
         news_changed(s, s->first + i, now);
 }

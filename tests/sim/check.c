@@ -267,6 +267,25 @@ static void check_digests(struct run *r)
             }
 }
 
+/* Who takes writes has seen all that any region has compacted: else it would tell apart what that
+ * one no longer can. */
+static void check_writers(struct run *r, unsigned g)
+{
+    for (uint32_t p = 0; p < deploy_partitions_all(r->deploy); p++) {
+        struct shard *x = deploy_shard(r->deploy, g, p);
+        if (x == NULL || shard_is_stale(x))
+            continue;
+        for (unsigned other = 1; other <= r->plan.regions; other++) {
+            struct shard *y = living(r, other) ? deploy_shard(r->deploy, other, p) : NULL;
+            if (y != NULL && !context_le(shard_compacted(y, p), shard_context(x, p)))
+                fail(r,
+                     "early: region %u takes writes in partition %u and has not all that region %u "
+                     "has compacted",
+                     g, p, other);
+        }
+    }
+}
+
 static void check_queues(struct run *r, unsigned g)
 {
     struct worker_shard s[64];
@@ -301,6 +320,7 @@ void check_look(struct run *r)
         check_chain(r, g);
         check_pair(r, g);
         check_contexts(r, g);
+        check_writers(r, g);
         check_queues(r, g);
     }
 }

@@ -27,7 +27,8 @@
  *     synced: likewise after the death of the process; and never less than it has claimed (disks)
  * 11. a message reaches a subscriber at most once, in order, and surely when all is quiet
  * (messages)
- * 12. who follows live sources has what they have: nothing lost, nothing counted twice (follow.c)
+ * 12. who takes writes has seen all that any region has compacted                (early)
+ * 13. who follows live sources has what they have: nothing lost, nothing counted twice (follow.c)
  */
 #define CLIENTS_MAX 4u
 #define LEDGER_MAX 4096u

@@ -552,6 +552,43 @@ Test(stability, what_only_a_lost_life_had_is_waited_for_by_nobody)
     stability_free(s);
 }
 
+/* Region 3 keeps nothing on disk: what it claimed to have of region 2 it has forgotten, and the
+ * region that it caught up with did not have it either. */
+Test(stability, what_a_life_had_claimed_counts_no_further_once_it_has_ended)
+{
+    stamp_t first = stamp_make(5, 0, 2), later = stamp_make(6, 0, 2);
+    struct context vv = {0}, claim = {0}, had = {0}, stable = {0};
+    struct stability *s = stability_new(1);
+    set_regions(s);
+    stability_begin(s, 1, NULL);
+    context_raise(&vv, first);
+    context_raise(&claim, first);
+    stability_claim(s, 2, &claim);
+    context_raise(&claim, later);
+    stability_claim(s, 3, &claim);
+    stability_stable(s, &vv, &stable);
+    cr_assert(context_covers(&stable, first));
+    stability_retire(s, 3, &vv);
+    context_raise(&vv, later);
+    stability_claim(s, 2, &claim);
+    stability_stable(s, &vv, &stable);
+    cr_assert(context_covers(&stable, first), "relied on: all had it when the life ended");
+    cr_assert(!context_covers(&stable, later), "forgotten by now");
+    stability_recall(s, 3, &vv, &had);
+    cr_assert(context_covers(&had, later), "but it is remembered that it had it");
+    stability_save(s, &vv);
+    stability_report(s, 3, 2, 0);
+    stability_report(s, 3, actor_make(3, 1), 0);
+    stability_claim(s, actor_make(3, 1), &claim);
+    stability_stable(s, &vv, &stable);
+    cr_assert(context_covers(&stable, later), "the new life has it, too");
+    context_deinit(&vv);
+    context_deinit(&claim);
+    context_deinit(&had);
+    context_deinit(&stable);
+    stability_free(s);
+}
+
 /* ------------------------------------------------------------ members, numbers, news */
 
 Test(stability, a_removed_region_holds_back_nothing_once_its_actor_is_cut)

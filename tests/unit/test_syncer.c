@@ -198,6 +198,33 @@ Test(syncer, a_removed_region_is_refused_by_name)
     regions_free(g);
 }
 
+/* Region 3 was heard of by a frame only, whose causes went with it and with region 1. */
+Test(syncer, a_frame_of_a_removed_region_does_not_wait_for_what_is_lost)
+{
+    struct regions *g = regions_new(&(struct regions_opts){.n = 3, .seed = 12, .off = 1u << 2});
+    regions_do(g, 1, "SET k a");
+    regions_run(g, 100);
+    regions_do(g, 3, "SET k b");
+    regions_cut(g, 1, 2, true);
+    regions_start(g, 2, false);
+    regions_run(g, 60);
+    cr_assert_gt(regions_stats(g, 2, 3).waiting_bytes, 0u);
+    regions_kill(g, 1);
+    regions_kill(g, 3);
+    regions_cut(g, 1, 2, false);
+    regions_run(g, 100);
+    for (uint32_t r = 1; r <= 2; r++) {
+        g->at[r].config.version = 2;
+        g->at[r].config.regions[3].id = 0;
+    }
+    regions_configure(g, 2);
+    regions_start(g, 1, true);
+    AGREE(g, 10000);
+    cr_assert_eq(regions_stats(g, 2, 1).waiting_bytes, 0u);
+    EXPECT(g, 2, "GET k", "$-1\r\n");
+    regions_free(g);
+}
+
 Test(syncer, a_wrong_secret_is_refused_and_named)
 {
     struct regions *g = regions_new(&(struct regions_opts){.n = 2, .seed = 11, .off = 1u << 2});
