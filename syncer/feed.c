@@ -308,10 +308,47 @@ static void target(struct feed *f, uint32_t partition, struct buf *out)
 #endif
 }
 
+/* May another region take what is here for what it has to have? Not while we catch up with the
+ * partition ourselves. */
+static bool is_donor(const struct syncer *s, uint32_t partition)
+{
+#ifdef MUTANT_stale_donor
+    return true; /* the planted bug */
+#endif
+    return s->caught_up || syncer_part(s, partition)->caught_up;
+}
+
+void feed_answer(struct feed *f, struct port *port)
+{
+    struct syncer *s = f->s;
+    struct buf *targets = &s->scratch;
+    buf_clear(targets);
+    f->owes = false;
+    for (uint32_t i = 0; i < f->count; i++) {
+        struct feed_part *part = &f->parts[i];
+        uint32_t partition = f->first + i;
+        if (!part->owes)
+            continue;
+        if (!is_donor(s, partition)) {
+            f->owes = true;
+            continue;
+        }
+        part->owes = false;
+        target(f, partition, targets);
+        if (context_le(shard_context(s->shard, partition), &part->known))
+            continue;
+        past_forget(f, partition); /* of what has come since, others' operations are only here */
+        part->whole = true;
+        feed_want(f, part);
+    }
+    if (buf_len(targets) > 0)
+        feed_put(f, port, WIRE_TARGET, buf_bytes(targets));
+}
+
 static bool take_subscribe(struct feed *f, struct port *port, struct bytes body, struct moment now)
 {
     struct mp m = mp_read(body);
-    struct buf *recalled = &f->s->scratch, targets = {0};
+    struct buf *recalled = &f->s->scratch;
     shard_close_frames(f->s->shard, now);
     buf_clear(recalled);
     while (!m.bad && m.p < m.end) {
@@ -319,24 +356,19 @@ static bool take_subscribe(struct feed *f, struct port *port, struct bytes body,
         bool whole = mp_bool(&m);
         struct hash128 digest = wire_get_digest(&m);
         struct feed_part *part = part_at(f, partition);
-        if (m.bad || part == NULL || !context_decode(&m, &part->known)) {
-            buf_deinit(&targets);
+        if (m.bad || part == NULL || !context_decode(&m, &part->known))
             return false;
-        }
         context_copy(&part->acked, &part->known);
         copies_look(f->s, port, f->puller.region, (uint32_t)partition, &part->known);
         f->s->learnt++;
         subscribe(f, port, (uint32_t)partition, whole, digest);
-        if (whole)
-            target(f, (uint32_t)partition, &targets);
-        else
+        f->owes |= part->owes |= whole;
+        if (!whole)
             recall(f, (uint32_t)partition, recalled);
     }
     if (buf_len(recalled) > 0)
         feed_put(f, port, WIRE_RECALL, buf_bytes(recalled));
-    if (buf_len(&targets) > 0)
-        feed_put(f, port, WIRE_TARGET, buf_bytes(&targets));
-    buf_deinit(&targets);
+    feed_answer(f, port);
     f->claim_now = f->unmarked = true;
     return !m.bad;
 }
@@ -499,6 +531,8 @@ void feed_tick(struct feed *f, struct port *port, struct moment now)
     }
     if (f->conn == 0)
         return;
+    if (f->owes)
+        feed_answer(f, port);
     f->claim_now = true;
     if (now.mono_us >= f->sent_us + HEARTBEAT - BEAT)
         f->unmarked = true;

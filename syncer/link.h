@@ -165,6 +165,7 @@ struct feed_part {
     bool behind;                          /* served from the log on disk, for now (past.c) */
     bool later;                           /* then: not in this reading, there is no room for all */
     struct elision *run;                  /* read from there, may go on; owned, NULL none */
+    bool owes;                            /* TARGET, once we have caught up with it ourselves */
     bool announce;                        /* the next claim goes out even if nothing changed */
     uint64_t news;                        /* version sent */
     struct context known;                 /* what the puller has or was sent */
@@ -219,6 +220,7 @@ struct feed {
     struct wire_coder coder;
     struct feed_part *parts; /* owned */
     unsigned wants;          /* parts that want a state */
+    bool owes;               /* some parts do */
     uint64_t pos;            /* in the log */
     unsigned behinds;        /* parts that are served from the disk */
     struct past past;
@@ -409,6 +411,8 @@ void feed_pump(struct feed *f, struct port *port, struct moment now);
 /* The log cannot serve the puller from where it is. */
 bool feed_lacks(const struct feed *f, uint32_t partition);
 void feed_want(struct feed *f, struct feed_part *part);
+/* Answers with TARGET what was asked while we were catching up ourselves, where we have. */
+void feed_answer(struct feed *f, struct port *port);
 /* A state was joined into the partition: whoever lacks it cannot be served from the log. */
 void feeds_joined(struct syncer *s, uint32_t partition);
 void feed_acked(struct feed *f);

@@ -13,6 +13,7 @@ struct feeder {
     unsigned dials;
     const char *secret;
     const char *instead; /* of a welcome, or NULL */
+    bool stale;
 };
 
 static void welcome(struct feeder *f, struct port *port, const struct wire_hello *h)
@@ -21,6 +22,7 @@ static void welcome(struct feeder *f, struct port *port, const struct wire_hello
                            .version = 1,
                            .region = 2,
                            .actor = 2,
+                           .stale = f->stale,
                            .first = h->first,
                            .count = h->count};
     wire_prove(w.proof, f->secret, 'F', h, &w);
@@ -202,6 +204,57 @@ Test(pull, random_bytes_do_no_harm)
         buf_put(&f.says, bytes, sizeof bytes);
         regions_run(f.g, 60);
         cr_assert_str_eq(regions_do(f.g, 1, "SET k v"), "+OK\r\n");
+        feeder_deinit(&f);
+    }
+}
+
+/* How often the partition was asked for as a whole, on the newest connection. */
+static unsigned asked_whole(const struct feeder *f, uint64_t partition)
+{
+    struct bytes all = buf_bytes(&f->in), body;
+    unsigned n = 0;
+    uint8_t kind;
+    for (size_t at = 1, used;
+         wire_get(bytes_of(all.p + at, all.n - at), &kind, &body, &used) == WIRE_OK; at += used) {
+        struct mp m = mp_read(body);
+        struct context c = {0};
+        while (kind == WIRE_SUBSCRIBE && !m.bad && m.p < m.end) {
+            uint64_t which = mp_uint(&m);
+            bool whole = mp_bool(&m);
+            wire_get_digest(&m);
+            cr_assert(context_decode(&m, &c));
+            n += which == partition && whole;
+        }
+        context_deinit(&c);
+    }
+    return n;
+}
+
+/* It can't be asked, since it catches up itself; and when it has, nobody may wait for its answer
+ * who has not asked. */
+Test(pull, a_stale_region_that_recalls_more_is_asked_once_it_has_caught_up)
+{
+    for (unsigned later = 0; later < 2; later++) {
+        struct feeder f;
+        struct buf recall = {0};
+        struct context had = {0};
+        uint8_t mark = 0;
+        feeder_init(&f);
+        f.stale = true;
+        context_raise(&had, stamp_make(5, 0, 2));
+        mp_put_uint(&recall, 3);
+        context_encode(&recall, &had);
+        say(&f, WIRE_RECALL, recall.p, buf_len(&recall));
+        if (later == 0) /* within one beat: nobody looks while it is stale */
+            say(&f, WIRE_MARK, &mark, 1);
+        regions_run(f.g, 300);
+        /* the lowest region goes first where all have forgotten */
+        cr_assert_eq(syncer_caught_up(f.g->at[1].syncers[0]), later == 1);
+        cr_assert_eq(asked_whole(&f, 3), later == 0 ? 1u : 0u, "asked %u times",
+                     asked_whole(&f, 3));
+        cr_assert_eq(asked_whole(&f, 4), 0u);
+        buf_deinit(&recall);
+        context_deinit(&had);
         feeder_deinit(&f);
     }
 }
