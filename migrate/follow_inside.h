@@ -6,6 +6,7 @@
 #include "migrate/batch.h"
 #include "migrate/earlier.h"
 #include "migrate/effect.h"
+#include "migrate/fence.h"
 #include "migrate/follow.h"
 #include "migrate/load.h"
 #include "migrate/psync.h"
@@ -15,6 +16,7 @@
 /* What the target is being asked. */
 enum follow_round {
     ROUND_NONE,
+    ROUND_FENCE,  /* nobody else writes any more what we had not heard of */
     ROUND_HELLO,  /* import-mode, INFO, DBSIZE, the mark */
     ROUND_CLEAR,  /* a mark, and all else goes */
     ROUND_LOADED, /* the mark behind a snapshot */
@@ -27,6 +29,7 @@ enum follow_round {
 
 struct follow_target {
     struct asker ask;
+    struct fence fence;
     enum follow_round round;
     struct mark mark; /* what it holds, as far as we know */
     uint64_t keys;    /* at hello */

@@ -326,6 +326,7 @@ static void load_begin(struct follow *f, uint64_t size)
         &(struct migrate_sink_opts){.host = f->opts.target_host,
                                     .port = f->opts.target_port,
                                     .tls = f->opts.target_tls,
+                                    .client_name = f->target.fence.name,
                                     .user = bytes_str(f->opts.target_user),
                                     .password = bytes_str(f->opts.target_password)});
     migrate_sink_start(f->sink, f->port, f->now);

@@ -19,6 +19,7 @@ static void lost(void *arg, const char *text, bool refused);
 void follow_target_init(struct follow *f)
 {
     struct follow_target *t = &f->target;
+    char what[350];
     asker_init(&t->ask,
                &(struct asker_where){.host = f->opts.target_host,
                                      .port = f->opts.target_port,
@@ -28,11 +29,17 @@ void follow_target_init(struct follow *f)
                &f->now,
                (struct asker_hooks){.arg = f, .open = opened, .reply = replied, .lost = lost});
     t->wait_us = WAIT_FIRST_US;
+    if (f->opts.field != NULL)
+        snprintf(what, sizeof what, "%s", f->opts.field);
+    else
+        snprintf(what, sizeof what, "%s/%lld", f->source_name, (long long)f->opts.source_db);
+    fence_init(&t->fence, what, f->opts.field == NULL);
 }
 
 void follow_target_deinit(struct follow *f)
 {
     asker_deinit(&f->target.ask, f->port);
+    fence_deinit(&f->target.fence);
     batch_round_deinit(&f->target.sent);
     buf_deinit(&f->target.unknown);
 }
@@ -85,10 +92,30 @@ void follow_target_reach(struct follow *f)
     if (t->ask.state == ASKER_CLOSED)
         asker_open(&t->ask, f->port);
     else if (t->ask.state == ASKER_IDLE)
-        hello(f);
+        opened(f); /* a load that was given up may have left something under way */
 }
 
-static void opened(void *arg) { hello(arg); }
+static void opened(void *arg)
+{
+    struct follow *f = arg;
+    f->target.round = ROUND_FENCE;
+#ifdef MUTANT_no_target_fence
+    hello(f); /* the planted bug: what a follower before has sent is done whenever it arrives */
+    return;
+#endif
+    fence_begin(&f->target.fence, &f->target.ask, f->port);
+}
+
+static void fenced(struct follow *f)
+{
+    const struct fence *n = &f->target.fence;
+    if (n->refused[0] != 0)
+        port_log(f->port, 'W',
+                 "replica of %s: the target does not let connections of earlier followers be "
+                 "closed (%s): what these had sent may be done late; allow +client",
+                 f->source_name, n->refused);
+    hello(f);
+}
 
 /* ------------------------------------------------------------ hello */
 
@@ -629,6 +656,11 @@ static void replied(void *arg, unsigned i, const struct resp_reply *r)
     struct follow_target *t = &f->target;
     struct mark before = t->mark;
     enum follow_round round = t->round;
+    if (round == ROUND_FENCE) {
+        if (fence_reply(&t->fence, &t->ask, f->port, i, r))
+            fenced(f);
+        return;
+    }
     if (round == ROUND_HELLO)
         hello_reply(f, i, r);
     else if (round == ROUND_BATCH)

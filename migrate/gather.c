@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "migrate/asker.h"
 #include "migrate/earlier.h"
+#include "migrate/fence.h"
 #include "migrate/mark.h"
 #include "rdb/crc64.h"
 
@@ -50,6 +51,8 @@ struct gather {
     bool several, forget, ending, fresh, mapped;
     struct one ones[FOLLOWERS_MAX];
     unsigned n;
+    struct fence fence;
+    bool fencing;
     struct asker target, guide; /* guide: to a node of a cluster */
     unsigned mapping;           /* the source that is being mapped */
     bool watching;              /* ... to see whether it is as it was */
@@ -97,6 +100,7 @@ struct gather *gather_new(const struct gather_opts *o)
     g->several = g->count > 1;
     g->wait_us = PAUSE_FIRST_US;
     make_name(g);
+    fence_init(&g->fence, g->name, true);
     asker_init(&g->target,
                &(struct asker_where){.host = g->all.target_host,
                                      .port = g->all.target_port,
@@ -126,6 +130,7 @@ void gather_free(struct gather *g, struct port *port)
     g->port = port;
     drop_followers(g);
     asker_deinit(&g->target, port);
+    fence_deinit(&g->fence);
     asker_deinit(&g->guide, port);
     follow_opts_disown(&g->all);
     mem_free(g);
@@ -340,9 +345,8 @@ static struct mark own_mark(const struct gather *g)
     return m;
 }
 
-static void target_open(void *arg)
+static void ask_questions(struct gather *g)
 {
-    struct gather *g = arg;
     struct buf b = {0};
     unsigned n = 6;
     g->refused[0] = 0;
@@ -361,6 +365,16 @@ static void target_open(void *arg)
     }
     asker_ask(&g->target, g->port, buf_bytes(&b), n);
     buf_deinit(&b);
+}
+
+static void target_open(void *arg)
+{
+    struct gather *g = arg;
+    g->fencing = g->state == ASKING; /* no follower lives: whoever writes is one that did */
+    if (g->fencing)
+        fence_begin(&g->fence, &g->target, g->port);
+    else
+        ask_questions(g);
 }
 
 static void clear(struct gather *g)
@@ -446,6 +460,12 @@ static void look_at(struct gather *g, unsigned i, const struct resp_reply *r)
 static void target_reply(void *arg, unsigned i, const struct resp_reply *r)
 {
     struct gather *g = arg;
+    if (g->fencing) {
+        g->fencing = !fence_reply(&g->fence, &g->target, g->port, i, r);
+        if (!g->fencing)
+            ask_questions(g);
+        return;
+    }
     bool wrong_type = r->text.n >= 9 && memcmp(r->text.p, "WRONGTYPE", 9) == 0;
     if (r->type == '-' && g->refused[0] == 0 && !wrong_type && !(g->state == ASKING && i < 2))
         snprintf(g->refused, sizeof g->refused, "%.*s", r->text.n < 200 ? (int)r->text.n : 200,

@@ -240,6 +240,40 @@ Test(follow, applies_each_command_once_whatever_breaks)
     }
 }
 
+/* Bytes of a follower that was killed may reach the target when the next one has read the mark. */
+Test(follow, what_a_killed_follower_had_sent_is_not_done_late)
+{
+    for (unsigned shards = 1; shards <= 2; shards++) {
+        struct stage t;
+        char name[32];
+        stage_init(&t, &(struct serve_opts){.workers = 2, .shards = shards});
+        stage_begin(&t);
+        run_until(&t, FOLLOW_FOLLOWING);
+        fake_source_write(&t.source, "SELECT 0");
+        fake_source_write(&t.source, "INCR n");
+        settle(&t);
+        world_link(t.w, t.host, t.target_host, (struct world_link){.latency_us = 3000000});
+        for (unsigned i = 0; i < 10; i++)
+            fake_source_write(&t.source, "INCR n");
+        serve_run(t.serve, 500);
+        fake_source_snapshot(&t.source); /* for the copy that several shards need */
+        fake_source_key(&t.source, "n", "11", 0);
+        world_kill(t.w, t.host, true);
+        snprintf(name, sizeof name, "next%u", shards);
+        t.host = world_host(t.w, name);
+        start(&t);
+        settle(&t);
+        fake_source_write(&t.source, "SELECT 0");
+        fake_source_write(&t.source, "INCR n");
+        settle(&t);
+        serve_run(t.serve, 5000);
+        fake_source_write(&t.source, "INCR n");
+        settle(&t);
+        talk_expect(t.c, "get n", "$2 13 ");
+        stage_deinit(&t);
+    }
+}
+
 Test(follow, with_several_shards_a_kill_means_a_new_copy)
 {
     for (unsigned seed = 1; seed <= 3; seed++) {
