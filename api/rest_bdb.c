@@ -152,7 +152,8 @@ static json_t *keep_json(const struct call *c, const struct bdb *b)
     bdb_keep(c->m, b, &k);
     if (k.snapshot_ms != 0)
         time_text(k.snapshot_ms / 1000, snapshot);
-    json_t *o = json_pack("{s:s, s:s}", "status", keep_status(&k), "error", k.error);
+    json_t *o = json_pack("{s:s, s:s, s:s}", "status", keep_status(&k), "error", k.error,
+                          "policy_in_force", keep_policy(k.in_force));
     if (k.shards == 0)
         return o;
     if (k.opens > 0)
@@ -168,7 +169,6 @@ static json_t *keep_json(const struct call *c, const struct bdb *b)
         (json_int_t)k.cut);
     json_object_update(o, more);
     json_decref(more);
-    json_object_set_new(o, "policy_in_force", json_string(keep_policy(k.in_force)));
     return o;
 }
 

@@ -126,7 +126,9 @@ static void fill(struct snapshot *s, struct buf *out, struct moment now)
 
 void snapshot_step(struct snapshot *s, struct port *port, struct moment now)
 {
-    if (s->waits || s->state != SNAPSHOT_RUNS)
+    /* A script that has stopped in the middle is in it as a whole or not at all: its frame can't be
+     * closed, and what it has not done yet would come twice. */
+    if (s->waits || s->state != SNAPSHOT_RUNS || shard_busy(s->shard) != NULL)
         return;
     struct file_req *r;
     if (s->stage == STAGE_WRITE) {

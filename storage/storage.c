@@ -323,6 +323,8 @@ void storage_step(struct storage *s, struct port *port, struct moment now)
     journal_step(s->journal, port, now);
     tell_limit(s);
     trim_look(s, port, now);
+    if (s->snapshot != NULL) /* a script may have held it */
+        snapshot_step(s->snapshot, port, now);
     if (s->state == STORAGE_RUNS && s->snapshot == NULL && now.mono_us >= s->snapshot_at &&
         (s->unfounded || log_since(s) >= s->opts.snapshot_bytes))
         storage_snapshot(s, port, now);

@@ -545,8 +545,9 @@ def main():
     import durability
     import keeping
     import memory
+    import policies
     import recovery
-    parts = (globals(), vars(catching), vars(durability), vars(keeping), vars(memory), vars(recovery))
+    parts = (globals(), vars(catching), vars(durability), vars(keeping), vars(memory), vars(policies), vars(recovery))
     tests = {n[5:]: f for part in parts for n, f in part.items() if n.startswith("test_") and callable(f)}
     wanted = sys.argv[1:] or list(tests)
     passed = failed = 0

@@ -783,3 +783,35 @@ Test(disk, a_client_that_goes_while_it_waits_does_no_harm)
     expect(client_new(s), "dbsize\r\n", ":7\r\n");
     serve_free(s);
 }
+
+/* A script that has stopped in the middle is in a snapshot as a whole or not at all, and what
+ * follows in the log is not taken twice. */
+Test(disk, a_snapshot_in_the_middle_of_a_script)
+{
+    struct serve *s = begin(PERSIST_ALWAYS, 1, 1);
+    struct client *slow = client_new(s), *c = client_new(s);
+    static const char script[] =
+        "redis.call('INCR', 'n') redis.call('RPUSH', 'l', 'a') local x = 0 for i = 1, 2e6 do x = x "
+        "+ i end redis.call('INCR', 'n') redis.call('RPUSH', 'l', 'b') return x";
+    char text[400];
+    expect(c, "config set busy-reply-threshold 1\r\nincr n\r\n", "+OK\r\n:1\r\n");
+    snprintf(text, sizeof text, "*3\r\n$4\r\nEVAL\r\n$%zu\r\n%s\r\n$1\r\n0\r\n", strlen(script),
+             script);
+    client_send(slow, bytes_str(text));
+    serve_run(s, 2);
+    struct buf uid = {0};
+    control_uid_encode(&uid, 7);
+    cr_expect(serve_control(s, CONTROL_DB_SNAPSHOT, buf_bytes(&uid)), "%s", serve_error(s));
+    buf_deinit(&uid);
+    const char *early = client_now(slow);
+    cr_expect_str_eq(early, "", "%s", early);
+    serve_run(s, 3000);
+    expect(c, "get n\r\nlrange l 0 -1\r\n", "$1\r\n3\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n");
+    cr_expect(strstr(client_ask(c, "info persistence\r\n"), "rdb_saves:1\r\n"), "%s",
+              client_now(c));
+    serve_kill(s, true);
+    serve_start(s);
+    serve_run(s, 500);
+    expect(client_new(s), "get n\r\nlrange l 0 -1\r\n", "$1\r\n3\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n");
+    serve_free(s);
+}
