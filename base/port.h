@@ -71,7 +71,8 @@ struct msg {
  *   FILE_REMOVE   a file
  *   FILE_MKDIR    one folder, durably; ERR_EXISTS is no harm
  *   FILE_APPEND   `data` at `offset`, where the file ends (0 makes the file; bytes behind it, of a
- *                 write that failed, go first); `sync`: durable before the answer. ERR_BAD_BYTES:
+ *                 write that failed, go first); `sync`: durable before the answer, and its name if
+ *                 it is made; one that was made without takes a FILE_SYNC. ERR_BAD_BYTES:
  *                 the file is shorter. After any error nothing is known of what stands from
  *                 `offset` on
  *   FILE_SYNC     makes the file's bytes and its name durable. After an error nothing is known of

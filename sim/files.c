@@ -63,11 +63,11 @@ static void cut(struct buf *b, uint64_t n)
         b->tail = b->head + n;
 }
 
+/* Its bytes; its name is its folder's, and lasts when that is synced. */
 static void synced(struct file *f)
 {
     set(&f->synced, buf_bytes(&f->data));
     f->writes_n = 0;
-    f->named = true;
 }
 
 static void note_write(struct file *f, uint64_t offset, size_t n)
@@ -129,13 +129,15 @@ static enum err replace(struct world *w, struct host *h, const struct file_req *
     struct file *f = make(h, r->path);
     set(&f->data, buf_bytes(&r->data));
     synced(f);
+    f->named = true;
     return fails(w, h->disk.fail_replace_per_64k) ? ERR_IO : ERR_OK;
 }
 
-static enum err sync_file(struct world *w, const struct host *h, struct file *f)
+static enum err sync_file(struct world *w, const struct host *h, struct file *f, bool name)
 {
     if (!fails(w, h->disk.fail_sync_per_64k)) {
         synced(f);
+        f->named |= name;
         return ERR_OK;
     }
     /* The system may drop what it could not write, and says so only once. */
@@ -167,7 +169,7 @@ static enum err append(struct world *w, struct host *h, const struct file_req *r
             s.n /= 2;
     buf_put_bytes(&f->data, s);
     note_write(f, r->offset, s.n);
-    return err == ERR_OK && r->sync ? sync_file(w, h, f) : err;
+    return err == ERR_OK && r->sync ? sync_file(w, h, f, r->offset == 0) : err;
 }
 
 static enum err cut_file(struct file *f, const struct file_req *r)
@@ -269,7 +271,7 @@ static enum err run(struct world *w, struct host *h, struct file_req *r)
     case FILE_APPEND:
         return append(w, h, r);
     case FILE_SYNC:
-        return *f != NULL ? sync_file(w, h, *f) : ERR_NOT_FOUND;
+        return *f != NULL ? sync_file(w, h, *f, true) : ERR_NOT_FOUND;
     case FILE_CUT:
         return cut_file(*f, r);
     case FILE_RENAME:
@@ -394,6 +396,7 @@ void world_file_put(struct world *w, uint32_t host, const char *path, struct byt
     struct file *f = make(&w->hosts[host], path);
     set(&f->data, content);
     synced(f);
+    f->named = true;
 }
 
 void world_files_wipe(struct world *w, uint32_t host, const char *prefix)

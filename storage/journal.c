@@ -265,8 +265,11 @@ static void append(struct journal *j, struct port *port, struct moment now)
     struct file_req *r = request(j, FILE_APPEND);
     struct log *log = shard_log(j->shard);
     r->offset = j->end;
-    r->sync = j->policy == SYNC_ALWAYS || j->closing || j->policy != j->told ||
-              (!j->begun && j->policy != SYNC_NONE);
+    /* A file that was made without a sync has no name yet that lasts: it takes a FILE_SYNC, which
+     * follows at once where one is wanted here. */
+    r->sync = (j->policy == SYNC_ALWAYS || j->closing || j->policy != j->told ||
+               (!j->begun && j->policy != SYNC_NONE)) &&
+              (j->end == 0 || j->durable_end > 0);
     j->asked_pos = j->written_pos;
     /* That it is the end says that all before it is durable: nothing may be on its way. */
     bool last = j->closing && j->durable_end == j->end && j->written_pos == log_end(log);
