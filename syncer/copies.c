@@ -19,7 +19,8 @@
  * A region that goes on as another actor may have written in partitions of which it had not heard
  * by then: so what peers have of the actor that it was is looked at further.
  *
- * What can't be seen here: a copy that meets only peers which know nothing of the other life.
+ * What can't be seen here: a copy that meets only peers which know nothing of the other life. That
+ * a copy does not write before it meets them, where they can be reached, is the worker's (greet.c).
  */
 
 static void found(struct syncer *s, struct port *port, enum syncer_copy copy, uint32_t region,
@@ -70,6 +71,26 @@ bool copies_splits(const struct feed *f, struct port *port, const struct frame *
         context_get(known, own) > frame->prev && context_get(known, own) < frame->last)
         found(s, port, COPY_SPLIT, f->puller.region, frame->partition);
     return s->copy == COPY_SPLIT;
+}
+
+/* It has said what it has, and what it recalls before that; or nothing can be expected of it. */
+static bool is_heard(const struct pull *p)
+{
+    if (p->phase != PHASE_LIVE)
+        return p->paused || p->failures > 0;
+    for (uint32_t i = 0; !p->waits && !pull_held(p) && i < p->count; i++)
+        if (!p->parts[i].has_claim)
+            return false;
+    return true;
+}
+
+bool syncer_greeted(const struct syncer *s)
+{
+    for (uint32_t r = 1; r <= REGION_MAX; r++)
+        for (const struct pull *p = s->peers[r].pulls; p != NULL; p = p->next)
+            if (!is_heard(p))
+                return false;
+    return true;
 }
 
 uint32_t syncer_actor(const struct syncer *s) { return s->config.actor; }

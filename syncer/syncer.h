@@ -233,6 +233,8 @@ enum syncer_copy {
 };
 enum syncer_copy syncer_copy(const struct syncer *s);
 uint32_t syncer_actor(const struct syncer *s); /* as which it speaks */
+/* Has each peer said what it has, also of us, or is it known not to answer (yet)? */
+bool syncer_greeted(const struct syncer *s);
 bool syncer_caught_up(const struct syncer *s); /* may this region take writes? */
 /* Everything known from peers is here, nothing waits, all compaction is done: for tests and `lab
  * sync`. */

@@ -321,7 +321,6 @@ void database_opened(struct database *d, struct port *port, struct member *m, st
 {
     m->open = true;
     m->keeping.look_us = 0; /* changes count from here on */
-    d->closed_members--;
     shard_set_actor(m->shard, actor_make(d->config.region, m->incarnation));
     if (m->split)
         shard_set_stale(m->shard, true); /* until the next turn says why */
@@ -335,7 +334,14 @@ void database_opened(struct database *d, struct port *port, struct member *m, st
         member_link(d, m, config, disk_kept(m), now);
         mem_free(config);
     }
-    if (d->closed_members > 0)
+    greet_begin(m, now);
+    if (m->greet_us == 0)
+        database_ready(d, port);
+}
+
+void database_ready(struct database *d, struct port *port)
+{
+    if (--d->closed_members > 0)
         return;
     catalog_start(d->front, port);
     dataset_opened(d->front, port);
@@ -548,6 +554,7 @@ bool database_configure(struct database *d, struct port *port, const struct plan
 void database_turn(struct database *d, struct port *port, struct moment now)
 {
     struct plane_db *db = d->later;
+    greet_turn(d, port, now);
     if (db == NULL || database_busy(d))
         return;
     d->later = NULL;

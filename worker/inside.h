@@ -62,6 +62,7 @@ struct member {
     bool sure;    /* what is on disk had been seen by lives that had all of their earlier ones */
     bool gated;   /* peers get what is synced, no more */
     uint64_t gate_pos;           /* in the log: so it is since then */
+    uint64_t greet_us;           /* until then it waits for its peers at most (greet.c); 0: not */
     uint64_t settle_us, note_us; /* when settle.c looks again, writes again after a failure */
     bool slow;                   /* the disk does not keep up */
     bool open; /* else the shard belongs to the storage alone, which brings it back */
@@ -88,7 +89,7 @@ struct database {
                      catch up with */
     bool more;    /* a shard has upkeep left */
     struct buf syncs; /* policy always: turns that are not durable yet, oldest first (disk.c) */
-    uint32_t closed_members; /* of this worker: not brought back yet */
+    uint32_t closed_members; /* of this worker: not brought back yet, or waits for its peers */
     uint32_t ticket;         /* of the change that waits for the listener; 0 none */
     struct probe probe;
     struct plane_db
@@ -227,6 +228,8 @@ void database_end(struct database *d, struct port *port, struct moment now);
 bool database_is_geo(const struct plane_db *db);
 /* A member's shard has been brought back: it is served from now on. */
 void database_opened(struct database *d, struct port *port, struct member *m, struct moment now);
+/* A member is open, and waits for nobody: with the last one clients are let in. */
+void database_ready(struct database *d, struct port *port);
 /* The member's links begin anew, since what its files promise has changed; nothing was lost. */
 void database_relink(struct database *d, struct port *port, struct member *m, struct moment now);
 /* The links begin anew as the member's present life, which has to catch up before it writes. */
@@ -327,6 +330,10 @@ bool settle_chosen(struct member *m, struct port *port);
 uint64_t settle_limit(void *arg);
 /* Notes what has changed. */
 void settle_turn(struct database *d, struct port *port, struct moment now);
+
+/* Brought back from disk and linked: does it listen to its peers before it speaks (greet_us)? */
+void greet_begin(struct member *m, struct moment now);
+void greet_turn(struct database *d, struct port *port, struct moment now);
 
 /* The member has gone and so have its requests: removes the folder or just frees. */
 void erase_begin(struct worker *w, struct port *port, struct disk *k);

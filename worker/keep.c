@@ -157,7 +157,7 @@ static void member_figures(const struct member *m, struct figures_keep *out)
     storage_stats(m->storage, &s);
     *out = (struct figures_keep){
         .shards = 1,
-        .opens = !m->open && state == STORAGE_OPENS,
+        .opens = (!m->open && state == STORAGE_OPENS) || m->greet_us != 0,
         .broken = state == STORAGE_BROKEN,
         .failing = state != STORAGE_BROKEN && (error[0] != 0 || m->split),
         .taking = s.snapshot_runs,
@@ -212,7 +212,7 @@ void keep_plane(const struct member *m, struct plane_keep *out)
     storage_stats(m->storage, &s);
     *out = (struct plane_keep){
         .state = f.broken                        ? KEEP_BROKEN
-                 : !m->open                      ? KEEP_OPENS
+                 : !m->open || m->greet_us != 0  ? KEEP_OPENS
                  : f.failing                     ? KEEP_FAILS
                  : !storage_in_force(m->storage) ? KEEP_BEGINS
                                                  : KEEP_RUNS,

@@ -152,7 +152,7 @@ static void tick_database(struct worker *w, struct port *port, struct database *
         struct member *m = &d->members[i];
         if (!m->open)
             continue;
-        if (due || w->again)
+        if ((due || w->again) && m->greet_us == 0)
             d->more |= shard_tick(m->shard, now);
         if (m->syncer != NULL && syncer_deadline(m->syncer) <= now.mono_us)
             syncer_tick(m->syncer, port, now);

@@ -317,6 +317,9 @@ static void play(struct story *s)
         everybody_else(s, true);
     for (unsigned i = 0; i < 600 && !is_split(s); i++)
         step(s, STEP_US);
+    if (!alone && is_split(s))
+        fail(s->run, "older copy: region %u wrote before it had heard its peers, and is split",
+             s->old);
     write_some(s, 1 + s->old % s->regions, 10, false);
     expect_no_difference(s);
     if (is_split(s))
