@@ -76,7 +76,9 @@ struct msg {
  *                 the file is shorter. After any error nothing is known of what stands from
  *                 `offset` on
  *   FILE_SYNC     makes the file's bytes and its name durable. After an error nothing is known of
- *                 what had not been synced, and syncing again does not tell
+ *                 what had not been synced, and syncing again does not tell: by somebody who may
+ *                 have died since, too. `again`: what stands from `offset` on is written once more
+ *                 before, in its place
  *   FILE_READ_AT  up to size_max bytes from `offset` into `data`, fewer at the end
  *   FILE_CUT      the file ends at `offset`, durably
  *   FILE_RENAME   to `to`, in the same folder, replacing what is there, durably
@@ -106,6 +108,7 @@ struct file_req {
     uint64_t offset;
     size_t size_max;
     bool sync;
+    bool again;    /* FILE_SYNC */
     unsigned mode; /* permission bits of what is made */
     enum err err;  /* answer */
     uint32_t tag;  /* the machine's */

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define AGAIN_BYTES ((size_t)256 << 10)
 #define FILE_SHORT 1 /* beside the errors, which are negative */
 
 static int read_all(struct file_req *r)
@@ -135,12 +136,31 @@ static int append(const struct file_req *r)
     return rc == 0 && r->sync && r->offset == 0 ? sync_folder(r->path) : rc;
 }
 
+/* The system calls bytes that it could not write clean: they are on their way again when they have
+ * been written again. */
+static int write_again(int fd, uint64_t from)
+{
+    uint8_t *p = mem_alloc(AGAIN_BYTES);
+    int rc = 0;
+    for (ssize_t n = 1; rc == 0 && n != 0; from += n > 0 ? (uint64_t)n : 0) {
+        n = pread(fd, p, AGAIN_BYTES, (off_t)from);
+        if (n > 0)
+            rc = write_at(fd, bytes_of(p, (size_t)n), (off_t)from);
+        else if (n < 0 && errno != EINTR)
+            rc = -errno;
+    }
+    mem_free(p);
+    return rc;
+}
+
 static int sync_file(const struct file_req *r)
 {
-    int rc = 0, fd = open(r->path, O_WRONLY | O_CLOEXEC);
+    int rc = 0, fd = open(r->path, (r->again ? O_RDWR : O_WRONLY) | O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    if (fsync(fd) != 0)
+    if (r->again)
+        rc = write_again(fd, r->offset);
+    if (rc == 0 && fsync(fd) != 0)
         rc = -errno;
     close(fd);
     return rc == 0 ? sync_folder(r->path) : rc;

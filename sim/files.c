@@ -63,11 +63,39 @@ static void cut(struct buf *b, uint64_t n)
         b->tail = b->head + n;
 }
 
+static void shorten(struct file *f, uint64_t n)
+{
+    cut(&f->data, n);
+    f->stale_to = f->stale_to < n ? f->stale_to : n;
+}
+
 /* Its bytes; its name is its folder's, and lasts when that is synced. */
 static void synced(struct file *f)
 {
+    struct buf before = {0};
+    buf_put_bytes(&before, buf_bytes(&f->synced));
     set(&f->synced, buf_bytes(&f->data));
+    for (uint64_t i = f->stale_from; i < f->stale_to; i++)
+        f->synced.p[f->synced.head + i] = i < buf_len(&before) ? before.p[before.head + i] : 0;
+    buf_deinit(&before);
     f->writes_n = 0;
+}
+
+/* What could not be written is called clean: by who keeps it in memory, and by who drops it. */
+static void unwritten(struct world *w, struct file *f)
+{
+    uint64_t from = UINT64_MAX, fate = rng_below(&w->rng, 3);
+    for (size_t i = 0; i < f->writes_n; i++)
+        from = f->writes[i].offset < from ? f->writes[i].offset : from;
+    if (fate == 0 || from >= buf_len(&f->data))
+        return; /* it may be yet */
+    f->writes_n = 0;
+    if (fate == 1) {
+        shorten(f, from);
+        return;
+    }
+    f->stale_from = f->stale_from < f->stale_to && f->stale_from < from ? f->stale_from : from;
+    f->stale_to = buf_len(&f->data);
 }
 
 static void note_write(struct file *f, uint64_t offset, size_t n)
@@ -127,6 +155,7 @@ static enum err replace(struct world *w, struct host *h, const struct file_req *
     if (full(h, buf_len(&r->data) - (old != NULL ? buf_len(&old->data) : 0)))
         return ERR_NO_SPACE;
     struct file *f = make(h, r->path);
+    shorten(f, 0);
     set(&f->data, buf_bytes(&r->data));
     synced(f);
     f->named = true;
@@ -140,11 +169,7 @@ static enum err sync_file(struct world *w, const struct host *h, struct file *f,
         f->named |= name;
         return ERR_OK;
     }
-    /* The system may drop what it could not write, and says so only once. */
-    if (rng_below(&w->rng, 2) == 0 && f->writes_n > 0) {
-        cut(&f->data, f->writes[0].offset);
-        f->writes_n = 0;
-    }
+    unwritten(w, f);
     return ERR_IO;
 }
 
@@ -158,7 +183,7 @@ static enum err append(struct world *w, struct host *h, const struct file_req *r
         return ERR_BAD_BYTES;
     if (f == NULL)
         f = make(h, r->path);
-    cut(&f->data, r->offset);
+    shorten(f, r->offset);
     enum err err = full(h, s.n)                            ? ERR_NO_SPACE
                    : fails(w, h->disk.fail_append_per_64k) ? ERR_IO
                                                            : ERR_OK;
@@ -176,8 +201,19 @@ static enum err cut_file(struct file *f, const struct file_req *r)
 {
     if (f == NULL)
         return ERR_NOT_FOUND;
-    cut(&f->data, r->offset);
+    shorten(f, r->offset);
     synced(f);
+    return ERR_OK;
+}
+
+/* In its place, so whatever is on the disk already stays there when it fails. */
+static enum err sync_again(struct world *w, const struct host *h, struct file *f, uint64_t from)
+{
+    if (fails(w, h->disk.fail_sync_per_64k))
+        return ERR_IO;
+    f->stale_to = f->stale_to < from ? f->stale_to : from;
+    synced(f);
+    f->named = true;
     return ERR_OK;
 }
 
@@ -271,6 +307,8 @@ static enum err run(struct world *w, struct host *h, struct file_req *r)
     case FILE_APPEND:
         return append(w, h, r);
     case FILE_SYNC:
+        if (*f != NULL && r->again)
+            return sync_again(w, h, *f, r->offset);
         return *f != NULL ? sync_file(w, h, *f, true) : ERR_NOT_FOUND;
     case FILE_CUT:
         return cut_file(*f, r);
@@ -343,6 +381,7 @@ void files_power_loss(struct world *w, struct host *h)
         for (size_t i = 0; i < f->writes_n; i++)
             settle_write(w, f, &f->writes[i]);
         f->writes_n = 0;
+        f->stale_to = 0;
         set(&f->data, buf_bytes(&f->synced));
         if (!f->named && rng_below(&w->rng, 2) == 0) {
             drop(at);
@@ -373,8 +412,8 @@ bool world_disk_rot(struct world *w, uint32_t host, const char *suffix, uint64_t
             continue;
         uint64_t bit = from * 8 + rng_below(&w->rng, (len - from) * 8);
         f->data.p[f->data.head + bit / 8] ^= (uint8_t)(1u << bit % 8);
-        set(&f->synced, buf_bytes(&f->data));
-        f->writes_n = 0;
+        f->stale_to = 0;
+        synced(f);
         return true;
     }
     return false;
@@ -394,6 +433,7 @@ bool world_file(const struct world *w, uint32_t host, const char *path, struct b
 void world_file_put(struct world *w, uint32_t host, const char *path, struct bytes content)
 {
     struct file *f = make(&w->hosts[host], path);
+    shorten(f, 0);
     set(&f->data, content);
     synced(f);
     f->named = true;

@@ -81,6 +81,9 @@ struct file {
     struct unsynced *writes;
     size_t writes_n, writes_cap;
     bool named; /* its name is durable */
+    /* Whoever reads sees these bytes, the disk does not have them, and no sync puts them there any
+     * more, since one has failed: until they are written again. */
+    uint64_t stale_from, stale_to;
 };
 
 struct host {

@@ -123,12 +123,18 @@ static void damaged(struct opening *o, struct port *port, uint64_t offset, const
          path, offset, what, o->folder);
 }
 
-static void ask(struct opening *o, struct port *port, enum file_op op, const char *path,
-                uint64_t offset, size_t size)
+static struct file_req *request(const struct opening *o, enum file_op op, const char *path)
 {
     struct file_req *r = file_req_new(op, path);
     r->owner = o->owner;
     r->tag = STORAGE_OPENING;
+    return r;
+}
+
+static void ask(struct opening *o, struct port *port, enum file_op op, const char *path,
+                uint64_t offset, size_t size)
+{
+    struct file_req *r = request(o, op, path);
     r->offset = offset;
     r->size_max = size;
     port->ops->file(port, r);
@@ -315,14 +321,28 @@ static void read_more(struct opening *o, struct port *port, uint64_t need)
     ask(o, port, FILE_READ_AT, path, o->offset + buf_len(&o->in), (size_t)size);
 }
 
-static void finish(struct opening *o, struct port *port)
+/* What was read is durable before anybody relies on it. Whoever wrote it may have died after a sync
+ * that failed: then it is in memory only, and a sync would not tell. So what is not known to be
+ * durable is written again. */
+static void sync_last(struct opening *o, struct port *port)
 {
     char path[1024];
     struct found last = {.kind = FILE_KIND_SEGMENT, .number = o->result.last};
+    bool was_read = file_at(o, files_count(o) - 1)->number == last.number; /* else it was removed */
+    o->stage = STAGE_SYNC;
+    path_of(o, &last, path, sizeof path);
+    struct file_req *r = request(o, FILE_SYNC, path);
+    r->offset = was_read ? o->synced : o->result.last_end;
+#ifndef MUTANT_sync_told_twice /* the planted bug: a sync that succeeds is believed */
+    r->again = true;
+#endif
+    port->ops->file(port, r);
+}
+
+static void finish(struct opening *o, struct port *port)
+{
     if (o->stage != STAGE_SYNC && o->result.last != 0) {
-        o->stage = STAGE_SYNC;
-        path_of(o, &last, path, sizeof path);
-        ask(o, port, FILE_SYNC, path, 0, 0);
+        sync_last(o, port);
         return;
     }
     o->stage = STAGE_END;

@@ -100,6 +100,7 @@ static void user_step(void *self, struct port *p, const struct event *ev)
     r->offset = a->offset;
     r->size_max = 100;
     r->sync = u->done % 2 == 0;
+    r->again = u->done % 2 != 0; /* which changes nothing */
     p->ops->file(p, r);
 }
 
@@ -180,7 +181,7 @@ static void writer_step(void *self, struct port *p, const struct event *ev)
     } else if (ev->kind != EV_START) {
         return;
     }
-    k->sync_next = ++k->syncs % 3 == 0;
+    k->sync_next = ++k->syncs % 3 == 0 || k->written == 0; /* the name lasts with the first one */
     writer_ask(k, p);
 }
 

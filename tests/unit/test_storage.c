@@ -377,6 +377,34 @@ Test(storage, an_orderly_end_keeps_everything)
     }
 }
 
+/* What a sync has failed to write is still seen by the next process, and its syncs say nothing: it
+ * must not rely on it before it has written it itself. */
+Test(storage, what_a_sync_failed_for_is_not_durable_for_the_next_process)
+{
+    struct context promised[PARTITIONS] = {{0}};
+    for (uint64_t seed = 1; seed <= 30; seed++) {
+        struct test *t = test_new(seed, SYNC_ALWAYS, (struct world_disk){0});
+        start(t, 10);
+        run_for(t, 50000);
+        world_disk(t->world, t->host, (struct world_disk){.fail_sync_per_64k = 65536});
+        run_for(t, 10000);
+        promise(t, false, promised);
+        world_kill(t->world, t->host, false);
+        world_disk(t->world, t->host, (struct world_disk){0});
+        start(t, 0);
+        check(t, promised);
+        promise(t, false, promised); /* what it claims from its first moment on */
+        world_power_loss(t->world, t->host);
+        start(t, 0);
+        check(t, promised);
+        for (uint32_t i = 0; i < PARTITIONS; i++) {
+            context_deinit(&promised[i]);
+            promised[i] = (struct context){0};
+        }
+        test_free(t);
+    }
+}
+
 /* What a failed sync makes doubtful is written again, also where nothing was promised: the log's
  * memory has kept it. */
 Test(storage, without_a_promise_a_failed_sync_leaves_nothing_out)
