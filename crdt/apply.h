@@ -102,11 +102,22 @@ void value_own_ranks(const struct cell *key, uint32_t actor, struct bytes ranks,
  * whole keys, parts of large ones (crdt/slicer.h), and what a shelf holds (crdt/shelf.h).
  * value_gather adds what a key's record says to what was gathered of that key so far (*key; NULL:
  * nothing). False: malformed, or it does not fit; *key is still to be freed.
+ *
+ * What is known of all elements of a key that came in parts, or of a long string: noted as they
+ * come, so that nobody has to look at all of them at once later. Zeroed to begin with.
  */
+struct gathered {
+    bool any;
+    bool unsettled;        /* something has to be told of for compaction */
+    struct context oldest; /* of each actor: whoever has not seen these has seen nothing of it */
+    struct hash128 sum;    /* of the digest's terms */
+};
 void value_encode(struct buf *out, const struct cell *key);
 struct cell *value_decode(struct bytes s, struct hash_key hash_key);
 bool value_record_name(struct bytes record, struct bytes *name);
-bool value_gather(struct cell **key, struct bytes record, struct hash_key hash_key);
+/* `of`: gets what parts say; NULL: nobody asks. */
+bool value_gather(struct cell **key, struct bytes record, struct hash_key hash_key,
+                  struct gathered *of);
 /* A record by itself: a whole key, or one with what a part says; *more: not the first part. NULL:
  * malformed. */
 struct cell *value_decode_part(struct bytes record, struct hash_key hash_key, bool *more);
@@ -118,6 +129,11 @@ bool value_record_next(struct bytes *state, struct bytes *record);
 struct cell *value_join(struct cell *key, const struct context *mine, struct cell *theirs,
                         const struct context *their_context, const struct context *vv_after,
                         const struct surroundings *s, struct applied *out);
+
+/* value_join of a key that is not here, at a cost that does not depend on its size. False, and
+ * nothing done: it is for value_join. True: the key is `theirs` as it is. */
+bool value_take_gathered(struct cell *theirs, const struct gathered *of, const struct context *mine,
+                         const struct surroundings *s, struct applied *out);
 
 /* Compacts one datum, given the causally stable context: the element `elem` of a collection; with
  * TYPE_STRING the key's own registers and deadline; with TYPE_NONE the whole key. Returns the key's

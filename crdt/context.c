@@ -57,6 +57,23 @@ void context_add(struct context *c, stamp_t s)
     c->n++;
 }
 
+void context_lower(struct context *c, stamp_t s)
+{
+    unsigned i = place(c, stamp_actor(s));
+    if (i == c->n || stamp_actor(c->at[i]) != stamp_actor(s))
+        context_add(c, s);
+    else if (s < c->at[i])
+        c->at[i] = s;
+}
+
+bool context_meets(const struct context *c, const struct context *by)
+{
+    for (unsigned i = 0; i < c->n; i++)
+        if (context_covers(by, c->at[i]))
+            return true;
+    return false;
+}
+
 void context_drop(struct context *c, uint32_t actor)
 {
     unsigned i = place(c, actor);

@@ -34,6 +34,8 @@ static inline void context_raise(struct context *c, stamp_t s)
     }
     context_add(c, s);
 }
+/* Lowers the entry of the stamp's actor, or makes it. */
+void context_lower(struct context *c, stamp_t s);
 void context_drop(struct context *c, uint32_t actor);
 /* Least upper bound: c := max(c, o), by actor. */
 void context_join(struct context *c, const struct context *o);
@@ -41,6 +43,8 @@ void context_join(struct context *c, const struct context *o);
 void context_meet(struct context *c, const struct context *o);
 /* Every stamp that `small` covers is covered by `big`. */
 bool context_le(const struct context *small, const struct context *big);
+/* Some stamp of `c` is covered by `by`. */
+bool context_meets(const struct context *c, const struct context *by);
 bool context_eq(const struct context *a, const struct context *b);
 void context_encode(struct buf *out, const struct context *c); /* msgpack array of uints */
 bool context_decode(struct mp *m,

@@ -41,6 +41,15 @@ struct hash128 digest_open(uint64_t seed, struct bytes name, const struct reg *r
     return term(seed, name, s.text);
 }
 
+struct hash128 digest_single(uint64_t seed, enum type type, struct bytes name, struct bytes value)
+{
+    if (type == TYPE_SET)
+        return hash_128(name, seed);
+    if (type == TYPE_ZSET)
+        return score_term(seed, name, score_load(value));
+    return term(seed, name, value);
+}
+
 static struct hash128 ranks_term(struct bytes key, const struct cell *c)
 {
     uint8_t *ranks = mem_zalloc(RANKS_DENSE);

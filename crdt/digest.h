@@ -12,6 +12,8 @@
 uint64_t digest_seed(struct bytes key, enum type type);
 struct hash128 digest_element(uint64_t seed, enum type type, const struct cell *c);
 struct hash128 digest_open(uint64_t seed, struct bytes name, const struct reg *r);
+/* Of an element with one sibling and no increments. */
+struct hash128 digest_single(uint64_t seed, enum type type, struct bytes name, struct bytes value);
 /*
  * A string's term is the sum of those of its chunks, each hashed with its number, so that a patch
  * costs no more than the chunks it changes. The empty string has one, empty chunk. `seed` is

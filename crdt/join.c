@@ -218,6 +218,30 @@ static struct cell *take_whole(struct cell *theirs, const struct surroundings *s
     return theirs;
 }
 
+bool value_take_gathered(struct cell *theirs, const struct gathered *of, const struct context *mine,
+                         const struct surroundings *s, struct applied *out)
+{
+    enum type type = (enum type)cell_low(theirs);
+    const struct coll *c = NULL;
+    if (cell_form(theirs) == CELL_COLL)
+        c = key_coll(theirs, type);
+    if ((c == NULL || !c->is_large) && (cell_form(theirs) != CELL_ONE || type != TYPE_STRING))
+        return false;
+    bool deadline = cell_has_deadline(theirs);
+    if (of->unsettled || context_meets(&of->oldest, mine) ||
+        (deadline && context_covers(mine, value_deadline_dot(theirs))))
+        return false;
+    struct hash128 none = {0};
+    *out = (struct applied){.was_empty = true, .changed = true};
+    if (s->digest_off)
+        return true;
+    if (c != NULL)
+        coll_large(c)->sum = of->sum;
+    change_digest(s, none,
+                  hash128_add(of->sum, digest_deadline(cell_name(theirs), value_deadline(theirs))));
+    return true;
+}
+
 /* ------------------------------------------------------------ strings */
 
 /* Nothing but one string, and one deadline at most: what is left of it is all or, mostly, nothing.

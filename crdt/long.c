@@ -2,6 +2,7 @@
 #include "crdt/long.h"
 
 #include "base/mem.h"
+#include "crdt/digest.h"
 #include "crdt/multi.h"
 
 struct long_reader {
@@ -9,6 +10,9 @@ struct long_reader {
     uint8_t *text;    /* its value */
     size_t n, read;   /* of the value; read: and of VALUE_LONG_END */
     uint8_t end;
+    uint64_t seed;
+    size_t summed; /* of the value, whole chunks of its digest */
+    struct hash128 sum;
 };
 
 /* What stands before the value. */
@@ -76,6 +80,7 @@ struct long_reader *long_reader_new(struct bytes begin, size_t bytes_max, size_t
         return NULL;
     struct long_reader *r = mem_zalloc(sizeof *r);
     r->n = h.n;
+    r->seed = digest_seed(h.name, TYPE_STRING);
     r->key = cell_new_long(&(struct heading){.name = h.name,
                                              .low = TYPE_STRING,
                                              .deadline = h.has_deadline ? h.deadline : NULL},
@@ -91,6 +96,17 @@ void long_reader_free(struct long_reader *r)
     mem_free(r);
 }
 
+/* Whole chunks, and at the end what is left. */
+static void sum_chunks(struct long_reader *r)
+{
+    size_t to = r->read < r->n ? r->read / DIGEST_CHUNK * DIGEST_CHUNK : r->n;
+    if (to == r->summed)
+        return;
+    struct hash128 more = digest_text_part(r->seed, bytes_of(r->text, r->n), r->summed, to);
+    r->sum = hash128_add(r->sum, more);
+    r->summed = to;
+}
+
 size_t long_reader_add(struct long_reader *r, struct bytes more)
 {
     size_t n = 0;
@@ -98,6 +114,7 @@ size_t long_reader_add(struct long_reader *r, struct bytes more)
         n = r->n - r->read < more.n ? r->n - r->read : more.n;
         memcpy(r->text + r->read, more.p, n);
         r->read += n;
+        sum_chunks(r);
     }
     if (n < more.n && r->read == r->n) {
         r->end = more.p[n++];
@@ -108,12 +125,16 @@ size_t long_reader_add(struct long_reader *r, struct bytes more)
 
 bool long_reader_is_whole(const struct long_reader *r) { return r->read > r->n; }
 
-struct cell *long_reader_end(struct long_reader *r)
+struct cell *long_reader_end(struct long_reader *r, struct gathered *of)
 {
     struct cell *key = NULL;
     if (r->end == VALUE_LONG_END) {
         key = r->key;
         r->key = NULL;
+        of->any = true;
+        of->sum = r->n > 0 ? r->sum : digest_text(r->seed, bytes_of(NULL, 0));
+        struct view v = cell_view(key);
+        context_lower(&of->oldest, view_dot(key, &v, 0));
     }
     long_reader_free(r);
     return key;

@@ -18,7 +18,8 @@ void long_reader_free(struct long_reader *r); /* NULL is allowed */
 /* Takes what of `more` belongs to the record; returns how many bytes that is. */
 size_t long_reader_add(struct long_reader *r, struct bytes more);
 bool long_reader_is_whole(const struct long_reader *r);
-/* Of a whole one: the key, taken by the caller; NULL: its end is malformed. Frees the reader. */
-struct cell *long_reader_end(struct long_reader *r);
+/* Of a whole one: the key, taken by the caller; NULL: its end is malformed. *of, zeroed, gets what
+ * is known of it. Frees the reader. */
+struct cell *long_reader_end(struct long_reader *r, struct gathered *of);
 
 #endif

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "base/mem.h"
+#include "crdt/digest.h"
 #include "crdt/elem.h"
 #include "crdt/hll.h"
 #include "crdt/position.h"
@@ -404,30 +405,62 @@ static bool read_single(struct mp *m, enum type type, struct image *im)
     return true;
 }
 
-static bool read_elem(struct mp *m, enum type type, struct hash_key key, struct coll_builder *b)
+/* A collection that is being read. */
+struct gathering {
+    enum type type;
+    struct hash_key key;
+    struct coll_builder built;
+    struct gathered *of; /* NULL: nobody asks */
+    uint64_t seed;       /* of its digest */
+};
+
+static void note_register(struct gathering *g, struct bytes name, const struct reg *r)
+{
+    g->of->unsettled |= !reg_settled(r);
+    for (uint32_t i = 0; i < r->nsib; i++)
+        context_lower(&g->of->oldest, r->sib[i].dot);
+    for (uint32_t i = 0; i < r->nseg; i++)
+        context_lower(&g->of->oldest, r->seg[i].from);
+    g->of->sum = hash128_add(g->of->sum, digest_open(g->seed, name, r));
+}
+
+static void note_single(struct gathering *g, struct bytes name, const struct image *im)
+{
+    context_lower(&g->of->oldest, im->dot);
+    g->of->sum = hash128_add(g->of->sum, digest_single(g->seed, g->type, name, im->rest));
+}
+
+static bool read_elem(struct mp *m, struct gathering *g)
 {
     struct bytes name = mp_bin(m);
     struct image im;
     struct reg r;
-    if (type != TYPE_STREAM && read_single(m, type, &im))
-        return (type != TYPE_LIST || position_valid(name)) && coll_build(b, type, name, &im, key);
+    enum type type = g->type;
+    if (type != TYPE_STREAM && read_single(m, type, &im)) {
+        if (g->of != NULL)
+            note_single(g, name, &im);
+        return (type != TYPE_LIST || position_valid(name)) &&
+               coll_build(&g->built, type, name, &im, g->key);
+    }
     bool ok = read_register(m, coll_reg_type(type, name), &r) && name_valid(type, name, &r);
     if (ok) {
+        if (g->of != NULL)
+            note_register(g, name, &r);
         image_of_reg(&im, &r);
-        ok = coll_build(b, type, name, &im, key);
+        ok = coll_build(&g->built, type, name, &im, g->key);
     }
     reg_close(&r);
     return ok;
 }
 
-static bool read_coll(struct mp *m, enum type type, struct hash_key key, struct coll **out)
+static bool read_coll(struct mp *m, struct gathering *g, struct coll **out)
 {
     uint32_t n = mp_array(m);
-    struct coll_builder b = coll_build_on(*out);
+    g->built = coll_build_on(*out);
     bool ok = n > 0 && n % 2 == 0;
     for (uint32_t i = 0; i < n && ok && !m->bad; i += 2)
-        ok = read_elem(m, type, key, &b);
-    *out = coll_built(&b);
+        ok = read_elem(m, g);
+    *out = coll_built(&g->built);
     return ok && !m->bad;
 }
 
@@ -447,7 +480,8 @@ static bool read_deadlines(struct mp *m, struct multi *parts)
     return !m->bad;
 }
 
-static bool read_types(struct mp *m, struct multi *parts, struct hash_key key, uint32_t *n)
+static bool read_types(struct mp *m, struct multi *parts, struct bytes name, struct gathering *g,
+                       uint32_t *n)
 {
     uint64_t last = TYPE_NONE;
     *n = mp_array(m);
@@ -460,7 +494,10 @@ static bool read_types(struct mp *m, struct multi *parts, struct hash_key key, u
         last = t;
         enum type type = (enum type)t;
         if (!type_is_register(type)) {
-            if (!read_coll(m, type, key, &parts->part[type].coll))
+            g->type = type;
+            if (g->of != NULL)
+                g->seed = digest_seed(name, type);
+            if (!read_coll(m, g, &parts->part[type].coll))
                 return false;
             continue;
         }
@@ -484,8 +521,7 @@ bool value_record_name(struct bytes record, struct bytes *name)
 }
 
 /* Adds what a record says to `*key`, whose name it has; *part gets which part it is. */
-static bool read_key(struct bytes record, struct hash_key hash_key, struct cell **key,
-                     uint64_t *part)
+static bool read_key(struct bytes record, struct gathering *g, struct cell **key, uint64_t *part)
 {
     struct mp m = mp_read(record);
     struct multi parts;
@@ -493,27 +529,34 @@ static bool read_key(struct bytes record, struct hash_key hash_key, struct cell 
     struct bytes name = mp_bin(&m);
     if (m.bad || (items != 3 && items != 4))
         return false;
+    if (items == 3)
+        g->of = NULL;
+    if (g->of != NULL)
+        g->of->any = true;
     multi_open(&parts, *key);
     uint32_t types, deadlines = parts.ndeadlines;
-    bool ok = read_deadlines(&m, &parts) && read_types(&m, &parts, hash_key, &types) &&
+    bool ok = read_deadlines(&m, &parts) && read_types(&m, &parts, name, g, &types) &&
               (types > 0 || parts.ndeadlines > deadlines); /* nobody writes an empty one */
     *part = items == 4 ? mp_uint(&m) : PART_FIRST;
     *key = multi_close(&parts, *key, name, NULL, NULL);
     return ok && mp_done(&m) && *part <= PART_MORE && *key != NULL;
 }
 
-bool value_gather(struct cell **key, struct bytes record, struct hash_key hash_key)
+bool value_gather(struct cell **key, struct bytes record, struct hash_key hash_key,
+                  struct gathered *of)
 {
     uint64_t part;
     bool held = *key != NULL;
-    return read_key(record, hash_key, key, &part) && (!held || part == PART_MORE);
+    struct gathering g = {.key = hash_key, .of = of};
+    return read_key(record, &g, key, &part) && (!held || part == PART_MORE);
 }
 
 struct cell *value_decode_part(struct bytes record, struct hash_key hash_key, bool *more)
 {
     uint64_t part;
     struct cell *key = NULL;
-    if (read_key(record, hash_key, &key, &part)) {
+    struct gathering g = {.key = hash_key};
+    if (read_key(record, &g, &key, &part)) {
         *more = part == PART_MORE;
         return key;
     }

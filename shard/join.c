@@ -17,11 +17,35 @@ static void drop_cell(void *item, void *arg)
 
 #define RECORD_BYTES_MAX ((size_t)600 << 20) /* with room for the longest string there is */
 
+/* What is known of a large key, found by its name. */
+struct known {
+    struct gathered of;
+    size_t n;
+    uint8_t name[];
+};
+
+static struct bytes known_name(const void *item)
+{
+    const struct known *k = item;
+    return bytes_of(k->name, k->n);
+}
+
+static const struct table_type known_type = {.name_of = known_name};
+
+static void drop_known(void *item, void *arg)
+{
+    struct known *k = item;
+    (void)arg;
+    context_deinit(&k->of.oldest);
+    mem_free(k);
+}
+
 /* A state that is being received: keys are read as they come. */
 struct joiner {
     struct shard *shard;
     struct part *part;
     struct table states;
+    struct table known;       /* of them */
     struct rope bytes;        /* all of it, for the log */
     size_t read;              /* how much that is */
     bool unlogged;            /* the log does not want it */
@@ -41,6 +65,7 @@ struct joiner *joiner_new(struct shard *s, uint32_t partition)
     j->part = shard_part(s, partition);
     j->kept.charged = j->rest.charged = true;
     table_init(&j->states, &keyspace_type, s->hash_key);
+    table_init(&j->known, &known_type, s->hash_key);
     mem_account_leave(outer);
     return j;
 }
@@ -51,6 +76,7 @@ void joiner_free(struct joiner *j)
         return;
     struct mem_account *outer = shard_enter(j->shard);
     table_deinit(&j->states, drop_cell, NULL);
+    table_deinit(&j->known, drop_known, NULL);
     rope_deinit(&j->bytes);
     buf_deinit(&j->kept);
     buf_deinit(&j->rest);
@@ -69,6 +95,16 @@ static bool belongs(const struct joiner *j, struct bytes name)
            slot_partition(hash_slot(name), s->partitions) == j->part->number;
 }
 
+static void note_known(struct joiner *j, uint64_t hash, struct bytes name,
+                       const struct gathered *of)
+{
+    struct known *k = mem_alloc(sizeof *k + name.n);
+    *k = (struct known){.of = *of, .n = name.n};
+    if (name.n > 0)
+        memcpy(k->name, name.p, name.n);
+    table_put(&j->known, hash, k);
+}
+
 /* A key, or a part of one of which there are parts already. */
 static bool read_key(struct joiner *j, struct bytes record)
 {
@@ -77,7 +113,11 @@ static bool read_key(struct joiner *j, struct bytes record)
         return false;
     uint64_t hash = table_hash(&j->states, name);
     struct cell *held = table_get(&j->states, hash, name), *key = held;
-    bool good = value_gather(&key, record, j->shard->hash_key);
+    struct known *known = held != NULL ? table_get(&j->known, hash, name) : NULL;
+    struct gathered first = {.any = false}, *of = held == NULL ? &first : NULL;
+    bool good = value_gather(&key, record, j->shard->hash_key, known != NULL ? &known->of : of);
+    if (first.any)
+        note_known(j, hash, name, &first);
     if (held == NULL && key != NULL)
         table_put(&j->states, hash, key);
     else if (key != held)
@@ -99,7 +139,8 @@ static bool read_record(struct joiner *j, struct bytes record)
 /* A long string that has come as a whole. */
 static bool end_text(struct joiner *j)
 {
-    struct cell *key = long_reader_end(j->text);
+    struct gathered of = {.any = false};
+    struct cell *key = long_reader_end(j->text, &of);
     j->text = NULL;
     if (key == NULL)
         return false;
@@ -107,10 +148,13 @@ static bool end_text(struct joiner *j)
     uint64_t hash = table_hash(&j->states, name);
     bool good = belongs(j, name) && table_get(&j->states, hash, name) == NULL &&
                 (!part_is_hidden(j->shard, j->part) || catalog_key_ok(key));
-    if (good)
+    if (good) {
+        note_known(j, hash, name, &of);
         table_put(&j->states, hash, key);
-    else
+    } else {
+        context_deinit(&of.oldest);
         value_free(key);
+    }
     return good;
 }
 
@@ -197,11 +241,19 @@ struct joining {
     struct context mine, theirs; /* mine: before */
     struct context vv;           /* ... and after: what is written meanwhile comes later */
     struct table states;         /* what is still to be joined */
-    uint64_t cursor;             /* of the held keys: those below it are joined */
+    struct table known;
+    uint64_t cursor; /* of the held keys: those below it are joined */
     bool scanned;
     struct hashes done; /* of those that were joined before their turn, or came later */
     struct buf name;    /* of the key at hand: it outlives its cell */
 };
+
+/* A large key that is not here stays as it came. */
+static bool take_known(struct joining *j, uint64_t hash, struct cell *theirs, struct applied *out)
+{
+    struct known *k = j->known.count > 0 ? table_get(&j->known, hash, cell_name(theirs)) : NULL;
+    return k != NULL && value_take_gathered(theirs, &k->of, &j->mine, &j->shard->around, out);
+}
 
 static void join_one(struct joining *j, struct cell *held, struct cell *theirs)
 {
@@ -216,7 +268,10 @@ static void join_one(struct joining *j, struct cell *held, struct cell *theirs)
     struct bytes name = buf_bytes(&j->name);
     uint64_t hash = table_hash(&j->part->keys, name);
     change_begin(s, &change, j->part, hash, held);
-    struct cell *now = value_join(held, &j->mine, theirs, &j->theirs, &j->vv, &s->around, &applied);
+    struct cell *now =
+        held == NULL && take_known(j, hash, theirs, &applied)
+            ? theirs
+            : value_join(held, &j->mine, theirs, &j->theirs, &j->vv, &s->around, &applied);
     change_end(s, &change, now);
     if (s->watches != NULL && applied.changed && !part_is_hidden(s, j->part))
         watches_changed(s, hash, name);
@@ -308,6 +363,7 @@ void join_drop(struct part *p)
     p->joining = NULL;
     j->shard->deferred--;
     table_deinit(&j->states, drop_cell, NULL);
+    table_deinit(&j->known, drop_known, NULL);
     context_deinit(&j->mine);
     context_deinit(&j->theirs);
     context_deinit(&j->vv);
@@ -384,6 +440,8 @@ static void begin(struct joiner *from, const struct context *theirs, struct mome
     j->name.charged = true;
     j->states = from->states;
     table_init(&from->states, &keyspace_type, s->hash_key);
+    j->known = from->known;
+    table_init(&from->known, &known_type, s->hash_key);
     context_copy(&j->mine, &p->vv);
     context_copy(&j->theirs, theirs);
     raise_context(s, p, theirs);
