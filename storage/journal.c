@@ -8,7 +8,8 @@
 #include <stdio.h>
 
 #define APPEND_BYTES (1u << 20) /* an append takes no further frame beyond */
-#define SUM_PIECES 2u           /* of a long state, in one turn */
+#define PIECE_MIN 4096u
+#define SUM_PIECES 2u /* of a long state, in one turn */
 #define SEGMENT_BYTES (UINT64_C(64) << 20)
 #define SYNC_US UINT64_C(1000000)
 #define WRITE_US UINT64_C(5000)  /* unless a reply waits for it, an append waits so long ... */
@@ -76,7 +77,9 @@ struct journal *journal_new(const struct journal_opts *o, uint64_t pos)
     j->owner = o->owner;
     j->policy = o->policy;
     j->segment_bytes = o->segment_bytes ? o->segment_bytes : SEGMENT_BYTES;
-    j->piece_bytes = j->segment_bytes < APPEND_BYTES ? (size_t)j->segment_bytes : APPEND_BYTES;
+    j->piece_bytes = j->segment_bytes > APPEND_BYTES ? APPEND_BYTES
+                     : j->segment_bytes > PIECE_MIN  ? (size_t)j->segment_bytes
+                                                     : PIECE_MIN;
     j->began = o->began;
     j->arg = o->arg;
     j->number = o->id.number;
@@ -529,6 +532,7 @@ void journal_stats(const struct journal *j, struct journal_stats *out)
     out->segment = j->number;
     out->policy = j->policy;
     out->promised = j->promised;
+    out->state_cut = tome_is_cut(j->tome);
     out->waits_us = j->doing != DOING_NOTHING ? j->asked_us : UINT64_MAX;
     out->behind = log_end(shard_log(j->shard)) - journal_durable(j);
 }

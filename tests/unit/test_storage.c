@@ -28,8 +28,17 @@ struct process {
     uint64_t recorded; /* of the shard's log, into the oracle */
     unsigned writes;   /* a turn; 0: only opens */
     bool ready, closing;
+    bool long_states;      /* what is joined has tens of kilobytes */
+    unsigned pieces;       /* turns at whose end a state was in the file in part */
     struct shard *foreign; /* kept: another region, whose partitions are joined now and then */
 };
+
+static void put_state(struct buf *out, const struct log_entry *e)
+{
+    buf_put_bytes(out, e->frame.ops);
+    for (size_t n = 0; e->state != NULL && n < e->state->bytes; n = buf_len(out))
+        buf_put_bytes(out, rope_at(e->state, n));
+}
 
 static void record(struct process *p)
 {
@@ -42,13 +51,11 @@ static void record(struct process *p)
         struct context theirs = {0};
         for (uint32_t i = 0; i < e.frame.deps_count; i++)
             context_raise(&theirs, e.frame.deps[i]);
+        struct buf bytes = {0};
         struct rope state = {0};
-        rope_put(&state, e.frame.ops);
-        for (size_t n = 0; e.state != NULL && n < e.state->bytes;) {
-            struct bytes piece = rope_at(e.state, n);
-            rope_put(&state, piece);
-            n += piece.n;
-        }
+        put_state(&bytes, &e);
+        rope_put(&state, buf_bytes(&bytes));
+        buf_deinit(&bytes);
         log_append_state(p->oracle->log, e.frame.partition, &theirs, &state);
         context_deinit(&theirs);
     }
@@ -63,6 +70,15 @@ static void join_something(struct process *p, struct moment now)
         uint64_t key = rng_below(&p->rng, 40);
         snprintf(words, sizeof words, "HSET k%" PRIu64 " theirs k%" PRIu64, key, key);
         vault_command_on(p->foreign, now, words, &state);
+    }
+    for (unsigned i = 0; p->long_states && i < 4; i++) {
+        size_t n = 5000 + rng_below(&p->rng, 15000);
+        struct buf line = {0};
+        buf_putf(&line, "SET k%u ", i);
+        memset(buf_reserve(&line, n + 1), 'A' + (int)rng_below(&p->rng, 26), n);
+        line.p[line.tail + n] = 0;
+        vault_command_on(p->foreign, now, (const char *)line.p, &state);
+        buf_deinit(&line);
     }
     buf_clear(&state);
     uint32_t partition = (uint32_t)rng_below(&p->rng, PARTITIONS);
@@ -118,6 +134,11 @@ static void after(void *arg, struct vault *v, struct moment now)
         p->recorded = log_end(shard_log(p->shard));
     p->ready = true;
     record(p);
+    if (storage_state(p->storage) == STORAGE_RUNS) {
+        struct storage_stats stats;
+        storage_stats(p->storage, &stats);
+        p->pieces += stats.journal.state_cut;
+    }
 }
 
 static struct shard *shard_make(uint32_t actor)
@@ -140,13 +161,17 @@ struct test {
     struct shard *foreign;
     enum sync_policy policy;
     struct rng rng;
-    unsigned torn, snapshots, failures;
+    bool long_states;
+    unsigned torn, snapshots, failures, pieces;
 };
 
 static void start(struct test *t, unsigned writes)
 {
     struct process *p = &t->now;
-    *p = (struct process){.oracle = &t->oracle, .writes = writes, .foreign = t->foreign};
+    *p = (struct process){.oracle = &t->oracle,
+                          .writes = writes,
+                          .foreign = t->foreign,
+                          .long_states = t->long_states};
     rng_init(&p->rng, rng_next(&t->rng));
     p->vault = vault_start(t->world, t->host,
                            &(struct vault_opts){.folder = FOLDER,
@@ -182,8 +207,11 @@ static struct shard *replay(const struct test *t, const struct shard *seen)
         struct context theirs = {0};
         for (uint32_t i = 0; i < e.frame.deps_count; i++)
             context_raise(&theirs, e.frame.deps[i]);
+        struct buf state = {0};
+        put_state(&state, &e);
         if (e.is_state && context_le(&theirs, vv))
-            cr_assert(shard_join(s, e.frame.partition, e.frame.ops, &theirs, then));
+            cr_assert(shard_join(s, e.frame.partition, buf_bytes(&state), &theirs, then));
+        buf_deinit(&state);
         if (!e.is_state && context_covers(vv, e.frame.last))
             cr_assert_leq(shard_take(s, &e.frame, then), TAKE_COVERED);
         context_deinit(&theirs);
@@ -234,6 +262,7 @@ static void note_stats(struct test *t)
     t->torn += s.opening.cut > 0;
     t->snapshots += (unsigned)s.snapshots;
     t->failures += (unsigned)s.journal.failures;
+    t->pieces += t->now.pieces;
 }
 
 static struct test *test_new(uint64_t seed, enum sync_policy policy, struct world_disk disk)
@@ -279,14 +308,17 @@ static void lives(struct test *t, unsigned n, bool power)
         context_deinit(&promised[i]);
 }
 
-static unsigned torn, snapshots, failures;
+static unsigned torn, snapshots, failures, pieces;
+static bool long_states;
 
 static void many(uint64_t seeds, enum sync_policy policy, bool power, struct world_disk disk)
 {
-    torn = snapshots = failures = 0;
+    torn = snapshots = failures = pieces = 0;
     for (uint64_t seed = 1; seed <= seeds; seed++) {
         struct test *t = test_new(seed, policy, disk);
+        t->long_states = long_states;
         lives(t, 4, power);
+        pieces += t->pieces;
         torn += t->torn;
         snapshots += t->snapshots;
         failures += t->failures;
@@ -321,6 +353,22 @@ Test(storage, survives_disks_that_fail)
     cr_assert_gt(failures, 100);
     many(40, SYNC_SECOND, true, bad);
     cr_assert_gt(failures, 20);
+}
+
+/* States that go to the disk in many requests, between which all else may happen. */
+Test(storage, survives_in_the_middle_of_a_long_state)
+{
+    struct world_disk bad = {.fail_append_per_64k = 2000, .fail_sync_per_64k = 2000};
+    long_states = true;
+    many(30, SYNC_SECOND, true, (struct world_disk){0});
+    cr_expect_gt(pieces, 1000);
+    many(20, SYNC_SECOND, false, (struct world_disk){0});
+    many(30, SYNC_ALWAYS, true, bad);
+    cr_expect_gt(pieces, 1000);
+    cr_expect_gt(failures, 20);
+    many(20, SYNC_SECOND, true, bad);
+    many(20, SYNC_NONE, false, bad);
+    long_states = false;
 }
 
 Test(storage, a_full_disk_says_so_and_recovers)
