@@ -124,3 +124,56 @@ def test_a_region_that_lost_its_disk_gets_states():
               f"{busy} meanwhile", flush=True)
         assert got["transfers_in"] > 0, got
         assert pings.p99 < P99_MAX, pings.p99
+
+
+class Waiting(threading.Thread):
+    """A reader that takes any answer, and how long it waited at most once there was one."""
+
+    def __init__(self, port):
+        super().__init__(daemon=True)
+        self.port, self.longest, self.answers, self.ended = port, 0, 0, threading.Event()
+
+    def run(self):
+        while not self.ended.is_set():
+            try:
+                with Client(self.port) as c:
+                    while not self.ended.is_set():
+                        self.ask(c)
+            except OSError:
+                time.sleep(0.001)  # it begins
+
+    def ask(self, c):
+        began = time.perf_counter()
+        c.command("GET", "small")  # or -LOADING, -STALE
+        took = time.perf_counter() - began
+        self.longest = max(self.longest, took if self.answers else 0)
+        self.answers += 1
+        time.sleep(0.0005)
+
+
+def test_large_values_in_a_state_hold_nobody_up():
+    with Regions(2) as (a, b):
+        geo([a, b], data_persistence="aof", crdt_repl_backlog_size=1 << 20)
+        command(a.db, "SET", "small", "x")
+        command(a.db, "SET", "string", os.urandom(1 << 20) * 100)
+        with Client(a.db) as c:
+            for i in range(2000):
+                c.command("HSET", "hash", *(text for k in range(100) for text in (f"field-{i}-{k}", f"value-{k}")))
+        cluster.wait_equal([a.db, b.db], 60)
+        plane = [p for p in b.node.pids() if p != b.node.process.pid]
+        os.kill(plane[0], signal.SIGSTOP)  # so that it writes nothing more
+        for f in [f for f in pathlib.Path(b.node.dir).rglob("db*/shard*") if f.is_dir()]:
+            shutil.rmtree(f)
+        os.kill(plane[0], signal.SIGKILL)
+        reader = Waiting(b.db)
+        reader.start()
+        eventually("it takes writes", lambda: command(b.db, "SET", "again", "1") == b"OK", 60)
+        cluster.wait_equal([a.db, b.db], 60)
+        time.sleep(1)  # the disk gets it, too
+        reader.ended.set()
+        reader.join()
+        assert link(b, a)["transfers_in"] > 0
+        assert command(b.db, "STRLEN", "string") == 100 << 20 and command(b.db, "HLEN", "hash") == 200000
+        print(f"     a string of 100 MB and a hash of 200,000 fields came: of {reader.answers} answers the longest took "
+              f"{reader.longest * 1e3:.0f} ms", flush=True)
+        assert reader.answers > 100 and reader.longest < 0.3, reader.longest
