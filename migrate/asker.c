@@ -20,6 +20,7 @@ void asker_open(struct asker *a, struct port *port)
     assert(a->state == ASKER_CLOSED);
     buf_reuse(&a->in, KEEP_BYTES);
     a->state = ASKER_DIALLING;
+    a->since_us = a->clock->mono_us;
     a->conn = port->ops->dial(port, &(struct dial_opts){.host = a->where.host,
                                                         .port = a->where.port,
                                                         .tls = a->where.tls,
@@ -47,6 +48,7 @@ void asker_ask(struct asker *a, struct port *port, struct bytes requests, unsign
     if (out != NULL) /* else its EV_CLOSED is on the way */
         buf_put_bytes(out, requests);
     a->state = ASKER_ASKING;
+    a->since_us = a->clock->mono_us;
     a->wanted = replies;
     a->got = 0;
 }
@@ -58,6 +60,30 @@ static void lost(struct asker *a, struct port *port, const char *text, bool refu
     a->conn = 0;
     a->state = ASKER_CLOSED;
     a->hooks.lost(a->hooks.arg, text, refused);
+}
+
+uint64_t asker_silent_us(const struct asker *a, struct moment now)
+{
+    bool waits = a->state == ASKER_DIALLING || a->state == ASKER_ASKING;
+    return waits && now.mono_us > a->since_us ? now.mono_us - a->since_us : 0;
+}
+
+void asker_tick(struct asker *a, struct port *port, uint64_t silence_us)
+{
+    char text[64];
+    if (asker_silent_us(a, *a->clock) < silence_us)
+        return;
+    snprintf(text, sizeof text, "no answer for %u s", (unsigned)(silence_us / 1000000));
+    lost(a, port, text, false);
+}
+
+void asker_put_silence(uint64_t silent_us, char *out, size_t size)
+{
+    static const unsigned steps[] = {300, 120, 60, 30, 20, 10, 5, 2, 1};
+    unsigned i = 0;
+    while (i + 1 < sizeof steps / sizeof steps[0] && silent_us < steps[i] * UINT64_C(1000000))
+        i++;
+    snprintf(out, size, "for %u s", steps[i]);
 }
 
 static void opened(struct asker *a, struct port *port)
@@ -143,6 +169,7 @@ static void step(struct conn_owner *self, struct port *port, const struct event 
         opened(a, port);
         break;
     case EV_DATA:
+        a->since_us = ev->now.mono_us;
         buf_put_bytes(&a->in, ev->data);
         received(a, port);
         break;

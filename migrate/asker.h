@@ -41,8 +41,9 @@ struct asker {
     struct asker_hooks hooks;
     enum asker_state state;
     conn_id conn;
-    bool greeting; /* AUTH is under way */
-    struct buf in; /* owned */
+    bool greeting;     /* AUTH is under way */
+    uint64_t since_us; /* DIALLING, ASKING: when it began, or something last came */
+    struct buf in;     /* owned */
     unsigned wanted, got;
 };
 
@@ -51,6 +52,12 @@ void asker_init(struct asker *a, const struct asker_where *where, struct moment 
 void asker_open(struct asker *a, struct port *port);
 /* IDLE only. Sends the requests, to which `replies` > 0 will come. */
 void asker_ask(struct asker *a, struct port *port, struct bytes requests, unsigned replies);
+/* How long it has waited for an answer without hearing anything; 0: it waits for none. */
+uint64_t asker_silent_us(const struct asker *a, struct moment now);
+/* To be called now and then: a server that has been silent for so long is given up (lost). */
+void asker_tick(struct asker *a, struct port *port, uint64_t silence_us);
+/* "for 20 s", in steps, so that it does not change all the time. */
+void asker_put_silence(uint64_t silent_us, char *out, size_t size);
 /* No hook is called. */
 void asker_close(struct asker *a, struct port *port);
 void asker_deinit(struct asker *a, struct port *port);

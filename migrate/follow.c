@@ -10,7 +10,6 @@
 #define BACKOFF_FIRST_US 200000u
 #define BACKOFF_MAX_US 10000000u
 #define SOUND_US 30000000u /* who followed so long begins with a short pause again */
-#define SILENCE_US 60000000u
 #define END_US 10000000u
 
 const char *follow_state_name(enum follow_state s)
@@ -70,7 +69,7 @@ struct follow *follow_new(const struct follow_opts *o)
     f->opts = *o;
     follow_opts_own(&f->opts);
     if (f->opts.silence_us == 0)
-        f->opts.silence_us = SILENCE_US;
+        f->opts.silence_us = FOLLOW_SILENCE_US;
     snprintf(f->source_name, sizeof f->source_name, "%.250s:%u", o->source_host, o->source_port);
     f->effects = (struct effect_state){.chosen = o->source_db,
                                        .selected = -1,
@@ -249,6 +248,7 @@ void follow_tick(struct follow *f, struct moment now)
     follow_target_tick(f);
     if (now.mono_us >= f->tick_us) {
         f->tick_us = now.mono_us + SECOND_US;
+        asker_tick(&f->target.ask, f->port, f->opts.silence_us);
         follow_source_tick(f);
     }
     if (f->state == FOLLOW_ENDING)
@@ -283,8 +283,26 @@ static int64_t lag_ms(const struct follow *f)
     return since == 0 ? 0 : (int64_t)((f->now.mono_us - since) / 1000);
 }
 
+/* Who does not answer; false: nobody. */
+static bool silent(const struct follow *f, char *out, size_t size)
+{
+    uint64_t target = asker_silent_us(&f->target.ask, f->now), source = follow_source_silent_us(f);
+    uint64_t least =
+        f->opts.silence_us < 2 * FOLLOW_SILENT_US ? f->opts.silence_us / 2 : FOLLOW_SILENT_US;
+    char how_long[32];
+    if ((target < least && source < least) || follow_is_over(f))
+        return false;
+    asker_put_silence(target >= least ? target : source, how_long, sizeof how_long);
+    if (target >= least)
+        snprintf(out, size, "the target has not answered %s", how_long);
+    else
+        snprintf(out, size, "the source %.250s has not answered %s", f->source_name, how_long);
+    return true;
+}
+
 void follow_status(const struct follow *f, struct follow_status *out)
 {
+    char text[FOLLOW_TEXT_MAX];
     *out = (struct follow_status){
         .state = f->state,
         .received = f->source.psync.offset > f->applied ? f->source.psync.offset : f->applied,
@@ -316,6 +334,11 @@ void follow_status(const struct follow *f, struct follow_status *out)
     out->doubtful = copied && f->target.earlier.open > 0;
     out->in_sync =
         f->state == FOLLOW_FOLLOWING && out->lag_ms <= FOLLOW_SYNCED_MS && !out->doubtful;
+    if (silent(f, text, sizeof text)) {
+        out->in_sync = false;
+        if (out->text[0] == 0)
+            memcpy(out->text, text, sizeof out->text);
+    }
     if (out->doubtful && out->text[0] == 0)
         earlier_explain(&f->target.earlier, out->text, sizeof out->text);
 }

@@ -35,6 +35,8 @@ const char *follow_state_name(enum follow_state s); /* "following" */
 
 #define FOLLOW_TEXT_MAX 320u
 #define FOLLOW_SYNCED_MS 1000
+#define FOLLOW_SILENT_US 5000000u
+#define FOLLOW_SILENCE_US 60000000u
 
 /* All strings are copied. */
 struct follow_opts {
@@ -56,7 +58,8 @@ struct follow_opts {
     bool cluster_node; /* the source is a master of a Redis Cluster, and the others are followed,
                           too */
     uint64_t earlier_us; /* a target is waited for before a copy (earlier.h); 0: 10 s */
-    uint64_t silence_us; /* a source that is silent for so long is given up; 0: 60 s */
+    uint64_t silence_us; /* a source or target that does not answer for so long is given up; 0: 60
+                            s. It shows (text, not in sync) from FOLLOW_SILENT_US on */
 };
 /* The texts become copies of what they were (NULL: "", but for `field` and `run`); frees those
  * copies. */

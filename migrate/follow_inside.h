@@ -145,6 +145,8 @@ void follow_source_close(struct follow *f);
 void follow_source_pump(struct follow *f);
 /* Each second: a sign of life, whether it still lives, how far it is. */
 void follow_source_tick(struct follow *f);
+/* How long it has been silent although something should have come; 0: nothing should. */
+uint64_t follow_source_silent_us(const struct follow *f);
 /* Tells it what is applied, if it has asked. */
 void follow_source_answer(struct follow *f);
 void follow_source_load_on(struct follow *f);

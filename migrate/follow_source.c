@@ -8,6 +8,7 @@
 
 #define PAUSE_BYTES (256u << 10) /* bytes held unread before the source is told to wait */
 #define PROBE_US 1000000u
+#define RESTS_US 15000000u
 
 static void step(struct conn_owner *self, struct port *port, const struct event *ev);
 static void probe(struct follow *f);
@@ -553,11 +554,25 @@ static void probe(struct follow *f)
 
 /* ------------------------------------------------------------ events */
 
+/* A stream may rest: a Redis says something every 10 s (repl-ping-replica-period), but its probe
+ * answers at once. */
+uint64_t follow_source_silent_us(const struct follow *f)
+{
+    const struct follow_source *s = &f->source;
+    uint64_t probe = asker_silent_us(&s->probe, f->now);
+    if (s->conn == 0 || s->paused || f->now.mono_us <= s->heard_us)
+        return probe;
+    uint64_t silent = f->now.mono_us - s->heard_us;
+    bool rests = s->step == SOURCE_STREAM && silent < RESTS_US;
+    return rests || silent < probe ? probe : silent;
+}
+
 void follow_source_tick(struct follow *f)
 {
     struct follow_source *s = &f->source;
     if (s->conn == 0)
         return;
+    asker_tick(&s->probe, f->port, f->opts.silence_us);
     if (!s->paused && f->now.mono_us - s->heard_us >= f->opts.silence_us) {
         follow_retry(f, "the source %s has been silent for %u s", f->source_name,
                      (unsigned)(f->opts.silence_us / 1000000));

@@ -99,10 +99,6 @@ static void opened(void *arg)
 {
     struct follow *f = arg;
     f->target.round = ROUND_FENCE;
-#ifdef MUTANT_no_target_fence
-    hello(f); /* the planted bug: what a follower before has sent is done whenever it arrives */
-    return;
-#endif
     fence_begin(&f->target.fence, &f->target.ask, f->port);
 }
 

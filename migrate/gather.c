@@ -95,6 +95,8 @@ struct gather *gather_new(const struct gather_opts *o)
     struct gather *g = mem_zalloc(sizeof *g);
     g->all = o->all;
     follow_opts_own(&g->all);
+    if (g->all.silence_us == 0)
+        g->all.silence_us = FOLLOW_SILENCE_US;
     g->count = o->count < GATHER_SOURCES_MAX ? o->count : GATHER_SOURCES_MAX;
     memcpy(g->sources, o->sources, g->count * sizeof *g->sources);
     g->several = g->count > 1;
@@ -577,8 +579,11 @@ void gather_tick(struct gather *g, struct moment now)
         return;
     for (unsigned i = 0; i < g->n; i++)
         follow_tick(g->ones[i].follow, now);
-    if (now.mono_us >= g->tick_us)
+    if (now.mono_us >= g->tick_us) {
         g->tick_us = now.mono_us + SECOND_US;
+        asker_tick(&g->target, g->port, g->all.silence_us);
+        asker_tick(&g->guide, g->port, g->all.silence_us);
+    }
     if (g->state == RUNNING && !g->ending)
         look_at_followers(g);
     if (g->state == RUNNING && g->several && now.mono_us >= g->map_us) {
@@ -689,6 +694,19 @@ static unsigned sum_of(const struct gather *g, unsigned from, unsigned to,
     return n;
 }
 
+static void silent(const struct gather *g, char *out, size_t size)
+{
+    uint64_t target = asker_silent_us(&g->target, g->now),
+             guide = asker_silent_us(&g->guide, g->now);
+    char how_long[32];
+    asker_put_silence(target > guide ? target : guide, how_long, sizeof how_long);
+    if (target >= FOLLOW_SILENT_US)
+        snprintf(out, size, "the target has not answered %s", how_long);
+    else if (guide >= FOLLOW_SILENT_US)
+        snprintf(out, size, "the cluster's %s:%u has not answered %s", g->guide.where.host,
+                 g->guide.where.port, how_long);
+}
+
 static void own_state(const struct gather *g, struct follow_status *out)
 {
     static const enum follow_state states[] = {
@@ -702,6 +720,8 @@ static void own_state(const struct gather *g, struct follow_status *out)
     out->in_sync = false;
     out->lag_ms = out->lag_bytes = -1;
     memcpy(out->text, g->text, sizeof out->text);
+    if (out->text[0] == 0)
+        silent(g, out->text, sizeof out->text);
     if (g->error[0] != 0)
         memcpy(out->error, g->error, sizeof out->error);
 }

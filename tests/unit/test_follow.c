@@ -499,3 +499,70 @@ Test(follow, tries_again_what_may_pass)
     stops_with(broken_stream, FOLLOW_PAUSE, "malformed");
     stops_with(swapped, FOLLOW_PAUSE, "SWAPDB");
 }
+
+/* ------------------------------------------------------------ silence */
+
+static void expect_text(struct stage *t, unsigned ms, const char *want)
+{
+    for (unsigned i = 0; i < ms / 100 && strstr(status(t).text, want) == NULL; i++) {
+        if (i % 50 == 0)
+            fake_source_write(&t->source, "PING"); /* as a Redis does */
+        serve_run(t->serve, 100);
+    }
+    cr_expect(strstr(status(t).text, want) != NULL, "%s, not %s", status(t).text, want);
+    cr_expect(!status(t).in_sync);
+}
+
+static void cut(struct stage *t, uint32_t host, bool yes)
+{
+    world_link(t->w, t->host, host, (struct world_link){.latency_us = 200, .cut = yes});
+    world_link(t->w, host, t->host, (struct world_link){.latency_us = 200, .cut = yes});
+}
+
+Test(follow, a_target_that_does_not_answer_shows_and_nothing_is_done_twice)
+{
+    struct stage t;
+    stage_init(&t, &one);
+    t.opts.silence_us = 20000000;
+    stage_begin(&t);
+    run_until(&t, FOLLOW_FOLLOWING);
+    fake_source_write(&t.source, "SELECT 0");
+    fake_source_write(&t.source, "INCR n");
+    settle(&t);
+    for (unsigned i = 0; i < 2; i++) { /* shorter than it is waited for, and longer */
+        cut(&t, t.target_host, true);
+        fake_source_write(&t.source, "INCR n");
+        expect_text(&t, 9000, "the target has not answered for 5 s");
+        if (i > 0)
+            expect_text(&t, 30000, "the connection to the target: no answer for 20 s");
+        cut(&t, t.target_host, false);
+        settle(&t);
+        serve_run(t.serve, 3000);
+        cr_expect(status(&t).in_sync && status(&t).text[0] == 0, "%s", status(&t).text);
+    }
+    talk_expect(t.c, "get n", "$1 3 ");
+    cr_expect_eq(t.source.fulls, 1u);
+    stage_deinit(&t);
+}
+
+Test(follow, a_source_that_does_not_answer_shows)
+{
+    struct stage t;
+    stage_init(&t, &one);
+    t.opts.silence_us = 20000000;
+    stage_begin(&t);
+    run_until(&t, FOLLOW_FOLLOWING);
+    serve_run(t.serve, 3000);
+    cr_expect(status(&t).in_sync);
+    t.source.silent = true;
+    expect_text(&t, 8000, "the source source:6379 has not answered for 5 s");
+    for (unsigned i = 0; i < 300 && status(&t).state != FOLLOW_PAUSE; i++)
+        serve_run(t.serve, 100);
+    cr_expect(strstr(status(&t).text, "has been silent for 20 s") != NULL, "%s", status(&t).text);
+    expect_text(&t, 30000, "has not answered for 10 s"); /* it is dialled, and says nothing */
+    t.source.silent = false;
+    run_until(&t, FOLLOW_FOLLOWING);
+    serve_run(t.serve, 3000);
+    cr_expect(status(&t).in_sync && status(&t).text[0] == 0, "%s", status(&t).text);
+    stage_deinit(&t);
+}
