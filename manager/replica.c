@@ -13,7 +13,7 @@ struct replica {
     char uri[REPLICA_URI_MAX];
     char password[200]; /* the database's */
     struct gather *gather;
-    uint32_t source_tls, target_tls;
+    uint32_t source_tls, any_tls, target_tls; /* any: whatever certificate the source has */
 };
 
 struct replicas {
@@ -48,6 +48,8 @@ static void drop(struct replica *r, struct port *port)
     gather_free(r->gather, port); /* none: it could not be started */
     if (r->source_tls != 0)
         port->ops->tls_free(port, r->source_tls);
+    if (r->any_tls != 0)
+        port->ops->tls_free(port, r->any_tls);
     if (r->target_tls != 0)
         port->ops->tls_free(port, r->target_tls);
     mem_free(r);
@@ -96,17 +98,22 @@ static void remove_one(struct replicas *l, struct replica *gone)
 
 /* ------------------------------------------------------------ starting */
 
-/* The settings of TLS towards one side; false: the reason is logged. */
-static bool make_tls(struct replicas *l, bool wanted, bool verify, uint32_t *out)
+/* The settings of TLS towards one side; false: the reason is logged. A source that demands a
+ * client's certificate gets the node's. */
+static bool make_tls(struct replicas *l, bool wanted, bool source, bool verify, uint32_t *out)
 {
     struct port *port = manager_port(l->m);
+    const struct manager_opts *o = manager_options(l->m);
+    struct tls_opts tls = {.ca_pem = o->ca_pem, .verify_peer = verify};
     char why[200] = "";
     *out = 0;
     if (!wanted)
         return true;
-    *out = port->ops->tls(
-        port, &(struct tls_opts){.ca_pem = manager_options(l->m)->ca_pem, .verify_peer = verify},
-        why, sizeof why);
+    if (source) {
+        tls.cert_pem = o->cert_pem;
+        tls.key_pem = o->key_pem;
+    }
+    *out = port->ops->tls(port, &tls, why, sizeof why);
     if (*out == 0)
         port_log(port, 'E', "replica of: TLS settings: %s", why);
     return *out != 0;
@@ -130,19 +137,25 @@ static void start(struct replicas *l, const struct bdb *b, bool flush)
     struct gather_source sources[GATHER_SOURCES_MAX] = {0};
     struct replica *r = mem_zalloc(sizeof *r);
     unsigned n = read_sources(b->replica_uri, sources);
-    bool tls = false;
+    bool tls = false, any = false;
     r->uid = b->uid;
     memcpy(r->uri, b->replica_uri, sizeof r->uri);
     memcpy(r->password, b->config.authentication_redis_pass, sizeof r->password);
     for (unsigned i = 0; i < n; i++)
-        tls |= sources[i].uri.tls;
-    if (n == 0 || !make_tls(l, tls, true, &r->source_tls) ||
-        !make_tls(l, strcmp(b->config.tls_mode, "enabled") == 0, false, &r->target_tls)) {
-        mem_free(r);
+        if (sources[i].uri.insecure)
+            any |= sources[i].uri.tls;
+        else
+            tls |= sources[i].uri.tls;
+    if (n == 0 || !make_tls(l, tls, true, true, &r->source_tls) ||
+        !make_tls(l, any, true, false, &r->any_tls) ||
+        !make_tls(l, strcmp(b->config.tls_mode, "enabled") == 0, false, false, &r->target_tls)) {
+        drop(r, manager_port(l->m));
         return;
     }
     for (unsigned i = 0; i < n; i++)
-        sources[i].tls = sources[i].uri.tls ? r->source_tls : 0;
+        sources[i].tls = !sources[i].uri.tls       ? 0
+                         : sources[i].uri.insecure ? r->any_tls
+                                                   : r->source_tls;
     r->gather = gather_new(
         &(struct gather_opts){.all = {.target_host = manager_db_address(l->m),
                                       .target_port = b->config.port,

@@ -339,6 +339,11 @@ void follow_status(const struct follow *f, struct follow_status *out)
         if (out->text[0] == 0)
             memcpy(out->text, text, sizeof out->text);
     }
+    if (f->state == FOLLOW_FOLLOWING && f->source.probe_off && out->text[0] == 0)
+        snprintf(
+            out->text, sizeof out->text,
+            "how far behind the source it is cannot be told: its user may not INFO (ACL SETUSER: "
+            "+info)");
     if (out->doubtful && out->text[0] == 0)
         earlier_explain(&f->target.earlier, out->text, sizeof out->text);
 }

@@ -73,6 +73,7 @@ struct follow_source {
     struct psync psync;
     bool paused;
     bool cluster;
+    bool spoke;                 /* this connection has said something */
     uint64_t heard_us, told_us; /* last byte from it; last ACK or newline to it */
     bool asked;                 /* GETACK */
     struct asker probe;         /* a second connection, for INFO */

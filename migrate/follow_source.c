@@ -7,6 +7,8 @@
 #include <stdio.h>
 
 #define PAUSE_BYTES (256u << 10) /* bytes held unread before the source is told to wait */
+/* How the detail of ERR_TLS begins where the certificate is not taken (base/port.h). */
+#define TLS_CERTIFICATE "the peer's certificate"
 #define PROBE_US 1000000u
 #define RESTS_US 15000000u
 
@@ -58,6 +60,7 @@ void follow_source_reach(struct follow *f)
     follow_enter(f, FOLLOW_SOURCE);
     psync_reset(&s->psync);
     s->step = SOURCE_DIALLING;
+    s->spoke = false;
     s->heard_us = f->now.mono_us;
     s->conn = f->port->ops->dial(f->port, &(struct dial_opts){.host = f->opts.source_host,
                                                               .port = f->opts.source_port,
@@ -587,11 +590,44 @@ void follow_source_tick(struct follow *f)
     probe(f);
 }
 
+/* A connection that ends before its first word: what may be wrong with its encryption. */
+static const char *tls_hint(const struct follow *f, const struct event *ev)
+{
+    if (f->source.spoke || ev->err == ERR_REFUSED)
+        return "";
+    if (f->opts.source_tls == 0)
+        return ev->err == ERR_CLOSED || ev->err == ERR_RESET
+                   ? "; is TLS spoken at this port? Then rediss://"
+                   : "";
+    return ev->err == ERR_TIMEOUT
+               ? "; is TLS spoken at this port? Else redis://"
+               : "; does it demand a client's certificate (tls-auth-clients)? --source-cert, "
+                 "--source-key; REST: the node's --cert, --key";
+}
+
+static void closed(struct follow *f, const struct event *ev)
+{
+    static const char *const trust =
+        "give the certificate of its authority (--source-cacert FILE; REST: the node's "
+        "--peers-ca), or take any (--source-insecure; ?insecure in the URI)";
+    char text[200];
+    bool was_good = f->full_syncs + f->partial_syncs > 0; /* a certificate is being changed? */
+    asker_explain(ev, text, sizeof text);
+    if (ev->err != ERR_TLS || ev->detail == NULL ||
+        strncmp(ev->detail, TLS_CERTIFICATE, sizeof TLS_CERTIFICATE - 1) != 0)
+        follow_retry(f, "the connection to the source %.150s: %.130s%s", f->source_name, text,
+                     tls_hint(f, ev));
+    else if (was_good)
+        follow_retry(f, "the source %.150s is not trusted: %.100s", f->source_name, ev->detail);
+    else
+        follow_stop(f, "the source %.80s is not trusted: %.80s: %s", f->source_name, ev->detail,
+                    trust);
+}
+
 static void step(struct conn_owner *self, struct port *port, const struct event *ev)
 {
     struct follow_source *s = (struct follow_source *)self;
     struct follow *f = s->follow;
-    char text[200];
     (void)port;
     if (ev->conn != s->conn)
         return;
@@ -603,13 +639,13 @@ static void step(struct conn_owner *self, struct port *port, const struct event 
         break;
     case EV_DATA:
         s->heard_us = f->now.mono_us;
+        s->spoke = true;
         psync_push(&s->psync, ev->data);
         follow_source_pump(f);
         break;
     case EV_CLOSED:
         s->conn = 0;
-        asker_explain(ev, text, sizeof text);
-        follow_retry(f, "the connection to the source %s: %s", f->source_name, text);
+        closed(f, ev);
         break;
     default:
         break;

@@ -98,9 +98,11 @@ static bool read_options(const char *text, struct redis_uri *out, const char **w
             out->drop_field_ttl = true;
         else if (bytes_is(bytes_of(text, n), "skip-failed"))
             out->skip_failed = true;
+        else if (bytes_is(bytes_of(text, n), "insecure"))
+            out->insecure = true;
         else
-            return bad(why, "behind '?' only drop-field-ttl and skip-failed are known (a '?' of a "
-                            "password is written %3F)");
+            return bad(why, "behind '?' only drop-field-ttl, skip-failed and insecure are known (a "
+                            "'?' of a password is written %3F)");
         text += n;
     }
     return *text == 0 || bad(why, "nothing is expected behind '#' (write it %23)");
@@ -130,16 +132,20 @@ bool redis_uri_read(const char *text, struct redis_uri *out, const char **why)
         return bad(why, "behind the '/' the number of a database is expected");
     if (!read_options(end, out, why))
         return false;
+    if (out->insecure && !out->tls)
+        return bad(why, "insecure is for rediss://: redis:// has no certificates");
     return read_place(place, (size_t)((slash != NULL ? slash : end) - place), out, why);
 }
 
 void redis_uri_show(const struct redis_uri *u, char *out, size_t size)
 {
     bool v6 = strchr(u->host, ':') != NULL;
-    snprintf(out, size, "%s://%s%s%s%s%s:%u/%lld%s%s", u->tls ? "rediss" : "redis", u->user,
+    char options[64] = "";
+    snprintf(options, sizeof options, "%s%s%s", u->drop_field_ttl ? "&drop-field-ttl" : "",
+             u->skip_failed ? "&skip-failed" : "", u->insecure ? "&insecure" : "");
+    if (options[0] != 0)
+        options[0] = '?';
+    snprintf(out, size, "%s://%s%s%s%s%s:%u/%lld%s", u->tls ? "rediss" : "redis", u->user,
              u->user[0] ? "@" : "", v6 ? "[" : "", u->host, v6 ? "]" : "", u->port,
-             (long long)u->db, u->drop_field_ttl ? "?drop-field-ttl" : "",
-             !u->skip_failed     ? ""
-             : u->drop_field_ttl ? "&skip-failed"
-                                 : "?skip-failed");
+             (long long)u->db, options);
 }

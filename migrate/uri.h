@@ -8,7 +8,8 @@
  * Where a source is:  redis://[[user]:password@]host[:port][/database], rediss:// with TLS; or
  * host:port alone. User and password may be percent-encoded; addresses of IPv6 stand in [].
  * Behind it ?option&option: drop-field-ttl (hashes whose fields expire: without those deadlines),
- * skip-failed (what the target refuses is counted, and it goes on).
+ * skip-failed (what the target refuses is counted, and it goes on), insecure (rediss: any
+ * certificate is taken).
  * https://www.iana.org/assignments/uri-schemes/prov/redis
  */
 struct redis_uri {
@@ -17,7 +18,7 @@ struct redis_uri {
     uint16_t port; /* 6379 where none is given */
     char user[128], password[512];
     int64_t db;
-    bool drop_field_ttl, skip_failed;
+    bool drop_field_ttl, skip_failed, insecure;
 };
 
 /* False: *why tells what is wrong (static text). */

@@ -18,11 +18,11 @@
 struct follow_flags {
     struct target to;
     struct report report;
-    const char *source, *source_password_file, *source_cacert;
+    const char *source, *source_password_file, *source_cacert, *source_cert, *source_key;
     bool source_insecure, flush, skip_failed, drop_field_ttl, until_synced;
     struct redis_uri uris[GATHER_SOURCES_MAX];
     unsigned count;
-    struct buf source_ca; /* owned */
+    struct buf source_ca, source_cert_pem, source_key_pem; /* owned */
     /* while it runs */
     struct gather *gather;
     struct port *port;
@@ -44,6 +44,8 @@ static void flags_table(struct follow_flags *f, struct arg *table, unsigned *n)
          &f->source_cacert, 0, 0},
         {"source-insecure", NULL, "take any certificate of the source", ARG_FLAG,
          &f->source_insecure, 0, 0},
+        {"source-cert", "FILE", "own certificate for the source", ARG_TEXT, &f->source_cert, 0, 0},
+        {"source-key", "FILE", "its private key", ARG_TEXT, &f->source_key, 0, 0},
         {"flush", NULL, "what the database holds may go (else it must be empty)", ARG_FLAG,
          &f->flush, 0, 0},
         {"skip-failed", NULL, "go on without keys and commands that are refused", ARG_FLAG,
@@ -95,13 +97,33 @@ static bool read_password(struct follow_flags *f, struct buf *error)
     return ok;
 }
 
+static bool read_identity(struct follow_flags *f, struct buf *error)
+{
+    bool tls = false;
+    for (unsigned i = 0; i < f->count; i++)
+        tls |= f->uris[i].tls;
+    if (!tls && (f->source_cacert != NULL || f->source_cert != NULL || f->source_insecure)) {
+        buf_put_str(error, "--source-cacert, --source-cert, --source-key and --source-insecure are "
+                           "for TLS: write rediss://");
+        return false;
+    }
+    if ((f->source_cert == NULL) != (f->source_key == NULL)) {
+        buf_put_str(error, "--source-cert and --source-key: give both or none");
+        return false;
+    }
+    return f->source_cert == NULL ||
+           (folder_read(f->source_cert, TLS_PEM_MAX, &f->source_cert_pem, error) &&
+            folder_read(f->source_key, TLS_PEM_MAX, &f->source_key_pem, error));
+}
+
 static bool read_source(struct follow_flags *f)
 {
     struct buf error = {0};
     bool ok = read_uris(f, &error) &&
               (f->source_password_file == NULL || read_password(f, &error)) &&
               (f->source_cacert == NULL ||
-               folder_read(f->source_cacert, TLS_PEM_MAX, &f->source_ca, &error));
+               folder_read(f->source_cacert, TLS_PEM_MAX, &f->source_ca, &error)) &&
+              read_identity(f, &error);
     if (!ok)
         fprintf(stderr, "meridian import: %.*s\nTry: meridian import --replica-of --help\n",
                 (int)buf_len(&error), (const char *)error.p);
@@ -111,7 +133,7 @@ static bool read_source(struct follow_flags *f)
 
 static int parse(struct follow_flags *f, int argc, char **argv)
 {
-    struct arg table[TARGET_FLAGS + 11] = {{0}};
+    struct arg table[TARGET_FLAGS + 13] = {{0}};
     *f = (struct follow_flags){0};
     struct args a = {
         .command = "import",
@@ -256,25 +278,31 @@ static void summary(struct follow_flags *f)
                 (unsigned long long)s.failed, (unsigned long long)s.passed_over);
 }
 
-static bool source_tls(const struct follow_flags *f, struct port *port, uint32_t *tls)
+/* For those that are as this one: true, and in *tls what there is. 0: clear text. */
+static bool source_tls(const struct follow_flags *f, struct port *port, bool insecure,
+                       uint32_t *tls)
 {
     char why[256] = "";
     bool wanted = false;
     *tls = 0;
     for (unsigned i = 0; i < f->count; i++)
-        wanted |= f->uris[i].tls;
+        wanted |= f->uris[i].tls && (f->uris[i].insecure || f->source_insecure) == insecure;
     if (!wanted)
         return true;
-    *tls = port->ops->tls(
-        port,
-        &(struct tls_opts){.ca_pem = buf_bytes(&f->source_ca), .verify_peer = !f->source_insecure},
-        why, sizeof why);
+    *tls = port->ops->tls(port,
+                          &(struct tls_opts){.cert_pem = buf_bytes(&f->source_cert_pem),
+                                             .key_pem = buf_bytes(&f->source_key_pem),
+                                             .ca_pem = buf_bytes(&f->source_ca),
+                                             .verify_peer = !insecure},
+                          why, sizeof why);
     if (*tls == 0)
         fprintf(stderr, "meridian import: TLS settings of the source: %s\n", why);
     return *tls != 0;
 }
 
-static int follow_all(struct follow_flags *f, struct io *io, uint32_t tls, uint32_t from_tls)
+/* from_tls: [0] those whose certificates are looked at, [1] the others. */
+static int follow_all(struct follow_flags *f, struct io *io, uint32_t tls,
+                      const uint32_t from_tls[2])
 {
     struct gather_source sources[GATHER_SOURCES_MAX] = {0};
     struct follow_status s;
@@ -282,7 +310,8 @@ static int follow_all(struct follow_flags *f, struct io *io, uint32_t tls, uint3
     buf_put_u8(&f->to.secret, 0); /* a text */
     for (unsigned i = 0; i < f->count; i++) {
         sources[i].uri = f->uris[i];
-        sources[i].tls = f->uris[i].tls ? from_tls : 0;
+        bool insecure = f->uris[i].insecure || f->source_insecure;
+        sources[i].tls = f->uris[i].tls ? from_tls[insecure] : 0;
     }
     f->gather =
         gather_new(&(struct gather_opts){.all = {.target_host = f->to.host,
@@ -306,10 +335,11 @@ static int run(struct follow_flags *f, struct log *log)
 {
     struct io *io =
         io_new(&(struct io_opts){.count = 1, .log = log, .name = "import", .signals = true});
-    uint32_t tls, from_tls;
+    uint32_t tls, from_tls[2];
     int status = 1;
     f->port = io_port(io, 0);
-    if (target_tls(&f->to, f->port, "import", &tls) && source_tls(f, f->port, &from_tls))
+    if (target_tls(&f->to, f->port, "import", &tls) &&
+        source_tls(f, f->port, false, &from_tls[0]) && source_tls(f, f->port, true, &from_tls[1]))
         status = follow_all(f, io, tls, from_tls);
     io_free(io);
     return status;
@@ -329,5 +359,7 @@ int cmd_follow(int argc, char **argv)
     }
     target_deinit(&f.to);
     buf_deinit(&f.source_ca);
+    buf_deinit(&f.source_cert_pem);
+    buf_deinit(&f.source_key_pem);
     return status;
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Starts redis-server and a node of ours, sends both the same random commands (COMPAT_COMMANDS of them, in RESP2 and RESP3),
-# compares the replies, ends both. Then rdb_fixtures.py, migrate.py, follow.py and gather.py, which start their own.
+# compares the replies, ends both. Then rdb_fixtures.py, migrate.py, follow.py, gather.py and secured.py, which start their own.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 : "${COMPAT_COMMANDS:=100000}" "${COMPAT_SEED:=1}" "${COMPAT_PORT:=17900}"
@@ -55,6 +55,11 @@ for more in (["--kills", "4"], ["--rest", "--regions", "2", "--kills", "2"]):
     ok = len(words) == 4 and words[1] == "passed"
     passed, failed = passed + (int(words[0]) if ok else 0), failed + (int(words[2]) if ok else 1)
 out = subprocess.run(["tests/compat/gather.py", "--port", str(port + 60), "--seconds", "2", "--seed", str(seed)], capture_output=True, text=True)
+print(out.stdout[-6000:], out.stderr[-2000:], flush=True)
+words = out.stdout.strip().split("\n")[-1].replace(",", "").split()
+ok = len(words) == 4 and words[1] == "passed"
+passed, failed = passed + (int(words[0]) if ok else 0), failed + (int(words[2]) if ok else 1)
+out = subprocess.run(["tests/compat/secured.py", "--port", str(port + 80)], capture_output=True, text=True)
 print(out.stdout[-6000:], out.stderr[-2000:], flush=True)
 words = out.stdout.strip().split("\n")[-1].replace(",", "").split()
 ok = len(words) == 4 and words[1] == "passed"

@@ -248,6 +248,7 @@ Test(redis_uri, refuses_the_rest)
     reads("redis://[::1", "no");
     reads("redis://h h", "no");
     reads("redis://:p%00w@h", "no");
+    reads("redis://h?insecure", "no"); /* no certificates there */
 }
 
 Test(redis_uri, shows_no_password)
@@ -258,4 +259,7 @@ Test(redis_uri, shows_no_password)
     cr_assert(redis_uri_read("rediss://joe:secret@[::1]:7000/2", &u, &why));
     redis_uri_show(&u, text, sizeof text);
     cr_assert_str_eq(text, "rediss://joe@[::1]:7000/2");
+    cr_assert(redis_uri_read("rediss://:secret@h?insecure&drop-field-ttl", &u, &why));
+    redis_uri_show(&u, text, sizeof text);
+    cr_assert_str_eq(text, "rediss://h:6379/0?drop-field-ttl&insecure");
 }
