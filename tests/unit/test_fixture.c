@@ -158,6 +158,40 @@ Test(fixture, the_second_version_opens) { opens(2); }
 
 Test(fixture, the_third_version_opens) { opens(3); }
 
+/* The power fails at each step of the first opening by this release and of its first snapshot. */
+static void interrupted(unsigned version)
+{
+    struct fixture x;
+    unsigned snapshots = 0, none = 0;
+    load(&x, version);
+    for (uint64_t us = 100; us < 40000; us += 400) {
+        struct world *w = world_with(&x);
+        struct storage_stats stats;
+        struct vault *v = start(w);
+        for (uint64_t done = 0; done < us; done += 100) {
+            world_run(w, world_now_us(w) + 100);
+            if (storage_state(vault_storage(v)) == STORAGE_RUNS)
+                (void)vault_snapshot(v);
+        }
+        storage_stats(vault_storage(v), &stats);
+        snapshots += stats.snapshots > 0;
+        none += stats.snapshots == 0;
+        world_power_loss(w, 0);
+        v = start(w);
+        cr_assert(vault_open(v), "after %u us: %s", (unsigned)us, storage_error(vault_storage(v)));
+        cr_expect_gt(compare(v, &x), 35);
+        world_free(w);
+    }
+    cr_expect(snapshots > 10 && none > 10, "%u, %u", snapshots, none);
+    unload(&x);
+}
+
+Test(fixture, an_upgrade_that_is_interrupted_loses_nothing)
+{
+    for (unsigned version = 1; version <= 3; version++)
+        interrupted(version);
+}
+
 /* ------------------------------------------------------------ damage */
 
 /* Up to where the last segment says itself that it had been durable. */
