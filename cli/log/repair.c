@@ -2,6 +2,7 @@
 #include "cli/log/log.h"
 
 #include "base/mem.h"
+#include "worker/lives.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,9 +15,10 @@
  * Repair keeps a beginning: what stands before the first damage. What comes behind may rest on what
  * is lost, so it goes as well; all of it is kept beside as *.damaged, which no opening reads. Then
  * the folder is marked as one that promises nothing, since its region had claimed to have what is
- * gone: it catches up from others before it takes writes. A snapshot is a beginning itself: one
- * that is damaged is left out where that loses nothing, else what is whole of it is kept
- * (salvage.c).
+ * gone: it catches up from others before it takes writes. That is said first, too, in the file
+ * `lives`: a repair that dies in the middle may leave a folder that opens, and needs none. A
+ * snapshot is a beginning itself: one that is damaged is left out where that loses nothing, else
+ * what is whole of it is kept (salvage.c).
  */
 struct job {
     bool yes;
@@ -76,6 +78,39 @@ static bool cut(const char *path, uint64_t end)
 }
 
 /* ------------------------------------------------------------ promising nothing */
+
+/* Reads a small file; 0: it is not there, or says nothing. */
+static size_t read_small(const char *path, uint8_t *out, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, out, size) : 0;
+    if (fd >= 0)
+        close(fd);
+    return n > 0 ? (size_t)n : 0;
+}
+
+/* Before anything goes: not all that the region had claimed is here. A note that can't be made out
+ * says that already; where there is none there are no other regions. */
+static bool note_lacking(const struct log_folder *f)
+{
+    char path[PATH_MAX], beside[PATH_MAX];
+    uint8_t text[128];
+    struct life_note n;
+    struct buf out = {0};
+    log_path(f, "lives", "", path);
+    log_path(f, "lives", ".new", beside);
+    if (!life_note_get(bytes_of(text, read_small(path, text, sizeof text)), 0, &n))
+        return true;
+    n.lacks = true;
+    n.complete = false;
+    life_note_put(&out, &n);
+    (void)unlink(beside); /* of one that died */
+    bool ok = write_new(beside, buf_bytes(&out));
+    if (ok && rename(beside, path) != 0)
+        ok = log_say(path);
+    buf_deinit(&out);
+    return ok && log_sync(f);
+}
 
 /* A segment of its own behind the last one, which says that nothing is promised. */
 static bool put_marker(const struct log_folder *f, const struct log_verdict *v)
@@ -318,8 +353,11 @@ static bool repair_folder(void *arg, const char *path)
             printf("  %s\n", v.what);
         bool snapshot = v.bad != NULL && v.bad->kind == FILE_KIND_SNAPSHOT &&
                         v.bad->seen.state != INSPECT_VERSION;
-        ok = !damaged ||
-             (snapshot ? repair_snapshot(&f, v.bad, job) : shorten_folder(&f, &v, job->yes));
+        bool later = v.bad != NULL && v.bad->seen.state == INSPECT_VERSION; /* not touched */
+        if (damaged && job->yes && !later && (!snapshot || job->salvage != SALVAGE_ASK))
+            ok = note_lacking(&f);
+        if (ok && damaged)
+            ok = (snapshot ? repair_snapshot(&f, v.bad, job) : shorten_folder(&f, &v, job->yes));
     }
     log_folder_unload(&f);
     if (ok && !damaged)
