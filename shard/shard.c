@@ -508,14 +508,19 @@ uint64_t shard_scan(struct shard *s, uint32_t partition, uint64_t cursor, size_t
     return table_scan(&shard_part(s, partition)->keys, cursor, want, visit, arg);
 }
 
-struct hash128 shard_key_digest(struct shard *s, uint32_t partition, struct bytes key)
+const struct cell *shard_key(struct shard *s, uint32_t partition, struct bytes key)
 {
     struct part *p = shard_part(s, partition);
     uint64_t hash = shard_hash(s, key);
     struct mem_account *outer = shard_enter(s);
     deferred_touch(s, p, hash);
     mem_account_leave(outer);
-    const struct cell *cell = table_get(&p->keys, hash, key);
+    return table_get(&p->keys, hash, key);
+}
+
+struct hash128 shard_key_digest(struct shard *s, uint32_t partition, struct bytes key)
+{
+    const struct cell *cell = shard_key(s, partition, key);
     return cell != NULL ? value_digest(cell) : (struct hash128){0};
 }
 

@@ -373,6 +373,8 @@ struct compare_record {
  * on, 0 at the end. The callback must not write. */
 uint64_t shard_scan(struct shard *s, uint32_t partition, uint64_t cursor, size_t want,
                     void (*visit)(void *key, void *arg), void *arg);
+/* A key as a client finds it; NULL: it is absent. Valid until the shard changes. */
+const struct cell *shard_key(struct shard *s, uint32_t partition, struct bytes key);
 /* A key's part of the digest; 0: it is absent, or shows nothing. */
 struct hash128 shard_key_digest(struct shard *s, uint32_t partition, struct bytes key);
 /* Visits every key of a partition (tests, checkers). The callback must not write. */

@@ -257,7 +257,13 @@ static size_t op_alpn(struct port *p, conn_id c, char *out, size_t size)
 }
 
 /* Time stands still within a step of the virtual world. */
-static uint64_t op_clock_us(struct port *p) { return node_of(p)->world->now_us; }
+static uint64_t op_clock_us(struct port *p)
+{
+    struct node *n = node_of(p);
+    if (n->world->opts.look_us > 0 && rng_below(&n->world->rng, 2) == 0)
+        n->looked_us += n->world->opts.look_us;
+    return n->world->now_us + n->looked_us;
+}
 
 static void op_sleep_us(struct port *p, uint64_t us)
 {

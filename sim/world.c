@@ -259,6 +259,7 @@ void node_deliver(struct node *n, struct event *ev)
     ev->now = (struct moment){.wall_ms = host_wall_ms(w, n->host), .mono_us = w->now_us};
     trace_event(n, ev);
     w->events++;
+    n->looked_us = 0;
     n->machine.step(n->machine.self, &n->port, ev);
     n->turn |= ev->kind != EV_TURN;
     net_flush(w);

@@ -102,9 +102,10 @@ struct node {
     struct machine machine;
     void (*drop)(void *self, struct port *p);
     uint32_t host;
-    bool stopped;      /* it wants to end */
-    bool dead, turn;   /* turn: EV_TURN is owed */
-    uint64_t timer_us; /* of the AG_TIMER on the agenda; UINT64_MAX none */
+    bool stopped;       /* it wants to end */
+    bool dead, turn;    /* turn: EV_TURN is owed */
+    uint64_t timer_us;  /* of the AG_TIMER on the agenda; UINT64_MAX none */
+    uint64_t looked_us; /* that have passed in this step: opts.look_us a look */
 };
 
 struct world {

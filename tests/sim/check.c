@@ -18,27 +18,12 @@ void fail(struct run *r, const char *fmt, ...)
     world_note(r->world, "FAILURE: %s", r->failure);
 }
 
-struct search {
-    struct bytes name;
-    const struct cell *found;
-};
-
-static void search_visit(const struct cell *key, void *arg)
-{
-    struct search *s = arg;
-    if (bytes_eq(cell_name(key), s->name))
-        s->found = key;
-}
-
 const struct cell *peek(const struct run *r, unsigned region, const char *key)
 {
-    struct search s = {.name = bytes_str(key)};
-    uint32_t partition = slot_partition(hash_slot(s.name), deploy_partitions(r->deploy));
+    struct bytes name = bytes_str(key);
+    uint32_t partition = slot_partition(hash_slot(name), deploy_partitions(r->deploy));
     struct shard *shard = deploy_shard(r->deploy, region, partition);
-    if (shard == NULL)
-        return NULL;
-    shard_each(shard, partition, search_visit, &s);
-    return s.found;
+    return shard != NULL ? shard_key(shard, partition, name) : NULL;
 }
 
 bool living(const struct run *r, unsigned g)

@@ -97,29 +97,15 @@ static void write_one(struct story *s, unsigned g, bool copy)
         hang_up(s, g); /* the next reply would be taken for the next write's */
 }
 
-struct lookup {
-    struct bytes name;
-    const struct cell *key;
-};
-
-static void look_visit(const struct cell *key, void *arg)
-{
-    struct lookup *l = arg;
-    if (bytes_eq(cell_name(key), l->name))
-        l->key = key;
-}
-
 static bool has(const struct story *s, unsigned g, unsigned i)
 {
     char set[16], member[16];
     snprintf(set, sizeof set, "story%u", i % SETS);
     snprintf(member, sizeof member, "w%u", i);
-    struct lookup l = {.name = bytes_str(set)};
-    uint32_t p = slot_partition(hash_slot(l.name), deploy_partitions(s->deploy));
+    uint32_t p = slot_partition(hash_slot(bytes_str(set)), deploy_partitions(s->deploy));
     struct shard *shard = deploy_shard(s->deploy, g, p);
-    if (shard != NULL)
-        shard_each(shard, p, look_visit, &l);
-    return l.key != NULL && coll_find(l.key, TYPE_SET, bytes_str(member)) != NULL;
+    const struct cell *key = shard != NULL ? shard_key(shard, p, bytes_str(set)) : NULL;
+    return coll_find(key, TYPE_SET, bytes_str(member)) != NULL;
 }
 
 /* ------------------------------------------------------------ lives */

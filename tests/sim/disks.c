@@ -171,25 +171,12 @@ static uint64_t window_us(const struct run *r, unsigned g, bool power)
     return deploy_persistence(r->deploy, g) >= PERSIST_SECOND ? SECOND_US + slack : UINT64_MAX;
 }
 
-struct found {
-    struct bytes name;
-    const struct cell *key;
-};
-
-static void find_visit(const struct cell *key, void *arg)
-{
-    struct found *f = arg;
-    if (bytes_eq(cell_name(key), f->name))
-        f->key = key;
-}
-
 static const struct cell *revived_key(const struct run *r, const struct revived *v,
                                       const char *name)
 {
-    struct found f = {.name = bytes_str(name)};
-    uint32_t p = slot_partition(hash_slot(f.name), deploy_partitions(r->deploy));
-    shard_each(revived_shard(v, r, p), p, find_visit, &f);
-    return f.key;
+    struct bytes key = bytes_str(name);
+    uint32_t p = slot_partition(hash_slot(key), deploy_partitions(r->deploy));
+    return shard_key(revived_shard(v, r, p), p, key);
 }
 
 static void note_content(struct run *r, unsigned g, const struct revived *v)

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,12 +73,40 @@ static bool same_again(const struct args *a, uint64_t seed, struct bytes first)
     return same;
 }
 
+static void say_failed(uint64_t seed)
+{
+    printf("\nseed %" PRIu64 " failed: make replay SEED=%" PRIu64 "\n", seed, seed);
+    fflush(stdout);
+}
+
+/* A crash is a finding, too: whoever reads of it wants the seed. Printing in a handler
+ * is no safe thing in general; nothing else is lost by it here. */
+static volatile uint64_t running;
+
+static void crashed(int number)
+{
+    signal(number, SIG_DFL);
+    say_failed(running);
+    raise(number);
+}
+
+/* A sanitizer's own handler says more. */
+static void watch_for(int number)
+{
+    void (*other)(int) = signal(number, crashed);
+    if (other != SIG_DFL)
+        signal(number, other);
+}
+
 int main(int argc, char **argv)
 {
     struct args a;
     if (!parse(argc, argv, &a))
         return usage();
+    watch_for(SIGABRT);
+    watch_for(SIGSEGV);
     for (uint64_t seed = a.first; seed < a.first + a.seeds; seed++) {
+        running = seed;
         struct buf report = {0};
         bool ok = run(&a, seed, a.verbose, &report);
         if (ok && a.twice && !same_again(&a, seed, buf_bytes(&report))) {
@@ -95,7 +124,7 @@ int main(int argc, char **argv)
         fflush(stdout);
         buf_deinit(&report);
         if (!ok) {
-            printf("\nseed %" PRIu64 " failed: make replay SEED=%" PRIu64 "\n", seed, seed);
+            say_failed(seed);
             return 1;
         }
     }

@@ -13,8 +13,11 @@
 #define QUIET_WILD_MAX_US                                                                          \
     600000000u /* ... when stamps far ahead of the clocks must be waited for */
 
-/* Frames are taken an operation at a time, with clients in between (shard/deferred.h). */
+/* Frames are taken an operation at a time (shard/deferred.h), with clients in between: there is
+ * time between two turns, and in every other of these runs some passes within a turn, so that what
+ * may be left for the next one is. */
 static bool pours(const struct run *r) { return r->seed % 4 == 1; }
+static bool leaves(const struct run *r) { return r->seed % 8 == 1; }
 
 static void build(struct run *r, bool verbose)
 {
@@ -24,7 +27,10 @@ static void build(struct run *r, bool verbose)
                                               .latency_us = 200u << rng_below(g, 8),
                                               .jitter_us = 100u << rng_below(g, 8),
                                               .split = rng_below(g, 2),
-                                              .spin_us = pours(r) ? 10000 : 0,
+                                              .spin_us = leaves(r)  ? 2000
+                                                         : pours(r) ? 10000
+                                                                    : 0,
+                                              .look_us = leaves(r) ? 300 : 0,
                                               .trace = verbose ? 20000 : 400});
     r->driver = driver_new(r->world, "outside");
     struct deploy_opts o = {.regions = r->plan.regions,
@@ -36,6 +42,7 @@ static void build(struct run *r, bool verbose)
                             .kept_bytes_max = r->seed % 3 ? 0 : 1000 + r->seed % 2000,
                             .reply_bytes_max = r->seed % 7 == 3 ? 1 + r->seed % 100 : 0,
                             .slice_bytes = r->seed % 4 == 0   ? 0
+                                           : leaves(r)        ? 100
                                            : r->seed % 4 == 1 ? 1
                                                               : 300,
                             .pour_min = pours(r) ? 2 : 0};
