@@ -25,7 +25,7 @@ struct world_opts {
     uint32_t latency_us, jitter_us; /* default of every pair of hosts */
     bool split;                     /* deliver bytes in random pieces */
     uint32_t spin_us;               /* who asks for time at once gets it so much later; 0: 1 */
-    uint32_t look_us;               /* passes within a step every other time it looks at the clock */
+    uint32_t look_us;      /* passes within a step every other time it looks at the clock */
     uint64_t keepalive_us; /* who does not see its peer die learns it so much later; 0: never */
     size_t trace;          /* how many of the last events to keep for world_trace; 0 none */
     void (*log)(void *arg, const char *host, char level,

@@ -68,7 +68,7 @@ struct journal_stats {
     uint64_t segment, bytes_written, appends, syncs, failures;
     uint64_t behind; /* bytes of the log that are not durable */
     uint64_t sync_us_max;
-    bool state_cut; /* a long state is in the file in part */
+    bool state_cut;    /* a long state is in the file in part */
     uint64_t waits_us; /* mono_us since when a request has been under way; UINT64_MAX: none is */
 };
 void journal_stats(const struct journal *j, struct journal_stats *out);
