@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 #define APPEND_BYTES (1u << 20) /* an append takes no further frame beyond */
-#define PIECE_MIN 4096u
+#define PIECE_MIN 16384u
 #define SUM_PIECES 2u /* of a long state, in one turn */
 #define SEGMENT_BYTES (UINT64_C(64) << 20)
 #define SYNC_US UINT64_C(1000000)
@@ -254,7 +254,7 @@ static bool append_tome(struct journal *j, struct port *port, struct moment now)
     if (tome_put(j->tome, &e, &r->data, j->piece_bytes)) {
         j->asked_pos = behind;
         note_state(j, &e.frame);
-        r->sync = j->policy == SYNC_ALWAYS || j->closing;
+        r->sync = (j->policy == SYNC_ALWAYS || j->closing) && j->durable_end > 0;
     }
     ask_append(j, port, r, now);
     return true;

@@ -72,7 +72,7 @@ static void join_something(struct process *p, struct moment now)
         vault_command_on(p->foreign, now, words, &state);
     }
     for (unsigned i = 0; p->long_states && i < 4; i++) {
-        size_t n = 5000 + rng_below(&p->rng, 15000);
+        size_t n = 20000 + rng_below(&p->rng, 40000);
         struct buf line = {0};
         buf_putf(&line, "SET k%u ", i);
         memset(buf_reserve(&line, n + 1), 'A' + (int)rng_below(&p->rng, 26), n);
