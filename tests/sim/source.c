@@ -24,10 +24,20 @@ static void new_id(struct source *s)
              (unsigned long long)rng_next(&s->rng));
 }
 
+static void answer(void *arg, struct respond_conn *link, uint32_t argc, const struct bytes *argv);
+
+static void drop(struct respond_conn *c) { buf_deinit(&((struct source_conn *)c)->held); }
+
 void source_init(struct source *s, struct world *w, unsigned number, uint64_t seed)
 {
     char name[16];
     *s = (struct source){.world = w, .number = number, .selected = -1};
+    s->respond = (struct respond){.conns = s->conns,
+                                  .count = SOURCE_CONNS,
+                                  .size = sizeof s->conns[0],
+                                  .arg = s,
+                                  .answer = answer,
+                                  .drop = drop};
     rng_init(&s->rng, seed);
     snprintf(name, sizeof name, "s%u", number);
     s->host = world_host(w, name);
@@ -39,18 +49,9 @@ void source_init(struct source *s, struct world *w, unsigned number, uint64_t se
     source_save(s);
 }
 
-static void forget(struct source_conn *c)
-{
-    buf_deinit(&c->in);
-    buf_deinit(&c->held);
-    resp_args_deinit(&c->args);
-    *c = (struct source_conn){0};
-}
-
 void source_deinit(struct source *s)
 {
-    for (unsigned i = 0; i < SOURCE_CONNS; i++)
-        forget(&s->conns[i]);
+    respond_forget(&s->respond);
     buf_deinit(&s->log);
 }
 
@@ -134,7 +135,7 @@ static void put_snapshot(const struct source *s, struct buf *out)
 
 static void put_out(struct source *s, struct source_conn *c, struct bytes text)
 {
-    struct buf *out = c->id != 0 ? s->port->ops->out(s->port, c->id) : NULL;
+    struct buf *out = c->link.id != 0 ? s->port->ops->out(s->port, c->link.id) : NULL;
     if (c->ready_us > 0 || c->waits)
         buf_put_bytes(&c->held, text);
     else if (out != NULL)
@@ -346,9 +347,11 @@ static void replconf(struct source *s, struct source_conn *c, uint32_t argc,
     }
 }
 
-static void answer(struct source *s, struct source_conn *c, uint32_t argc, const struct bytes *argv)
+static void answer(void *arg, struct respond_conn *link, uint32_t argc, const struct bytes *argv)
 {
-    struct buf *out = s->port->ops->out(s->port, c->id);
+    struct source *s = arg;
+    struct source_conn *c = (struct source_conn *)link;
+    struct buf *out = s->port->ops->out(s->port, link->id);
     char text[200];
     if (out == NULL || argc == 0)
         return;
@@ -369,19 +372,6 @@ static void answer(struct source *s, struct source_conn *c, uint32_t argc, const
     }
 }
 
-static void received(struct source *s, struct source_conn *c, struct bytes data)
-{
-    static const struct resp_limits limits = {
-        .bulk_max = 1 << 20, .args_max = 100, .query_max = 1 << 20};
-    buf_put_bytes(&c->in, data);
-    while (resp_parse(&c->resp, buf_bytes(&c->in), &limits, &c->args) == RESP_DONE) {
-        answer(s, c, c->resp.argc, c->args.at + c->resp.first);
-        buf_consume(&c->in, c->resp.used);
-        resp_next(&c->resp);
-        resp_args_clear(&c->args);
-    }
-}
-
 static void snapshots_due(struct source *s)
 {
     for (unsigned i = 0; i < SOURCE_CONNS; i++) {
@@ -396,41 +386,16 @@ static void snapshots_due(struct source *s)
     }
 }
 
-static struct source_conn *conn_of(struct source *s, conn_id id)
-{
-    for (unsigned i = 0; i < SOURCE_CONNS; i++)
-        if (s->conns[i].id == id)
-            return &s->conns[i];
-    return NULL;
-}
-
 static void step(void *self, struct port *port, const struct event *ev)
 {
     struct source *s = self;
-    struct source_conn *c = NULL;
-    switch (ev->kind) {
-    case EV_START:
+    if (ev->kind == EV_START) {
         port->ops->listen(port, &(struct listen_opts){.host = "0.0.0.0", .port = SOURCE_PORT});
         port->ops->listen(port, &(struct listen_opts){.host = "0.0.0.0", .port = SOURCE_PORT + 1});
-        break;
-    case EV_OPEN:
-        c = conn_of(s, 0);
-        if (c == NULL)
-            port->ops->close(port, ev->conn, false);
-        else
-            c->id = ev->conn;
-        break;
-    case EV_DATA:
-        if ((c = conn_of(s, ev->conn)) != NULL)
-            received(s, c, ev->data);
-        break;
-    case EV_CLOSED:
-        if ((c = conn_of(s, ev->conn)) != NULL)
-            forget(c);
-        break;
-    default:
+    } else if (ev->kind == EV_OPEN || ev->kind == EV_DATA || ev->kind == EV_CLOSED) {
+        respond_event(&s->respond, port, ev);
+    } else {
         snapshots_due(s);
-        break;
     }
 }
 
@@ -446,8 +411,7 @@ static uint64_t deadline(void *self)
 
 void source_start(struct source *s)
 {
-    for (unsigned i = 0; i < SOURCE_CONNS; i++)
-        forget(&s->conns[i]);
+    respond_forget(&s->respond);
     s->port = world_machine(s->world, s->host, 1,
                             (struct machine){.self = s, .step = step, .deadline = deadline}, NULL);
 }

@@ -2,10 +2,9 @@
 #ifndef MERIDIAN_TESTS_SIM_SOURCE_H
 #define MERIDIAN_TESTS_SIM_SOURCE_H
 
-#include "base/resp.h"
 #include "base/resp_reply.h"
 #include "base/rng.h"
-#include "sim/world.h"
+#include "sim/respond.h"
 
 /*
  * A Redis as those see it who follow it: keys of its own that it changes, a stream of what it did,
@@ -18,7 +17,14 @@
 #define SOURCE_CONNS 16u
 #define SOURCE_PORT 6379u
 
-enum source_kind { SOURCE_COUNTER, SOURCE_STRING, SOURCE_LIST, SOURCE_SET, SOURCE_HASH };
+enum source_kind {
+    SOURCE_COUNTER,
+    SOURCE_STRING,
+    SOURCE_LIST,
+    SOURCE_SET,
+    SOURCE_HASH,
+    SOURCE_KINDS
+};
 
 struct source_key { /* of the kind that its index mod 5 says */
     bool there;     /* counters and strings */
@@ -36,10 +42,7 @@ struct source_state {
 };
 
 struct source_conn {
-    conn_id id;
-    struct buf in;
-    struct resp resp;
-    struct resp_args args;
+    struct respond_conn link; /* first */
     bool replica;
     uint64_t ready_us; /* its snapshot is made until then; 0: it is */
     bool waits;        /* it has to acknowledge before the stream begins */
@@ -52,6 +55,7 @@ struct source {
     uint32_t host;
     struct port *port;
     struct source_conn conns[SOURCE_CONNS];
+    struct respond respond;
     unsigned number;
     struct source_state now, saved; /* saved: what a restart that loses comes back with */
     struct buf log;                 /* the backlog: what stands before now.offset */

@@ -9,18 +9,22 @@
 
 #define EOF_MARK "89ab89ab89ab89ab89ab89ab89ab89ab89ab89ab"
 
+static void answer(void *arg, struct respond_conn *link, uint32_t argc, const struct bytes *argv);
+
 void fake_source_init(struct fake_source *s)
 {
     *s = (struct fake_source){0};
+    s->respond = (struct respond){.conns = s->conns,
+                                  .count = FAKE_CONNS,
+                                  .size = sizeof s->conns[0],
+                                  .arg = s,
+                                  .answer = answer};
     snprintf(s->id, sizeof s->id, "%s", "1111111111222222222233333333334444444444");
 }
 
 void fake_source_deinit(struct fake_source *s)
 {
-    for (unsigned i = 0; i < FAKE_CONNS; i++) {
-        buf_deinit(&s->conns[i].in);
-        resp_args_deinit(&s->conns[i].args);
-    }
+    respond_forget(&s->respond);
     buf_deinit(&s->keys);
     buf_deinit(&s->log);
 }
@@ -70,7 +74,7 @@ static void put_snapshot(const struct fake_source *s, struct buf *out)
 
 static void feed(struct fake_source *s, struct fake_conn *c)
 {
-    struct buf *out = c->id != 0 ? s->port->ops->out(s->port, c->id) : NULL;
+    struct buf *out = c->link.id != 0 ? s->port->ops->out(s->port, c->link.id) : NULL;
     size_t n = buf_len(&s->log);
     if (out == NULL || !c->replica || c->waits || s->silent || c->sent == n)
         return;
@@ -155,10 +159,11 @@ static void info(const struct fake_source *s, struct buf *out)
     buf_putf(out, "$%d\r\n%s\r\n", n, text);
 }
 
-static void answer(struct fake_source *s, struct fake_conn *c, uint32_t argc,
-                   const struct bytes *argv)
+static void answer(void *arg, struct respond_conn *link, uint32_t argc, const struct bytes *argv)
 {
-    struct buf *out = s->port->ops->out(s->port, c->id);
+    struct fake_source *s = arg;
+    struct fake_conn *c = (struct fake_conn *)link;
+    struct buf *out = s->port->ops->out(s->port, link->id);
     if (out == NULL || s->silent)
         return;
     if (argc == 0) {
@@ -181,61 +186,14 @@ static void answer(struct fake_source *s, struct fake_conn *c, uint32_t argc,
     }
 }
 
-static struct fake_conn *conn_of(struct fake_source *s, conn_id id)
-{
-    for (unsigned i = 0; i < FAKE_CONNS; i++)
-        if (s->conns[i].id == id)
-            return &s->conns[i];
-    return NULL;
-}
-
-static void forget(struct fake_conn *c)
-{
-    buf_deinit(&c->in);
-    resp_args_deinit(&c->args);
-    *c = (struct fake_conn){0};
-}
-
-static void received(struct fake_source *s, struct fake_conn *c, struct bytes data)
-{
-    static const struct resp_limits limits = {
-        .bulk_max = 1 << 20, .args_max = 100, .query_max = 1 << 20};
-    buf_put_bytes(&c->in, data);
-    while (resp_parse(&c->resp, buf_bytes(&c->in), &limits, &c->args) == RESP_DONE) {
-        answer(s, c, c->resp.argc, c->args.at + c->resp.first);
-        buf_consume(&c->in, c->resp.used);
-        resp_next(&c->resp);
-        resp_args_clear(&c->args);
-    }
-}
-
 static void step(void *self, struct port *port, const struct event *ev)
 {
     struct fake_source *s = self;
-    struct fake_conn *c = NULL;
     s->port = port;
-    switch (ev->kind) {
-    case EV_START:
+    if (ev->kind == EV_START)
         port->ops->listen(port, &(struct listen_opts){.host = "0.0.0.0", .port = 6379});
-        break;
-    case EV_OPEN:
-        c = conn_of(s, 0);
-        if (c == NULL)
-            port->ops->close(port, ev->conn, false);
-        else
-            c->id = ev->conn;
-        break;
-    case EV_DATA:
-        if ((c = conn_of(s, ev->conn)) != NULL)
-            received(s, c, ev->data);
-        break;
-    case EV_CLOSED:
-        if ((c = conn_of(s, ev->conn)) != NULL)
-            forget(c);
-        break;
-    default:
-        break;
-    }
+    else
+        respond_event(&s->respond, port, ev);
 }
 
 static uint64_t deadline(void *self)
@@ -246,8 +204,7 @@ static uint64_t deadline(void *self)
 
 void fake_source_start(struct fake_source *s, struct world *w, uint32_t host)
 {
-    for (unsigned i = 0; i < FAKE_CONNS; i++)
-        forget(&s->conns[i]);
+    respond_forget(&s->respond);
     s->port = world_machine(w, host, 1,
                             (struct machine){.self = s, .step = step, .deadline = deadline}, NULL);
 }

@@ -2,8 +2,7 @@
 #ifndef MERIDIAN_TESTS_UNIT_FAKE_SOURCE_H
 #define MERIDIAN_TESTS_UNIT_FAKE_SOURCE_H
 
-#include "base/resp.h"
-#include "sim/world.h"
+#include "sim/respond.h"
 
 /*
  * A Redis as its replicas see it, in the virtual world on port 6379 of its host: handshake,
@@ -13,18 +12,16 @@
 #define FAKE_BASE 5000u /* the stream's first offset */
 
 struct fake_conn {
-    conn_id id;
-    struct buf in;
-    struct resp resp;
-    struct resp_args args;
-    bool replica; /* it gets the stream, from `sent` on */
-    bool waits;   /* ... when it has acknowledged (snapshot without a file) */
+    struct respond_conn link; /* first */
+    bool replica;             /* it gets the stream, from `sent` on */
+    bool waits;               /* ... when it has acknowledged (snapshot without a file) */
     bool authenticated;
     size_t sent;
 };
 
 struct fake_source {
     struct fake_conn conns[FAKE_CONNS];
+    struct respond respond;
     struct port *port;
     char id[41], id_before[41];
     const char *password; /* NULL none */
