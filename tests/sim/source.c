@@ -10,7 +10,7 @@
 #define EOF_MARK "0123456789012345678901234567890123456789"
 #define NAME_MAX_BYTES 32u
 
-static enum source_kind kind_of(unsigned i) { return (enum source_kind)(i % SOURCE_ENDS); }
+static enum source_kind kind_of(unsigned i) { return (enum source_kind)(i % SOURCE_KINDS); }
 
 static void put_name(const struct source *s, unsigned i, char out[NAME_MAX_BYTES])
 {
