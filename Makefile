@@ -140,7 +140,7 @@ FIRST ?= 1
 sim: $(OUT)/tests/sim
 	$(OUT)/tests/sim --first $(FIRST) --seeds $(SEEDS)
 replay: $(OUT)/tests/sim
-	$(OUT)/tests/sim --first $(SEED) --seeds 1 --verbose
+	$(OUT)/tests/sim --first $(SEED) --seeds 1 --verbose $(FLAGS)
 mutants: deps
 	tests/sim/mutants.sh
 scenarios: $(OUT)/meridian

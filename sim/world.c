@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 /* 2026-01-01: any instant after the stamps' epoch will do. */
 #define WORLD_BIRTH_MS INT64_C(1767225600000)
@@ -48,8 +49,11 @@ void world_free(struct world *w)
     net_free(w);
     for (size_t i = 0; i < w->nodes_n; i++)
         mem_free(w->nodes[i]);
+    for (size_t i = 0; i < w->graves_n; i++)
+        mem_free(w->graves[i]);
     mem_free(w->agenda);
     mem_free(w->nodes);
+    mem_free(w->graves);
     mem_free(w->trace);
     mem_free(w);
 }
@@ -104,6 +108,13 @@ void world_record(struct world *w, uint64_t a, uint64_t b, uint64_t c)
     w->hash = hash_64(bytes_of(x, sizeof x), 0x6d65726964);
 }
 
+static struct trace *trace_next(struct world *w)
+{
+    struct trace *t = &w->trace[w->trace_n++ % w->opts.trace];
+    t->at_us = w->now_us;
+    return t;
+}
+
 void world_note(struct world *w, const char *fmt, ...)
 {
     char line[140];
@@ -113,21 +124,32 @@ void world_note(struct world *w, const char *fmt, ...)
     va_end(ap);
     size_t len = n < 0 ? 0 : (size_t)n < sizeof line ? (size_t)n : sizeof line - 1;
     world_record(w, w->now_us, hash_64(bytes_of(line, len), 1), 0);
-    if (w->opts.trace > 0)
-        snprintf(w->trace[w->trace_n++ % w->opts.trace], 160, "%12.6f  %s", (double)w->now_us / 1e6,
-                 line);
-}
-
-void world_trace(const struct world *w, struct buf *out)
-{
-    uint64_t from = w->trace_n > w->opts.trace ? w->trace_n - w->opts.trace : 0;
-    for (uint64_t i = from; i < w->trace_n; i++)
-        buf_putf(out, "%s\n", w->trace[i % w->opts.trace]);
+    if (w->opts.trace == 0)
+        return;
+    struct trace *t = trace_next(w);
+    t->note = true;
+    memcpy(t->text, line, len);
+    t->text[len] = 0;
 }
 
 static const char *const event_names[] = {"start",  "listen", "open",    "data", "drained",
                                           "closed", "moved",  "message", "file", "child",
                                           "signal", "timer",  "turn"};
+
+void world_trace(const struct world *w, struct buf *out)
+{
+    uint64_t from = w->trace_n > w->opts.trace ? w->trace_n - w->opts.trace : 0;
+    for (uint64_t i = from; i < w->trace_n; i++) {
+        const struct trace *t = &w->trace[i % w->opts.trace];
+        buf_putf(out, "%12.6f  ", (double)t->at_us / 1e6);
+        if (t->note)
+            buf_putf(out, "%s\n", t->text);
+        else
+            buf_putf(out, "%s.%u %s conn %" PRIu64 " %zu bytes %s\n", w->hosts[t->host].name,
+                     t->self, event_names[t->kind], t->conn, t->bytes,
+                     t->err ? err_name(t->err) : "");
+    }
+}
 
 static void trace_event(struct node *n, const struct event *ev)
 {
@@ -136,10 +158,14 @@ static void trace_event(struct node *n, const struct event *ev)
                  ev->kind == EV_DATA ? hash_64(ev->data, ev->conn) : ev->conn);
     if (w->opts.trace == 0 || ev->kind == EV_TURN || ev->kind == EV_TIMER)
         return;
-    snprintf(w->trace[w->trace_n++ % w->opts.trace], 160,
-             "%12.6f  %s.%u %s conn %" PRIu64 " %zu bytes %s", (double)w->now_us / 1e6,
-             w->hosts[n->host].name, n->port.self, event_names[ev->kind], ev->conn, ev->data.n,
-             ev->err ? err_name(ev->err) : "");
+    struct trace *t = trace_next(w);
+    t->note = false;
+    t->kind = ev->kind;
+    t->err = ev->err;
+    t->host = n->host;
+    t->self = n->port.self;
+    t->conn = ev->conn;
+    t->bytes = ev->data.n;
 }
 
 /* ---------------------------------------------------------------- hosts, clocks, machines */
@@ -183,12 +209,21 @@ void world_clock_freeze(struct world *w, bool frozen)
     w->frozen_ms = (int64_t)(w->now_us / 1000);
 }
 
+static void nodes_put(struct node ***all, size_t *n, size_t *cap, struct node *one)
+{
+    if (*n == *cap) {
+        *cap = *cap ? 2 * *cap : 32;
+        *all = mem_realloc(*all, *cap * sizeof **all);
+    }
+    (*all)[(*n)++] = one;
+}
+
 struct port *world_machine(struct world *w, uint32_t host, uint32_t neighbours, struct machine m,
                            void (*drop)(void *self, struct port *p))
 {
     uint32_t self = 0;
     for (size_t i = 0; i < w->nodes_n; i++)
-        self += w->nodes[i]->host == host && !w->nodes[i]->dead;
+        self += w->nodes[i]->host == host;
     assert(self < neighbours);
     w->hosts[host].alive = true;
     struct node *n = mem_zalloc(sizeof *n);
@@ -198,11 +233,7 @@ struct port *world_machine(struct world *w, uint32_t host, uint32_t neighbours, 
                        .drop = drop,
                        .host = host,
                        .timer_us = UINT64_MAX};
-    if (w->nodes_n == w->nodes_cap) {
-        w->nodes_cap = w->nodes_cap ? 2 * w->nodes_cap : 32;
-        w->nodes = mem_realloc(w->nodes, w->nodes_cap * sizeof(struct node *));
-    }
-    w->nodes[w->nodes_n++] = n;
+    nodes_put(&w->nodes, &w->nodes_n, &w->nodes_cap, n);
     agenda_put(w, (struct agenda){.at_us = w->now_us, .kind = AG_START, .node = n});
     return &n->port;
 }
@@ -211,11 +242,28 @@ bool world_stopped(const struct world *w, uint32_t host)
 {
     unsigned n = 0, stopped = 0;
     for (size_t i = 0; i < w->nodes_n; i++)
-        if (w->nodes[i]->host == host && !w->nodes[i]->dead) {
+        if (w->nodes[i]->host == host) {
             n++;
             stopped += w->nodes[i]->stopped;
         }
     return n > 0 && n == stopped;
+}
+
+/* Whoever looks through the nodes finds only those that live. */
+static void bury(struct world *w)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < w->nodes_n; i++) {
+        struct node *n = w->nodes[i];
+        if (!n->dead) {
+            w->nodes[kept++] = n;
+            continue;
+        }
+        w->turns -= n->turn;
+        n->turn = false;
+        nodes_put(&w->graves, &w->graves_n, &w->graves_cap, n);
+    }
+    w->nodes_n = kept;
 }
 
 void world_kill(struct world *w, uint32_t host, bool silent)
@@ -229,13 +277,14 @@ void world_kill(struct world *w, uint32_t host, bool silent)
     }
     for (size_t i = 0; i < w->nodes_n; i++) {
         struct node *n = w->nodes[i];
-        if (n->host != host || n->dead)
+        if (n->host != host)
             continue;
         if (n->drop != NULL)
             n->drop(n->machine.self, &n->port);
         n->dead = true;
         net_kill(w, n, silent);
     }
+    bury(w);
 }
 
 /* ---------------------------------------------------------------- delivering */
@@ -261,7 +310,10 @@ void node_deliver(struct node *n, struct event *ev)
     w->events++;
     n->looked_us = 0;
     n->machine.step(n->machine.self, &n->port, ev);
-    n->turn |= ev->kind != EV_TURN;
+    if (ev->kind != EV_TURN && !n->turn) {
+        n->turn = true;
+        w->turns++;
+    }
     net_flush(w);
     if (ev->kind == EV_TURN)
         rearm(n);
@@ -330,13 +382,13 @@ static void run_agenda(struct world *w, struct agenda *a)
 /* Before time moves on, every machine that had an event gets its end of turn. */
 static bool run_turns(struct world *w)
 {
-    bool any = false;
-    for (size_t i = 0; i < w->nodes_n; i++) {
+    bool any = w->turns > 0;
+    for (size_t i = 0; i < w->nodes_n && w->turns > 0; i++) {
         struct node *n = w->nodes[i];
-        if (!n->turn || n->dead)
+        if (!n->turn)
             continue;
         n->turn = false;
-        any = true;
+        w->turns--;
         node_deliver(n, &(struct event){.kind = EV_TURN});
     }
     return any;

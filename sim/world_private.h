@@ -108,6 +108,18 @@ struct node {
     uint64_t looked_us; /* that have passed in this step: opts.look_us a look */
 };
 
+/* An event or a note, put into words only when somebody reads it. */
+struct trace {
+    uint64_t at_us;
+    bool note;
+    char text[140]; /* of a note */
+    enum event_kind kind;
+    enum err err;
+    uint32_t host, self;
+    conn_id conn;
+    size_t bytes;
+};
+
 struct world {
     struct world_opts opts;
     struct rng rng;
@@ -118,8 +130,10 @@ struct world {
     size_t agenda_n, agenda_cap;
     struct host hosts[WORLD_HOSTS_MAX];
     uint32_t hosts_n;
-    struct node **nodes;
-    size_t nodes_n, nodes_cap;
+    struct node **nodes;              /* those that live, in the order in which they began */
+    size_t nodes_n, nodes_cap, turns; /* turns: EV_TURN is owed to so many */
+    struct node **graves;             /* those that died: the agenda may still name them */
+    size_t graves_n, graves_cap;
     struct endpoint **ends; /* by id - 1 */
     size_t ends_n, ends_cap;
     struct listener *listeners;
@@ -128,7 +142,7 @@ struct world {
     struct endpoint **dirty;
     size_t dirty_n, dirty_cap;
     struct world_link links[WORLD_HOSTS_MAX][WORLD_HOSTS_MAX];
-    char (*trace)[160];
+    struct trace *trace;
     uint64_t trace_n;
 };
 

@@ -310,12 +310,17 @@ uint64_t archive_find(const struct archive *a, uint32_t partition,
 
 /* ------------------------------------------------------------ reading */
 
+/* Is the ticket's reader still there? */
+static bool is_kept(const struct archive *a, uint64_t ticket);
+
 enum archive_asked archive_read(struct archive *a, struct port *port, uint64_t ticket,
                                 struct archive_place from, size_t bytes)
 {
     size_t i = index_of(a, from.segment);
-    if (!a->ready || i == count(a) || segment_at(a, i)->number != from.segment)
+    if (!a->ready || i == count(a) || segment_at(a, i)->number != from.segment) {
+        a->stats.missed += is_kept(a, ticket);
         return ARCHIVE_GONE;
+    }
     while (from.offset >= segment_at(a, i)->end) {
         if (from.offset > segment_at(a, i)->end && from.offset > 0)
             return ARCHIVE_GONE; /* the disk failed, and it was written anew */
@@ -398,9 +403,6 @@ static void reading_ends(struct archive *a, struct port *port, const struct read
         a->readers.done(a->readers.arg, port, r->ticket, r->next, good, now);
 }
 
-/* Is the ticket's reader still there? */
-static bool is_kept(const struct archive *a, uint64_t ticket);
-
 bool archive_take(struct archive *a, struct port *port, uint64_t ticket, unsigned frames,
                   struct moment now)
 {
@@ -439,6 +441,7 @@ static void have_bytes(struct archive *a, struct reading *r, struct file_req *an
         return;
     r->here = true;
     r->next = r->from;
+    a->stats.missed += answer->err == ERR_NOT_FOUND;
     if (answer->err == ERR_OK) {
         r->data = answer->data;
         answer->data = (struct buf){0};

@@ -89,6 +89,7 @@ void archive_forget(struct archive *a, uint64_t floor);
 struct archive_stats {
     uint64_t segments, bytes, oldest; /* what is kept; number of the oldest */
     uint64_t bytes_read, frames_read, failures;
+    uint64_t missed; /* reads of a segment that was to stay for the reader and is gone */
     unsigned readers;
 };
 void archive_stats(const struct archive *a, struct archive_stats *out);

@@ -63,14 +63,17 @@ model() {
 
 # Seeds that once failed, then fresh ones; the same seed twice gives the same history.
 sim() {
-    local bin=$1 seeds=$2 pass=0 fail=0
+    local bin=$1 seeds=$2 pass=0 fail=0 weather
     while read -r seed what _; do
         case $seed in '' | '#'*) continue ;; esac
-        local flags=(); case $what in follow:) flags=(--follow) ;; esac
+        local flags=(); case $what in follow:) flags=(--follow) ;; limited:) flags=(--limited) ;; large:) flags=(--large) ;; esac
         if "$bin" --first "$seed" --seeds 1 --quiet "${flags[@]}"; then pass=$((pass + 1)); else fail=$((fail + 1)); fi
     done <tests/sim/seeds.txt
     if "$bin" --first 1 --seeds "$seeds" --quiet; then pass=$((pass + seeds)); else fail=$((fail + 1)); fi
     if "$bin" --first 900001 --seeds 10 --twice --quiet; then pass=$((pass + 10)); else fail=$((fail + 1)); fi
+    for weather in limited large; do
+        if "$bin" --$weather --first 1 --seeds $((seeds / 25)) --quiet; then pass=$((pass + seeds / 25)); else fail=$((fail + 1)); fi
+    done
     echo "$pass passed, $fail failed"
     [ "$fail" -eq 0 ]
 }

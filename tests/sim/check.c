@@ -280,7 +280,9 @@ static void check_queues(struct run *r, unsigned g)
         shard_stats(s[i].shard, &st);
         /* a disk that takes nothing leaves in memory what peers send */
         bool held = s[i].storage != NULL && storage_error(s[i].storage)[0] != 0;
-        if (st.log_bytes > (held ? 64u << 20 : 4u << 20))
+        /* ... and a slow one for a moment what is as large as several states of large keys */
+        size_t most = held ? 64u << 20 : r->large ? 16u << 20 : 4u << 20;
+        if (st.log_bytes > most)
             fail(r, "region %u's log holds %zu bytes", g, st.log_bytes);
         struct link_stats links[REGION_MAX + 1];
         unsigned m = s[i].syncer
@@ -296,6 +298,20 @@ static void check_queues(struct run *r, unsigned g)
     }
 }
 
+/* What a peer reads of the log stays until it has been read. */
+static void check_readers(struct run *r, unsigned g)
+{
+    struct worker_shard s[64];
+    unsigned n = deploy_shards(r->deploy, g, s, 64);
+    for (unsigned i = 0; i < n; i++) {
+        struct storage_stats st = {0};
+        if (s[i].storage != NULL)
+            storage_stats(s[i].storage, &st);
+        if (st.archive.missed > 0)
+            fail(r, "region %u has removed a segment of shard %u that a peer was reading", g, i);
+    }
+}
+
 void check_look(struct run *r)
 {
     check_digests(r);
@@ -307,6 +323,7 @@ void check_look(struct run *r)
         check_contexts(r, g);
         check_writers(r, g);
         check_queues(r, g);
+        check_readers(r, g);
     }
 }
 
@@ -387,6 +404,25 @@ static void read_line(struct run *r, struct vconn *c, struct reader *rd, unsigne
     rd->failed |= !rd->done;
 }
 
+/* What has no order is sorted by the command. */
+static void read_large(struct run *r, struct vconn *c, struct reader *rd)
+{
+    char key[32];
+    for (unsigned k = 0; k < LARGE_KEYS && !rd->failed; k++) {
+        snprintf(key, sizeof key, LARGE_TAG "%uh", k);
+        read_line(r, c, rd, 2, (const char *const[]){"HLEN", key});
+        read_line(r, c, rd, 6, (const char *const[]){"HMGET", key, "e1", "e700", "e1500", "e2999"});
+        snprintf(key, sizeof key, LARGE_TAG "%us", k);
+        read_line(r, c, rd, 3, (const char *const[]){"SORT_RO", key, "ALPHA"});
+        snprintf(key, sizeof key, LARGE_TAG "%uz", k);
+        read_line(r, c, rd, 5, (const char *const[]){"ZRANGE", key, "0", "-1", "WITHSCORES"});
+        snprintf(key, sizeof key, LARGE_TAG "%ul", k);
+        read_line(r, c, rd, 4, (const char *const[]){"LRANGE", key, "0", "-1"});
+        snprintf(key, sizeof key, LARGE_TAG "%uv", k);
+        read_line(r, c, rd, 2, (const char *const[]){"STRLEN", key});
+    }
+}
+
 /* Reads every free key in every way, and the users; what has no order is read sorted by being asked
  * member by member. */
 static void read_all(struct run *r, unsigned g, struct reader *rd)
@@ -409,6 +445,8 @@ static void read_all(struct run *r, unsigned g, struct reader *rd)
     }
     if (!rd->failed)
         read_line(r, c, rd, 2, (const char *const[]){"ACL", "LIST"});
+    if (r->large && !rd->failed)
+        read_large(r, c, rd);
     if (!rd->failed)
         vconn_close(c);
 }
@@ -427,8 +465,8 @@ static void report_difference(struct run *r, unsigned a, unsigned b, struct buf 
         size_t u = i ? (size_t)(i - p.p) : 0, v = j ? (size_t)(j - q.p) : 0;
         if (i == NULL || j == NULL || !bytes_eq(bytes_of(p.p, u), bytes_of(q.p, v))) {
             fail(r, "%s {%u}k: region %u answers %.*s, region %u answers %.*s",
-                 n / READS < r->plan.keys ? reads[n % READS] : "ACL LIST, not", n / READS, a,
-                 (int)u, (const char *)p.p, b, (int)v, (const char *)q.p);
+                 n / READS < r->plan.keys ? reads[n % READS] : "ACL LIST or large keys, not",
+                 n / READS, a, (int)u, (const char *)p.p, b, (int)v, (const char *)q.p);
             return;
         }
         p = bytes_of(i + 1, p.n - u - 1);

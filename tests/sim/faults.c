@@ -121,6 +121,7 @@ void crash_region(struct run *r, unsigned g, bool power, bool silent)
     workload_forget(r, g);
     messages_forget(r, g);
     fill_forget(r, g);
+    large_forget(r, g);
     if (power)
         deploy_power_loss(r->deploy, g);
     else
@@ -137,6 +138,8 @@ static void fault_crash(struct run *r)
     bool power = r->disk_plan.power && rng_below(&r->disk_rng, 2);
     crash_region(r, g, power, r->plan.silent && rng_below(&r->rng, 2));
     r->restart_us[g] = world_now_us(r->world) + 10000 + rng_below(&r->rng, 3000000);
+    if (r->away)
+        r->restart_us[g] += AWAY_US;
 }
 
 static void fault_clock(struct run *r)
@@ -171,6 +174,7 @@ static void fault_members(struct run *r)
     workload_forget(r, g);
     messages_forget(r, g);
     fill_forget(r, g);
+    large_forget(r, g);
     r->removed |= bit;
     disks_rotten(r, g);
     deploy_members(r->deploy, now & ~bit);

@@ -16,16 +16,38 @@
 #define KEYS 400u
 #define BASE_BYTES 200000u /* of shards that hold nothing */
 
-void fill_opts(struct run *r, struct deploy_opts *o)
+/* --limited: each policy of eviction with each policy of disks comes up in 32 seeds, with losses of
+ * power; in a quarter of those, regions are away for so long that the others count on without them.
+ */
+void fill_draw(struct run *r)
 {
     rng_init(&r->filling, r->seed ^ UINT64_C(0x6d656d6f7279));
-    r->limited = r->plan.flush && rng_below(&r->filling, 2) == 0;
+    if (r->weather != WEATHER_LIMITED)
+        return;
+    r->plan.flush = r->plan.crashes = true;
+    r->disk_plan.used = r->disk_plan.power = true;
+    r->disk_plan.blackout |= r->seed % 3 == 0;
+    r->away = r->seed / 32 % 4 == 3;
+    if (r->away)
+        r->plan.fault_until_us += 2 * AWAY_US;
+}
+
+void fill_opts(struct run *r, struct deploy_opts *o)
+{
+    r->limited = r->plan.flush && (rng_below(&r->filling, 2) == 0 || r->weather == WEATHER_LIMITED);
     if (!r->limited)
         return;
     o->eviction = (uint32_t)rng_below(&r->filling, EVICTION_KINDS);
     o->oom_percent = 95;
     for (unsigned g = 1; g <= o->regions; g++)
         o->memory_max[g] = BASE_BYTES * o->shards[g] + (50000u << rng_below(&r->filling, 4));
+    if (r->weather != WEATHER_LIMITED)
+        return;
+    o->eviction = (uint32_t)(r->seed % EVICTION_KINDS);
+    o->segment_bytes *= 16; /* a slow disk is to keep up with what is filled in */
+    o->snapshot_bytes *= 16;
+    for (unsigned g = 1; g <= o->regions && r->seed % 3 != 1; g++)
+        o->persistence[g] = (uint32_t)(r->seed / EVICTION_KINDS % PERSIST_KINDS);
 }
 
 static void event(struct vconn *conn, enum vconn_event what, struct buf *in, void *arg)

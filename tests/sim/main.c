@@ -14,6 +14,7 @@
 struct args {
     uint64_t first, seeds;
     bool verbose, twice, quiet, follow;
+    enum weather weather;
     const char *save;
 };
 
@@ -21,9 +22,11 @@ static int usage(void)
 {
     fprintf(stderr,
             "usage: sim [--first SEED] [--seeds N] [--verbose] [--twice] [--quiet] [--follow] "
-            "[--save FOLDER]\n"
+            "[--limited] [--large] [--save FOLDER]\n"
             "  --twice    runs each seed twice and compares the histories' hashes\n"
             "  --follow   only what follows live sources, in each seed (else in a quarter)\n"
+            "  --limited  memory has a limit in each seed: all policies of eviction and of disks\n"
+            "  --large    collections of hundreds of elements in each seed, regions reborn\n"
             "  --save     what is on the regions' disks after a finding, for `meridian log`: "
             "FOLDER/r1/...\n");
     return 2;
@@ -49,6 +52,10 @@ static bool parse(int argc, char **argv, struct args *a)
             a->twice = true;
         } else if (strcmp(argv[i], "--follow") == 0) {
             a->follow = true;
+        } else if (strcmp(argv[i], "--limited") == 0) {
+            a->weather = WEATHER_LIMITED;
+        } else if (strcmp(argv[i], "--large") == 0) {
+            a->weather = WEATHER_LARGE;
         } else if (strcmp(argv[i], "--quiet") == 0) {
             a->quiet = true;
         } else {
@@ -60,8 +67,9 @@ static bool parse(int argc, char **argv, struct args *a)
 
 static bool run(const struct args *a, uint64_t seed, bool verbose, struct buf *report)
 {
-    bool ok = a->follow || run_seed(seed, verbose, a->save, report);
-    return ok && (!(a->follow || follow_drawn(seed)) || follow_seed(seed, verbose, report));
+    bool follows = a->follow || (a->weather == WEATHER_DRAWN && follow_drawn(seed));
+    bool ok = a->follow || run_seed(seed, a->weather, verbose, a->save, report);
+    return ok && (!follows || follow_seed(seed, verbose, report));
 }
 
 static bool same_again(const struct args *a, uint64_t seed, struct bytes first)
@@ -73,9 +81,11 @@ static bool same_again(const struct args *a, uint64_t seed, struct bytes first)
     return same;
 }
 
+static const char *replay_flags = "";
+
 static void say_failed(uint64_t seed)
 {
-    printf("\nseed %" PRIu64 " failed: make replay SEED=%" PRIu64 "\n", seed, seed);
+    printf("\nseed %" PRIu64 " failed: make replay SEED=%" PRIu64 "%s\n", seed, seed, replay_flags);
     fflush(stdout);
 }
 
@@ -103,6 +113,10 @@ int main(int argc, char **argv)
     struct args a;
     if (!parse(argc, argv, &a))
         return usage();
+    replay_flags = a.follow                       ? " FLAGS=--follow"
+                   : a.weather == WEATHER_LIMITED ? " FLAGS=--limited"
+                   : a.weather == WEATHER_LARGE   ? " FLAGS=--large"
+                                                  : "";
     watch_for(SIGABRT);
     watch_for(SIGSEGV);
     for (uint64_t seed = a.first; seed < a.first + a.seeds; seed++) {

@@ -86,6 +86,7 @@ static void tear_down(struct run *r)
         workload_forget(r, g);
         messages_forget(r, g);
         fill_forget(r, g);
+        large_forget(r, g);
         clear_before(r, g);
         mem_free(r->before[g]);
     }
@@ -185,6 +186,7 @@ static void play(struct run *r)
         workload_tick(r);
         messages_tick(r);
         fill_tick(r);
+        large_tick(r);
         advance(r, &next_look);
     }
     faults_end(r);
@@ -198,6 +200,7 @@ static void play(struct run *r)
         workload_tick(r);
         messages_tick(r);
         fill_tick(r);
+        large_tick(r);
         advance(r, &next_look);
         quiet = workload_idle(r) && all_quiet(r) && check_reads(r);
     }
@@ -228,14 +231,18 @@ static void describe(const struct run *r, struct buf *out)
     fill_describe(r, out);
 }
 
-bool run_seed(uint64_t seed, bool verbose, const char *save, struct buf *report)
+bool run_seed(uint64_t seed, enum weather weather, bool verbose, const char *save,
+              struct buf *report)
 {
     struct run *r = mem_zalloc(sizeof *r);
     r->seed = seed;
+    r->weather = weather;
     rng_init(&r->rng, seed);
     faults_draw(r);
     disks_draw(r);
     switches_draw(r);
+    fill_draw(r);
+    large_draw(r);
     build(r, verbose);
     play(r);
     copies_story(r);

@@ -29,6 +29,7 @@
  * (messages)
  * 12. who takes writes has seen all that any region has compacted                (early)
  * 13. who follows live sources has what they have: nothing lost, nothing counted twice (follow.c)
+ * 14. a segment of the log stays while a peer reads it                           (readers)
  */
 #define CLIENTS_MAX 4u
 #define LEDGER_MAX 4096u
@@ -148,9 +149,15 @@ struct region_disk {
     struct context seen[DEPLOY_REGIONS_MAX + 1]; /* of the counters' partitions */
 };
 
+#define AWAY_US 11000000u
+
+/* What is drawn of a seed, or always there. */
+enum weather { WEATHER_DRAWN, WEATHER_LIMITED, WEATHER_LARGE };
+
 struct window;
 struct run {
     uint64_t seed;
+    enum weather weather;
     struct rng rng;
     struct world *world;
     struct driver *driver;
@@ -186,12 +193,16 @@ struct run {
     uint64_t commands, acked;
     char failure[512]; /* "" so far so good */
     bool limited;      /* memory has a limit, and is filled */
+    bool away;         /* who dies is away for AWAY_US at least: the others go on without it */
     struct rng filling;
     struct filler fillers[DEPLOY_REGIONS_MAX + 1];
+    bool large; /* collections of hundreds of elements are written (large.c) */
+    struct filler large_writers[DEPLOY_REGIONS_MAX + 1];
 };
 
 /* `save`: a folder for what is on the disks after a finding; NULL none. */
-bool run_seed(uint64_t seed, bool verbose, const char *save, struct buf *report);
+bool run_seed(uint64_t seed, enum weather weather, bool verbose, const char *save,
+              struct buf *report);
 
 /* follow.c: sources that are followed, in a world of its own. Drawn for a quarter of the seeds. */
 bool follow_drawn(uint64_t seed);
@@ -212,11 +223,16 @@ void messages_tick(struct run *r);
 void messages_forget(struct run *r, unsigned region); /* its connections died */
 void messages_check(struct run *r);                   /* when all is quiet */
 /* fill.c */
+void fill_draw(struct run *r);
 void fill_opts(struct run *r, struct deploy_opts *o);
 void fill_tick(struct run *r);
 void fill_describe(const struct run *r, struct buf *out);
 uint64_t fill_evicted(const struct run *r);       /* keys, by all regions, as far as they live */
 void fill_forget(struct run *r, unsigned region); /* its connections died */
+/* large.c */
+void large_draw(struct run *r);
+void large_tick(struct run *r);
+void large_forget(struct run *r, unsigned region); /* its connections died */
 /* disk_faults.c */
 void disks_draw(struct run *r);
 void disks_opts(struct run *r, struct deploy_opts *o);
@@ -288,6 +304,8 @@ const struct cell *peek(const struct run *r, unsigned region, const char *key);
 #define LEDGER_KEYS 3u
 #define CHAIN_KEY "{chain}"
 #define QUEUE_KEY "{queue}%u" /* by region */
+#define LARGE_TAG "{large}"   /* ... then which of LARGE_KEYS, and a letter for its kind */
+#define LARGE_KEYS 3u
 #define PAIR_COUNT "{pair}n"  /* each script counts here ... */
 #define PAIR_FIELDS "{pair}h" /* ... and adds a field here */
 
