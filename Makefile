@@ -69,6 +69,7 @@ $(OUT)/meridian: $(OBJ)/cli/main.o $(IOLIB) $(LIB)
 $(LIB): $(lib_obj) $(llhttp_obj)
 	@rm -f $@; ar rcs $@ $^
 $(IOLIB): $(io_obj)
+	@mkdir -p $(@D)
 	@rm -f $@; ar rcs $@ $^
 
 $(OBJ)/llhttp/%.o: $(LLHTTP_DIR)/%.c
