@@ -230,7 +230,10 @@ def contents(c, keys):
 
 def groups(c, key):
     found = []
-    for g in c.command("XINFO", "GROUPS", key):
+    known = c.command("XINFO", "GROUPS", key)
+    if isinstance(known, Exception):  # it has expired since it was asked for
+        return found
+    for g in known:
         g = dict(zip(g[::2], g[1::2]))
         pending = [(p[0], p[1], p[3]) for p in c.command("XPENDING", key, g[b"name"], "-", "+", "100000")]
         who = sorted(w[1] for w in c.command("XINFO", "CONSUMERS", key, g[b"name"]))
