@@ -4,6 +4,7 @@
 #include "base/num.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* ------------------------------------------------------------ availability */
 
@@ -28,6 +29,32 @@ static bool tolerance_of(struct call *c, int64_t *out)
     return true;
 }
 
+/* The link that lags most, or one that is not up: by region, for the cause may be over there. */
+static void lag_text(const struct call *c, const struct bdb *b, const struct health_found *h,
+                     char *text, size_t size)
+{
+    const struct crdb *r = cluster_crdb(manager_cluster(c->m), b->guid);
+    int64_t worst = -1;
+    snprintf(text, size, "a link to another region is not up");
+    for (uint32_t i = 0; r != NULL && i < r->config.instances_count; i++) {
+        const struct instance *in = &r->config.instances[i];
+        struct link_summary l;
+        if (in->id == b->region)
+            continue;
+        bool up = bdb_link(c->m, b, in->id, &l) && strcmp(l.state, "up") == 0 && l.feeding;
+        int64_t lag = l.lag_ms > l.behind_ms ? l.lag_ms : l.behind_ms;
+        if (h->lag_ms < 0 && !up)
+            snprintf(text, size, "the link with region %u (%s) is not up", in->id, in->cluster);
+        if (h->lag_ms < 0 || lag <= worst)
+            continue;
+        worst = lag;
+        snprintf(text, size,
+                 "the link with region %u (%s) lags %lld ms, more than %lld ms: see that "
+                 "region's reason, too",
+                 in->id, in->cluster, (long long)lag, (long long)h->tolerance_ms);
+    }
+}
+
 void rest_health_text(const struct call *c, const struct bdb *b, const struct health_found *h,
                       char *text, size_t size)
 {
@@ -45,11 +72,8 @@ void rest_health_text(const struct call *c, const struct bdb *b, const struct he
         snprintf(text, size, "the disk fails: %s", keep.error);
     else if (h->health == BDB_NO_PLANE)
         snprintf(text, size, "the data plane does not answer or is being started");
-    else if (h->health == BDB_LAGGING && h->lag_ms < 0)
-        snprintf(text, size, "a link to another region is not up");
     else if (h->health == BDB_LAGGING)
-        snprintf(text, size, "a link lags %lld ms, more than %lld ms", (long long)h->lag_ms,
-                 (long long)h->tolerance_ms);
+        lag_text(c, b, h, text, size);
     else if (h->health != BDB_HEALTHY)
         snprintf(text, size, "endpoint error status:%s%s%s",
                  shard ? " shard unreachable or catching up" : "", shard && port ? "," : "",

@@ -139,6 +139,9 @@ static json_t *local_report(const struct call *c, const struct crdb *r)
         h.health = bdb_health(c->m, b, h.tolerance_ms, &h.lag_ms);
         rest_health_text(c, b, &h, reason, sizeof reason);
     }
+    const char *available = h.health == BDB_HEALTHY   ? "up"
+                            : h.health == BDB_LAGGING ? "lagging" /* serves its clients */
+                                                      : "down";
     if (r->has_next)
         json_array_append_new(versions, configuration_json(&r->next, "posted"));
     for (uint32_t i = 0; b != NULL && i < r->config.instances_count; i++)
@@ -148,9 +151,8 @@ static json_t *local_report(const struct call *c, const struct crdb *r)
                      r->config.name, "guid", r->config.guid, "cluster_name",
                      manager_cluster(c->m)->name, "instance_id", (int)r->instance_id, "db_uid",
                      (int)r->bdb_uid, "active_config_version", (json_int_t)r->config.version,
-                     "availability", h.health == BDB_HEALTHY ? "up" : "down", "reason", reason,
-                     "lag_ms", (json_int_t)h.lag_ms, "configurations", versions, "connections",
-                     connections, "connection_error");
+                     "availability", available, "reason", reason, "lag_ms", (json_int_t)h.lag_ms,
+                     "configurations", versions, "connections", connections, "connection_error");
 }
 
 /* One other cluster's report being asked for. */

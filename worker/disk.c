@@ -498,6 +498,10 @@ static void look_after(struct member *m, struct port *port, struct moment now)
     if (storage_state(m->storage) == STORAGE_OPENS)
         return; /* files that are tried again: what was wrong is so until they are there */
     if (failing != (m->refusal[0] != 0)) {
+        if (storage_error(m->storage)[0] == 0 && !m->split) /* the journal tells of errors itself */
+            port_log(port, failing ? 'E' : 'I', "database %u (%s), shard %u: %s",
+                     m->database->config.uid, m->database->config.name, m->id,
+                     failing ? fault : "its log on disk is written again");
         snprintf(m->refusal, sizeof m->refusal, "%s", failing ? fault : "");
         shard_set_refusal(m->shard, failing ? m->refusal : NULL);
     }

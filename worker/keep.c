@@ -159,7 +159,7 @@ static void member_figures(const struct member *m, struct figures_keep *out)
         .shards = 1,
         .opens = (!m->open && state == STORAGE_OPENS) || m->greet_us != 0,
         .broken = state == STORAGE_BROKEN,
-        .failing = state != STORAGE_BROKEN && (error[0] != 0 || m->split),
+        .failing = state != STORAGE_BROKEN && (error[0] != 0 || m->split || m->refusal[0] != 0),
         .taking = s.snapshot_runs,
         .asked = k->asked,
         .failed = k->failed,
@@ -184,9 +184,10 @@ static void member_figures(const struct member *m, struct figures_keep *out)
     if (m->open)
         out->changes = changes_of(m) - k->changes_saved;
     snprintf(out->error, sizeof out->error, "%s",
-             error[0] != 0 ? error
-             : m->split    ? "an older copy of the files was started, and has written"
-                           : storage_snapshot_error(m->storage));
+             error[0] != 0        ? error
+             : m->split           ? "an older copy of the files was started, and has written"
+             : m->refusal[0] != 0 ? "no answer from the disk for more than 3 s: look at it"
+                                  : storage_snapshot_error(m->storage));
 }
 
 void keep_figures(void *worker, const struct front *f, struct figures_keep *out)

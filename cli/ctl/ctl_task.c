@@ -199,7 +199,7 @@ int ctl_crdb_status(int argc, char **argv)
         &(struct verb){.command = "crdb status",
                        .usage = "CRDB",
                        .about = "Shows regions and links of a geo-distributed database, as each "
-                                "region sees them.\nExit status 1 unless all are available. "
+                                "region sees them.\nExit status 1 unless all are up. "
                                 "BEHIND-MS: how far AT is behind FROM;\nUNACKED-MS, OPS: age and "
                                 "number of AT's operations that FROM has not acknowledged.",
                        .rest_min = 1,

@@ -426,8 +426,9 @@ def failing_disk_is_told(a, b):
     for r in (a, b):
         reports = r.node.rest("GET", f"/v1/crdbs/{r.crdbs()[0]['guid']}/health_report")
         said = {i["cluster_name"]: (i["availability"], i["reason"]) for i in reports}
-        # the other one may be behind a write that waits for that disk: its own availability was asked above
+        # the other one may be behind a write that waits for that disk; it is not the one that is down
         assert said[a.node.name][0] == "down" and "no space left" in said[a.node.name][1], said
+        assert said[b.node.name][0] in ("up", "lagging"), said
 
 
 def test_geo_on_a_full_disk():
