@@ -161,8 +161,9 @@ def off_and_on(s):
 
 
 def killed_in_a_switch(s):
-    """Off was noted, and then nothing is there, or it was not, and then all is."""
+    """Off was noted, and then nothing is there, or it was not, and then all is; or it came when the plane was back, with all of it."""
     answers = []
+    assert command(s.region.db, "SET", "canary", str(s.lives)) == b"OK"
 
     def switch():
         try:
@@ -177,7 +178,8 @@ def killed_in_a_switch(s):
     t.join()
     on = eventually("REST is back", lambda: [s.bdb()["data_persistence"]], 30) == ["aof"]
     assert not (on and answers == [True]), "off was answered, and is not so"
-    s.comes_back(whole=on)
+    eventually("it is back", lambda: command(s.region.db, "PING") == b"PONG", 30)
+    s.comes_back(whole=on or command(s.region.db, "GET", "canary") == str(s.lives).encode())
     if not on:
         assert s.put(ON) is None
     s.in_force(ALWAYS)
