@@ -343,7 +343,8 @@ enum shard_origin shard_origin(const struct shard *s, uint32_t partition, stamp_
 bool shard_began_across(const struct shard *s, uint32_t partition, stamp_t stamp)
 {
     const struct part *p = &s->parts[partition - s->first];
-    return p->began != 0 && stamp > p->began_prev && stamp < p->began;
+    return p->began != 0 && stamp_actor(p->began) == stamp_actor(stamp) && stamp > p->began_prev &&
+           stamp < p->began;
 }
 
 void shard_set_geo(struct shard *s, bool geo)
