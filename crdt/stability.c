@@ -282,13 +282,14 @@ static bool ended_elsewhere(const struct stability *s, const struct retired *x,
     for (unsigned i = 0; i < x->reports_n; i++) {
         const struct report *r = &x->reports[i];
         const struct retired *ended = end_of(s, r->reporter);
-        if (!is_member(s, life_region(r->reporter)) || life_region(r->reporter) == own)
+        if (!is_member(s, life_region(r->reporter)))
             continue;
-        /* Nor is its word needed on who else has ended: what it still takes of the old life it has.
-         */
+        /* What such a life alone had is lost, or has been taken from it by somebody who has since
+         * reported. Nor is the region's word needed on who else has ended: what it still takes of
+         * the old life it has. */
         if (ended != NULL && !reported_by_all_but(s, ended, own))
             return false;
-        if (ended == NULL && r->record > cut)
+        if (ended == NULL && life_region(r->reporter) != own && r->record > cut)
             cut = r->record;
     }
     return context_get(vv, life_actor(x->life)) >= cut;
@@ -331,7 +332,8 @@ bool stability_admit(struct stability *s, life_t life, const struct context *vv,
     bool over = own || ended_elsewhere(s, x, vv);
     if (!known && !over)
         return false;
-    give_number(s, x, life, cut_of(x, vv));
+    /* What its own region's lives alone have reported counts only where it still has it. */
+    give_number(s, x, life, known ? cut_of(x, vv) : context_get(vv, actor));
     x->uncut = !over;
     *news = true;
     return true;

@@ -687,6 +687,29 @@ Test(stability, a_number_starts_a_new_life_only_when_the_old_one_is_over)
     stability_free(s);
 }
 
+Test(stability, what_a_region_alone_had_reported_of_its_old_life_keeps_nobody_waiting)
+{
+    stamp_t last = stamp_make(8, 0, 3);
+    struct context vv = {0};
+    struct stability *s = stability_new(1);
+    set_regions(s);
+    stability_begin(s, 1, NULL);
+    context_raise(&vv, last);
+    stability_retire(s, 3, &vv);
+    stability_save(s, &vv);
+    stability_report(s, 3, 2, last);
+    life_t between = life_make(3, 5); /* its files were lost with it */
+    stability_report(s, 3, between, stamp_make(9, 0, 3));
+    cr_assert(stability_retire(s, between, &vv));
+    cr_assert(!admit(s, life_make(3, 16), &vv, false), "others may have got more from that one");
+    stability_save(s, &vv);
+    stability_report(s, between, 2, 0);
+    cr_assert(admit(s, life_make(3, 16), &vv, false));
+    cr_assert(admit(s, life_make(3, 16), &vv, false), "nothing else has to come");
+    context_deinit(&vv);
+    stability_free(s);
+}
+
 /* Whoever remembers the old life spreads what it knows of it. */
 Test(stability, news_of_an_old_life_say_nothing_of_the_new_one)
 {
