@@ -7,7 +7,9 @@
  * tell apart what others no longer can. Each partition is caught up when it has all that one region
  * had which is not catching up itself; that region is asked for the whole partition. Where all
  * members are connected and in all of them whoever has the partition is catching up, nobody
- * remembers it, and the region with the lowest number goes first.
+ * remembers more than they do together, and the region with the lowest number goes first, once it
+ * has all that each of them has. A connection that is lost meanwhile may have been a memory that
+ * was lost: then all are asked again.
  *
  * A region whose disk brought everything back need not catch up. Whether the disk did is known for
  * certain only to the peers, who remember what was claimed: they tell when a subscription shows
@@ -52,14 +54,18 @@ static bool part_is_here(const struct syncer *s, struct part *part, uint32_t par
         return false;
     }
     const struct pull_part *asked = &p->parts[partition - p->first];
-    part->caught_up = asked->has_target && !asked->want_target && targets_are_here(s, partition);
+    if (!asked->want_target && (!asked->has_target || asked->from_stale)) {
+        part->donor = 0; /* it answered while it was catching up: to be asked again */
+        return false;
+    }
+    part->caught_up = !asked->want_target && targets_are_here(s, partition);
     return part->caught_up;
 }
 
 /* Finds a donor for what has none, and asks it by subscribing again. */
 static bool wants_whole(const struct pull_part *part) { return part->want_target; }
 
-static void find_donors(struct syncer *s, struct port *port)
+static void find_donors(struct syncer *s)
 {
     for (uint32_t r = 1; r <= REGION_MAX; r++)
         for (struct pull *p = s->peers[r].pulls; p != NULL; p = p->next) {
@@ -73,8 +79,17 @@ static void find_donors(struct syncer *s, struct port *port)
                 part->donor = r;
                 p->parts[i].want_target = any = true;
             }
-            if (any)
+            p->asks |= any;
+        }
+}
+
+static void ask(struct syncer *s, struct port *port)
+{
+    for (uint32_t r = 1; r <= REGION_MAX; r++)
+        for (struct pull *p = s->peers[r].pulls; p != NULL; p = p->next) {
+            if (p->asks && p->phase == PHASE_LIVE)
                 pull_subscribe(p, port, wants_whole);
+            p->asks = false;
         }
 }
 
@@ -89,6 +104,28 @@ static bool all_are_stale(const struct syncer *s, uint32_t partition)
             return false;
     }
     return true;
+}
+
+/* Of a partition that nobody has caught up with: is here what they all have? Asks who was not. */
+static bool gathered(struct syncer *s, uint32_t partition)
+{
+    bool all = true;
+#ifdef MUTANT_first_with_less
+    return true; /* the planted bug */
+#endif
+    for (uint32_t r = 1; r <= REGION_MAX; r++) {
+        struct pull *p = peer_pull(&s->peers[r], partition);
+        if (p == NULL)
+            continue;
+        struct pull_part *part = &p->parts[partition - p->first];
+        bool answered = part->has_target && !part->want_target;
+        if (part->losses != s->losses || (!answered && !part->want_target)) {
+            part->want_target = p->asks = true;
+            all = false;
+        }
+        all &= answered && context_le(&part->target, shard_context(s->shard, partition));
+    }
+    return all;
 }
 
 static bool is_lowest(const struct syncer *s)
@@ -165,6 +202,8 @@ bool catchup_target(struct pull *p, struct port *port, struct bytes body)
         copies_look(p->peer->s, port, p->peer->region, p->first + (uint32_t)index, &has);
         context_join(&part->target, &has);
         part->has_target |= part->want_target;
+        if (part->want_target)
+            part->from_stale = p->stale;
         part->want_target = false;
     }
     p->peer->s->dirty = true;
@@ -183,11 +222,13 @@ void catchup_tick(struct syncer *s, struct port *port, struct moment now)
     for (uint32_t i = 0; i < s->count; i++) {
         bool is_here = part_is_here(s, &s->parts[i], s->first + i);
         here += is_here;
-        nobodys += !is_here && lowest && all_are_stale(s, s->first + i);
+        nobodys +=
+            !is_here && lowest && all_are_stale(s, s->first + i) && gathered(s, s->first + i);
     }
     bool first = nobodys > 0 && here + nobodys == s->count;
     if (here < s->count && !first) {
-        find_donors(s, port);
+        find_donors(s);
+        ask(s, port);
         return;
     }
     s->caught_up = true;

@@ -30,6 +30,11 @@ static void found(struct syncer *s, struct port *port, enum syncer_copy copy, ui
         return;
     s->copy = copy;
     s->dirty = true;
+    if (copy == COPY_OLD) { /* whether they recall it or not */
+        for (uint32_t i = 0; s->caught_up && i < s->count; i++)
+            s->parts[i].caught_up = false;
+        s->caught_up = false;
+    }
     shard_set_stale(s->shard, true);
     port_log(port, copy == COPY_SPLIT ? 'E' : 'W',
              copy == COPY_SPLIT
@@ -77,7 +82,7 @@ bool copies_splits(const struct feed *f, struct port *port, const struct frame *
 static bool is_heard(const struct pull *p)
 {
     if (p->phase != PHASE_LIVE)
-        return p->paused || p->failures > 0;
+        return p->paused || (p->failures > 0 && !p->busy);
     for (uint32_t i = 0; !p->waits && !pull_held(p) && i < p->count; i++)
         if (!p->parts[i].has_claim)
             return false;

@@ -308,49 +308,13 @@ static void target(struct feed *f, uint32_t partition, struct buf *out)
 #endif
 }
 
-/* May another region take what is here for what it has to have? Not while we catch up with the
- * partition ourselves. */
-static bool is_donor(const struct syncer *s, uint32_t partition)
-{
-#ifdef MUTANT_stale_donor
-    return true; /* the planted bug */
-#endif
-    return s->caught_up || syncer_part(s, partition)->caught_up;
-}
-
-void feed_answer(struct feed *f, struct port *port)
-{
-    struct syncer *s = f->s;
-    struct buf *targets = &s->scratch;
-    buf_clear(targets);
-    f->owes = false;
-    for (uint32_t i = 0; i < f->count; i++) {
-        struct feed_part *part = &f->parts[i];
-        uint32_t partition = f->first + i;
-        if (!part->owes)
-            continue;
-        if (!is_donor(s, partition)) {
-            f->owes = true;
-            continue;
-        }
-        part->owes = false;
-        target(f, partition, targets);
-        if (context_le(shard_context(s->shard, partition), &part->known))
-            continue;
-        past_forget(f, partition); /* of what has come since, others' operations are only here */
-        part->whole = true;
-        feed_want(f, part);
-    }
-    if (buf_len(targets) > 0)
-        feed_put(f, port, WIRE_TARGET, buf_bytes(targets));
-}
-
 static bool take_subscribe(struct feed *f, struct port *port, struct bytes body, struct moment now)
 {
     struct mp m = mp_read(body);
-    struct buf *recalled = &f->s->scratch;
+    struct buf *recalled = &f->s->scratch, *targets = &f->s->batch;
     shard_close_frames(f->s->shard, now);
     buf_clear(recalled);
+    buf_clear(targets);
     while (!m.bad && m.p < m.end) {
         uint64_t partition = mp_uint(&m);
         bool whole = mp_bool(&m);
@@ -362,13 +326,20 @@ static bool take_subscribe(struct feed *f, struct port *port, struct bytes body,
         copies_look(f->s, port, f->puller.region, (uint32_t)partition, &part->known);
         f->s->learnt++;
         subscribe(f, port, (uint32_t)partition, whole, digest);
-        f->owes |= part->owes |= whole;
-        if (!whole)
+        if (whole)
+            target(f, (uint32_t)partition, targets);
+        else
             recall(f, (uint32_t)partition, recalled);
     }
     if (buf_len(recalled) > 0)
         feed_put(f, port, WIRE_RECALL, buf_bytes(recalled));
-    feed_answer(f, port);
+#ifndef MUTANT_stale_donor /* the planted bug: its word counts as that of one that has all */
+    if (buf_len(targets) > 0 && feed_stale_changed(f))
+        feed_send_mark(f, port, false, now); /* how far the answer can be relied on */
+#endif
+    if (buf_len(targets) > 0)
+        feed_put(f, port, WIRE_TARGET, buf_bytes(targets));
+    buf_reuse(targets, 0);
     f->claim_now = f->unmarked = true;
     return !m.bad;
 }
@@ -531,8 +502,6 @@ void feed_tick(struct feed *f, struct port *port, struct moment now)
     }
     if (f->conn == 0)
         return;
-    if (f->owes)
-        feed_answer(f, port);
     f->claim_now = true;
     if (now.mono_us >= f->sent_us + HEARTBEAT - BEAT)
         f->unmarked = true;

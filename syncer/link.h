@@ -86,9 +86,11 @@ struct pull_part {
     struct context acked;  /* what the feeder was last told of us */
     struct context relays; /* one stamp of each actor that is relayed to us here */
     uint64_t watch_us, asked_us;
+    uint64_t losses; /* of connections, when it was asked for its target */
     bool has_claim, claim_waits, want_target, has_target, watching;
-    bool gap;      /* something was dropped: subscribe again from where we are */
-    bool baseless; /* a patch came whose base is not here: then as a state, not from the log */
+    bool from_stale; /* has_target: it was catching up itself when it answered */
+    bool gap;        /* something was dropped: subscribe again from where we are */
+    bool baseless;   /* a patch came whose base is not here: then as a state, not from the log */
 };
 
 /* A state under way. */
@@ -132,10 +134,12 @@ struct pull {
     life_t life;           /* the feeder's */
     bool waits;            /* its number is not known to be free: only news count (claims_life) */
     bool stale;            /* so is the feeder */
+    bool asks;             /* in this tick, for parts with want_target */
     bool all;              /* it had sent everything at the last mark */
     bool paused;           /* held by the configuration */
     bool quarantined;      /* held until stamps up to `ahead` are within our clock's bounds */
     bool refused;
+    bool busy;       /* ... for now: it is being loaded, or does not know us yet */
     bool distrusted; /* sent what cannot be; until it has sent everything without a fault */
     stamp_t ahead;
     unsigned failures;
@@ -165,7 +169,6 @@ struct feed_part {
     bool behind;                          /* served from the log on disk, for now (past.c) */
     bool later;                           /* then: not in this reading, there is no room for all */
     struct elision *run;                  /* read from there, may go on; owned, NULL none */
-    bool owes;                            /* TARGET, once we have caught up with it ourselves */
     bool announce;                        /* the next claim goes out even if nothing changed */
     uint64_t news;                        /* version sent */
     struct context known;                 /* what the puller has or was sent */
@@ -220,7 +223,6 @@ struct feed {
     struct wire_coder coder;
     struct feed_part *parts; /* owned */
     unsigned wants;          /* parts that want a state */
-    bool owes;               /* some parts do */
     uint64_t pos;            /* in the log */
     unsigned behinds;        /* parts that are served from the disk */
     struct past past;
@@ -277,6 +279,7 @@ struct syncer {
     uint64_t reachable; /* as told to the shard */
     uint64_t log_seen;  /* end of the log at the last turn */
     uint64_t ops_own;
+    uint64_t losses;  /* of connections on which we pull */
     uint64_t learnt;  /* acknowledgements of contexts, and claims */
     uint64_t tick_us; /* of the last tick */
     uint64_t wake_us; /* a tick is due */
@@ -411,8 +414,9 @@ void feed_pump(struct feed *f, struct port *port, struct moment now);
 /* The log cannot serve the puller from where it is. */
 bool feed_lacks(const struct feed *f, uint32_t partition);
 void feed_want(struct feed *f, struct feed_part *part);
-/* Answers with TARGET what was asked while we were catching up ourselves, where we have. */
-void feed_answer(struct feed *f, struct port *port);
+/* Are we catching up, or not any more, and has not the puller been told? */
+bool feed_stale_changed(const struct feed *f);
+void feed_send_mark(struct feed *f, struct port *port, bool all, struct moment now);
 /* A state was joined into the partition: whoever lacks it cannot be served from the log. */
 void feeds_joined(struct syncer *s, uint32_t partition);
 void feed_acked(struct feed *f);

@@ -90,6 +90,7 @@ static void pull_down(struct pull *p, struct port *port, struct moment now, cons
 {
     struct peer *peer = p->peer;
     bool lived = p->phase == PHASE_LIVE;
+    peer->s->losses += lived;
     if (lived && p->live_us + RETRY_MAX < now.mono_us && !p->quarantined)
         p->failures = 0;
     if (why != NULL)
@@ -144,6 +145,7 @@ static void pull_dial(struct pull *p, struct port *port, struct moment now)
                           .owner = &p->owner,
                           .timeout_ms = 5000};
     p->heard_us = now.mono_us;
+    p->busy = false;
     p->phase = PHASE_DIALLING;
     p->conn = port->ops->dial(port, &o);
     if (p->conn == 0)
@@ -298,6 +300,7 @@ void pull_refused(struct pull *p, struct port *port, struct bytes body, struct m
     }
     snprintf(line, sizeof line, "refused: %s", text);
     p->refused = why != ERR_BUSY;
+    p->busy = why == ERR_BUSY;
     if (why == ERR_BUSY && p->failures > 3)
         p->failures = 3; /* it passes soon: a configuration that has not arrived there yet */
     pull_fail(p, port, now, line);
@@ -340,7 +343,7 @@ void pull_subscribe(struct pull *p, struct port *port, bool (*chosen)(const stru
         uint32_t partition = p->first + i;
         if (!chosen(part))
             continue;
-        bool catches_up = catchup_wants(p, partition);
+        bool catches_up = part->want_target || catchup_wants(p, partition);
         const struct context *mine = shard_context(s->shard, partition);
         mp_put_uint(body, partition);
         mp_put_bool(body, catches_up || part->baseless);
@@ -349,6 +352,7 @@ void pull_subscribe(struct pull *p, struct port *port, bool (*chosen)(const stru
         context_copy(&part->acked, mine);
         part->gap = part->baseless = false;
         part->want_target |= catches_up;
+        part->losses = s->losses;
     }
     struct buf *out = port->ops->out(port, p->conn);
     if (out != NULL && buf_len(body) > 0)

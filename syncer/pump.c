@@ -268,7 +268,9 @@ static void push_mark(struct feed *f)
     feed_acked(f);
 }
 
-static void send_mark(struct feed *f, struct port *port, bool all, struct moment now)
+bool feed_stale_changed(const struct feed *f) { return f->stale_sent == f->s->caught_up; }
+
+void feed_send_mark(struct feed *f, struct port *port, bool all, struct moment now)
 {
     uint8_t flags = (uint8_t)((f->s->caught_up ? 0 : WIRE_MARK_STALE) | (all ? WIRE_MARK_ALL : 0));
     feed_put(f, port, WIRE_MARK, bytes_of(&flags, 1));
@@ -303,8 +305,8 @@ void feed_pump(struct feed *f, struct port *port, struct moment now)
     }
     bool end = false;
     if (f->waits) {
-        if (f->stale_sent == s->caught_up || now.mono_us >= f->sent_us + HEARTBEAT)
-            send_mark(f, port, false, now);
+        if (feed_stale_changed(f) || now.mono_us >= f->sent_us + HEARTBEAT)
+            feed_send_mark(f, port, false, now);
         return;
     }
     if (f->transfer != NULL)
@@ -321,7 +323,6 @@ void feed_pump(struct feed *f, struct port *port, struct moment now)
         push_mark(f);
     else if (!feed_blocked(f) && !waits_for_disk(f, served))
         s->turn_us = 0; /* the rest in the next turn */
-    if ((f->unmarked && all) || f->stale_sent == s->caught_up ||
-        now.mono_us >= f->sent_us + HEARTBEAT)
-        send_mark(f, port, all, now);
+    if ((f->unmarked && all) || feed_stale_changed(f) || now.mono_us >= f->sent_us + HEARTBEAT)
+        feed_send_mark(f, port, all, now);
 }

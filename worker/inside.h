@@ -61,7 +61,9 @@ struct member {
     bool split;   /* it is, and has written: no links, no writes (settle.c) */
     bool sure;    /* what is on disk had been seen by lives that had all of their earlier ones */
     bool gated;   /* peers get what is synced, no more */
-    uint64_t gate_pos;           /* in the log: so it is since then */
+    uint64_t gate_pos; /* in the log: so it is since then */
+    uint64_t
+        whole_pos; /* in the log: what it has caught up with lies before; UINT64_MAX: it has not */
     uint64_t greet_us;           /* until then it waits for its peers at most (greet.c); 0: not */
     uint64_t settle_us, note_us; /* when settle.c looks again, writes again after a failure */
     bool slow;                   /* the disk does not keep up */

@@ -142,6 +142,7 @@ void settle_choose(struct member *m)
     m->incarnation = process;
     m->gated = always;
     m->gate_pos = 0;
+    m->whole_pos = UINT64_MAX;
     m->settled = m->before.settled;
     m->sure = kept && m->before.settled == m->before.life;
     m->free = m->sole = kept && is_free(&m->before, process);
@@ -220,6 +221,22 @@ static void look_copy(struct member *m, struct port *port, struct moment now)
         database_rename(m->database, port, m, now);
 }
 
+/* Would the next process lack something of what this region has claimed? So it is until what this
+ * one has caught up with is durable. */
+static bool lacks(struct member *m)
+{
+    if (m->syncer == NULL || !syncer_caught_up(m->syncer)) {
+        m->whole_pos = UINT64_MAX;
+        return true;
+    }
+    if (m->whole_pos == UINT64_MAX)
+        m->whole_pos = log_end(shard_log(m->shard));
+#ifdef MUTANT_caught_up_in_memory
+    return false; /* the planted bug */
+#endif
+    return m->noted.lacks && storage_durable(m->storage) < m->whole_pos;
+}
+
 static void look(struct member *m, struct port *port, struct moment now)
 {
     if (m->syncer != NULL && syncer_actor(m->syncer) == own_actor(m))
@@ -233,7 +250,7 @@ static void look(struct member *m, struct port *port, struct moment now)
                           .complete =
                               always && m->gated && storage_synced(m->storage) >= m->gate_pos,
                           .split = m->split,
-                          .lacks = m->syncer == NULL || !syncer_caught_up(m->syncer)};
+                          .lacks = lacks(m)};
     if (!m->disk->writes && now.mono_us >= m->note_us &&
         (m->doubtful || !life_note_eq(&n, &m->noted)))
         note(m, port, n);

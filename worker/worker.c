@@ -381,13 +381,14 @@ unsigned worker_shards(struct worker *w, struct worker_shard *out, unsigned max)
     unsigned n = 0;
     for (struct database *d = w->databases; d != NULL; d = d->next)
         for (uint32_t i = 0; i < d->members_count && n < max; i++)
-            out[n++] = (struct worker_shard){.db_uid = d->config.uid,
-                                             .first_partition = d->members[i].first,
-                                             .count = d->members[i].count,
-                                             .shard = d->members[i].shard,
-                                             .open = d->members[i].open,
-                                             .storage = d->members[i].storage,
-                                             .lacked = d->members[i].before.lacks,
-                                             .syncer = d->members[i].syncer};
+            out[n++] =
+                (struct worker_shard){.db_uid = d->config.uid,
+                                      .first_partition = d->members[i].first,
+                                      .count = d->members[i].count,
+                                      .shard = d->members[i].shard,
+                                      .open = d->members[i].open && d->members[i].greet_us == 0,
+                                      .storage = d->members[i].storage,
+                                      .lacked = d->members[i].before.lacks,
+                                      .syncer = d->members[i].syncer};
     return n;
 }

@@ -49,7 +49,8 @@ struct worker_shard {
     uint32_t first_partition, count;
     struct shard *shard;
     struct syncer *syncer; /* NULL: single-region, or not open */
-    bool open;             /* else it is being brought back from disk: not all is there yet */
+    bool open;             /* else it is being brought back from disk (not all is there yet), or
+                              listens to its peers: clients are not let in */
     const struct storage *storage; /* NULL: nothing is on disk */
     bool lacked; /* what was on disk when it was opened did not have, or may not have had, all that
                     the region had claimed */

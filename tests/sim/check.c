@@ -252,23 +252,39 @@ static void check_digests(struct run *r)
             }
 }
 
-/* Who takes writes has seen all that any region has compacted: else it would tell apart what that
- * one no longer can. */
-static void check_writers(struct run *r, unsigned g)
+static struct shard *living_shard(const struct deploy *d, unsigned g, uint32_t partition)
 {
-    for (uint32_t p = 0; p < deploy_partitions_all(r->deploy); p++) {
-        struct shard *x = deploy_shard(r->deploy, g, p);
-        if (x == NULL || shard_is_stale(x))
-            continue;
-        for (unsigned other = 1; other <= r->plan.regions; other++) {
-            struct shard *y = living(r, other) ? deploy_shard(r->deploy, other, p) : NULL;
-            if (y != NULL && !context_le(shard_compacted(y, p), shard_context(x, p)))
-                fail(r,
-                     "early: region %u takes writes in partition %u and has not all that region %u "
-                     "has compacted",
-                     g, p, other);
-        }
-    }
+    bool lives = (deploy_members_now(d) >> g & 1) && deploy_open(d, g);
+    return lives ? deploy_shard(d, g, partition) : NULL;
+}
+
+void check_early(struct run *r, const struct deploy *d, unsigned regions)
+{
+    for (uint32_t p = 0; p < deploy_partitions_all(d); p++)
+        for (unsigned a = 1; a <= regions; a++)
+            for (unsigned b = 1; b <= regions; b++) {
+                struct shard *x = living_shard(d, a, p), *y = living_shard(d, b, p);
+                if (x != NULL && y != NULL && !shard_is_stale(x) &&
+                    !context_le(shard_compacted(y, p), shard_context(x, p)))
+                    fail(r,
+                         "early: region %u takes writes in partition %u and has not all that "
+                         "region %u has compacted",
+                         a, p, b);
+            }
+}
+
+void check_equal(struct run *r, const struct deploy *d, unsigned regions)
+{
+    for (uint32_t p = 0; p < deploy_partitions_all(d); p++)
+        for (unsigned a = 1; a <= regions; a++)
+            for (unsigned b = a + 1; b <= regions; b++) {
+                struct shard *x = living_shard(d, a, p), *y = living_shard(d, b, p);
+                if (x != NULL && y != NULL &&
+                    context_eq(shard_context(x, p), shard_context(y, p)) &&
+                    !hash128_eq(shard_digest(x, p), shard_digest(y, p)))
+                    fail(r, "regions %u and %u have seen the same of partition %u and differ", a, b,
+                         p);
+            }
 }
 
 static void check_queues(struct run *r, unsigned g)
@@ -315,13 +331,13 @@ static void check_readers(struct run *r, unsigned g)
 void check_look(struct run *r)
 {
     check_digests(r);
+    check_early(r, r->deploy, r->plan.regions);
     for (unsigned g = 1; g <= r->plan.regions; g++) {
         if (!living(r, g))
             continue;
         check_chain(r, g);
         check_pair(r, g);
         check_contexts(r, g);
-        check_writers(r, g);
         check_queues(r, g);
         check_readers(r, g);
     }

@@ -13,7 +13,7 @@
  * and prints its seed. */
 struct args {
     uint64_t first, seeds;
-    bool verbose, twice, quiet, follow;
+    bool verbose, twice, quiet, follow, memories;
     enum weather weather;
     const char *save;
 };
@@ -22,9 +22,11 @@ static int usage(void)
 {
     fprintf(stderr,
             "usage: sim [--first SEED] [--seeds N] [--verbose] [--twice] [--quiet] [--follow] "
-            "[--limited] [--large] [--save FOLDER]\n"
+            "[--memories] [--limited] [--large] [--save FOLDER]\n"
             "  --twice    runs each seed twice and compares the histories' hashes\n"
             "  --follow   only what follows live sources, in each seed (else in a quarter)\n"
+            "  --memories only regions that lose their memories often, in each seed (else in a "
+            "quarter)\n"
             "  --limited  memory has a limit in each seed: all policies of eviction and of disks\n"
             "  --large    collections of hundreds of elements in each seed, regions reborn\n"
             "  --save     what is on the regions' disks after a finding, for `meridian log`: "
@@ -52,6 +54,8 @@ static bool parse(int argc, char **argv, struct args *a)
             a->twice = true;
         } else if (strcmp(argv[i], "--follow") == 0) {
             a->follow = true;
+        } else if (strcmp(argv[i], "--memories") == 0) {
+            a->memories = true;
         } else if (strcmp(argv[i], "--limited") == 0) {
             a->weather = WEATHER_LIMITED;
         } else if (strcmp(argv[i], "--large") == 0) {
@@ -67,9 +71,12 @@ static bool parse(int argc, char **argv, struct args *a)
 
 static bool run(const struct args *a, uint64_t seed, bool verbose, struct buf *report)
 {
-    bool follows = a->follow || (a->weather == WEATHER_DRAWN && follow_drawn(seed));
-    bool ok = a->follow || run_seed(seed, a->weather, verbose, a->save, report);
-    return ok && (!follows || follow_seed(seed, verbose, report));
+    bool all = !a->follow && !a->memories, drawn = all && a->weather == WEATHER_DRAWN;
+    bool memories = a->memories || (drawn && memories_drawn(seed));
+    bool follow = a->follow || (drawn && follow_drawn(seed));
+    return (!all || run_seed(seed, a->weather, verbose, a->save, report)) &&
+           (!memories || memories_seed(seed, verbose, report)) &&
+           (!follow || follow_seed(seed, verbose, report));
 }
 
 static bool same_again(const struct args *a, uint64_t seed, struct bytes first)

@@ -139,11 +139,11 @@ static bool all_quiet(struct run *r)
     return true;
 }
 
-static void say_why_not_quiet(struct run *r, struct buf *out)
+void tell_regions(const struct world *w, const struct deploy *d, unsigned regions, struct buf *out)
 {
-    for (unsigned g = 1; g <= r->plan.regions; g++) {
+    for (unsigned g = 1; g <= regions; g++) {
         struct worker_shard s[64];
-        unsigned n = deploy_shards(r->deploy, g, s, 64);
+        unsigned n = deploy_shards(d, g, s, 64);
         for (unsigned i = 0; i < n; i++) {
             struct shard_stats stats;
             shard_stats(s[i].shard, &stats);
@@ -163,8 +163,8 @@ static void say_why_not_quiet(struct run *r, struct buf *out)
             }
             buf_putf(out, "\n");
             struct link_stats links[REGION_MAX + 1];
-            struct moment now = {.mono_us = world_now_us(r->world),
-                                 .wall_ms = world_wall_ms(r->world, deploy_host(r->deploy, g))};
+            struct moment now = {.mono_us = world_now_us(w),
+                                 .wall_ms = world_wall_ms(w, deploy_host(d, g))};
             unsigned m = s[i].syncer ? syncer_stats(s[i].syncer, links, REGION_MAX + 1, now) : 0;
             for (unsigned k = 0; k < m; k++)
                 buf_putf(out,
@@ -251,7 +251,7 @@ bool run_seed(uint64_t seed, enum weather weather, bool verbose, const char *sav
         if (!ok)
             buf_putf(report, "FINDING: %s\n", r->failure);
         describe(r, report);
-        say_why_not_quiet(r, report);
+        tell_regions(r->world, r->deploy, r->plan.regions, report);
         if (!ok && save != NULL)
             disks_save(r, save);
         buf_putf(report, "last events (virtual seconds, host.worker, event):\n");

@@ -204,6 +204,9 @@ struct run {
 bool run_seed(uint64_t seed, enum weather weather, bool verbose, const char *save,
               struct buf *report);
 
+/* memories.c: memories are lost often, in a world of its own. Drawn for a quarter of the seeds. */
+bool memories_drawn(uint64_t seed);
+bool memories_seed(uint64_t seed, bool verbose, struct buf *report);
 /* follow.c: sources that are followed, in a world of its own. Drawn for a quarter of the seeds. */
 bool follow_drawn(uint64_t seed);
 bool follow_seed(uint64_t seed, bool verbose, struct buf *report);
@@ -255,6 +258,13 @@ void windows_tick(struct run *r);
 /* It died: all that it had when the window began is on its disk. UINT64_MAX: nothing has to be. */
 void windows_check(struct run *r, unsigned region, const struct revived *v, uint64_t window_us);
 /* copies.c */
+/* Who takes writes has seen all that any region has compacted: else it would tell apart what that
+ * one no longer can. */
+void check_early(struct run *r, const struct deploy *d, unsigned regions);
+/* Who has seen the same shows the same. */
+void check_equal(struct run *r, const struct deploy *d, unsigned regions);
+/* For people: what each region has, and why it is not quiet. */
+void tell_regions(const struct world *w, const struct deploy *d, unsigned regions, struct buf *out);
 void copies_story(struct run *r); /* an older copy of a region is put back, in a world of its own */
 /* switches.c */
 void switches_draw(struct run *r);
