@@ -7,10 +7,13 @@
  * its policy's window began (docs/durability.md): of everything, not only of what the ledger knows.
  */
 #define EVERY_US 20000u
-#define SAMPLES 80u /* longer than any window */
+#define SAMPLES 80u        /* longer than any window */
+#define STATE_BYTES 16384u /* of the log: states that are shorter share a segment */
+#define REQUEST_US 1000u
 
 struct sample {
     uint64_t at_us;       /* 0: none */
+    uint64_t behind;      /* bytes of a shard's log that were not durable, at most */
     struct context *have; /* by partition */
 };
 
@@ -63,17 +66,39 @@ void windows_tick(struct run *r)
         w->next = (w->next + 1) % SAMPLES;
         w->next_us = now + EVERY_US;
         s->at_us = now;
-        for (unsigned i = 0; i < n; i++)
+        s->behind = 0;
+        for (unsigned i = 0; i < n; i++) {
+            struct storage_stats stats = {0};
+            if (shards[i].storage != NULL)
+                storage_stats(shards[i].storage, &stats);
+            if (stats.journal.behind > s->behind)
+                s->behind = stats.journal.behind;
             for (uint32_t p = 0; p < shards[i].count; p++)
                 context_copy(&s->have[shards[i].first_partition + p],
                              shard_context(shards[i].shard, shards[i].first_partition + p));
+        }
     }
+}
+
+/* States wait for the disk: here, where segments are tiny, each larger one fills a segment of its
+ * own, which is synced before the next begins. */
+static uint64_t states_us(const struct run *r, unsigned g, uint64_t window_us)
+{
+    uint64_t behind = 0, now = world_now_us(r->world);
+    for (unsigned i = 0; i < SAMPLES; i++) {
+        const struct sample *s = &r->windows[g]->samples[i];
+        if (s->at_us != 0 && now - s->at_us <= window_us + EVERY_US && s->behind > behind)
+            behind = s->behind;
+    }
+    return behind / STATE_BYTES * (REQUEST_US + r->disks[g].slow_us);
 }
 
 void windows_check(struct run *r, unsigned g, const struct revived *v, uint64_t window_us)
 {
     const struct sample *newest = NULL;
     uint64_t now = world_now_us(r->world);
+    if (window_us != UINT64_MAX)
+        window_us += states_us(r, g, window_us);
     for (unsigned i = 0; i < SAMPLES; i++) {
         const struct sample *s = &r->windows[g]->samples[i];
         if (s->at_us != 0 && now - s->at_us >= window_us &&
