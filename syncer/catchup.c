@@ -157,12 +157,8 @@ static void fall_back(struct pull *p, struct port *port, uint32_t partition)
     }
     struct part *part = syncer_part(s, partition);
     part->caught_up = false;
-    /* One that catches up itself can't be asked: whoever can be is found at the next tick. */
-#ifdef MUTANT_donor_not_asked
-    part->donor = p->peer->region; /* the planted bug: it is waited for all the same */
-#else
-    part->donor = p->stale ? 0 : p->peer->region;
-#endif
+    part->donor =
+        p->stale ? 0 : p->peer->region; /* whoever can be asked is found at the next tick */
     p->parts[partition - p->first].want_target = !p->stale;
 }
 

@@ -22,7 +22,7 @@ while read -r name what; do
         rm -rf "build/mutants/$name"
         continue
     fi
-    flags=(); case $what in '(follow)'*) flags=(--follow) ;; esac
+    flags=(); case $what in '(follow)'*) flags=(--follow) ;; '(memories)'*) flags=(--memories) ;; esac
     if ! make -s -j"$(nproc)" MUTANT="$name" "build/mutants/$name/tests/sim" >"build/mutant.$name.log" 2>&1; then
         echo "FAIL $name does not build"; tail -n 5 "build/mutant.$name.log"
         failed=$((failed + 1))
