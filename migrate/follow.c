@@ -332,8 +332,8 @@ void follow_status(const struct follow *f, struct follow_status *out)
     bool copied =
         f->state == FOLLOW_FOLLOWING || f->state == FOLLOW_ENDING || f->state == FOLLOW_ENDED;
     out->doubtful = copied && f->target.earlier.open > 0;
-    out->in_sync =
-        f->state == FOLLOW_FOLLOWING && out->lag_ms <= FOLLOW_SYNCED_MS && !out->doubtful;
+    out->in_sync = f->state == FOLLOW_FOLLOWING && out->lag_ms <= FOLLOW_SYNCED_MS &&
+                   !out->doubtful && !f->target.lost;
     if (silent(f, text, sizeof text)) {
         out->in_sync = false;
         if (out->text[0] == 0)

@@ -73,7 +73,7 @@ struct follow_status {
     bool fresh;                  /* STOPPED: goes on only when all sources are copied anew */
     bool cluster;                /* STOPPED: it is a node of a Redis Cluster */
     bool doubtful; /* something of the target's earlier lives may come on top (earlier.h) */
-    bool in_sync;  /* following, not FOLLOW_SYNCED_MS behind, and not doubtful */
+    bool in_sync;  /* following, not FOLLOW_SYNCED_MS behind, not doubtful, target connected */
     char replication_id[41];
     uint64_t received, applied; /* offsets in the source's stream */
     int64_t lag_bytes;          /* of the stream, behind the source; -1: not known */
