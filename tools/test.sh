@@ -5,7 +5,7 @@
 set -u
 cd "$(dirname "$0")/.."
 shared=${SHARED:-../shared}
-: "${MODEL_HISTORIES:=700}" "${SIM_SEEDS:=300}" "${ASAN_SIM_SEEDS:=25}" "${FUZZ_SECONDS:=30}"
+: "${MODEL_HISTORIES:=700}" "${SIM_SEEDS:=300}" "${ASAN_SIM_SEEDS:=25}" "${FUZZ_SECONDS:=10}"
 all="build lint format docs unit model sim scenarios e2e compat libraries tcl asan mutants fuzz"
 parts=${PARTS:-$all}
 logs=build/test

@@ -372,6 +372,28 @@ Test(follow, empties_nothing_unasked)
     stage_deinit(&t);
 }
 
+/* Who gathers found the target in another life: keys of that one may be there, and what said so is
+ * lost. */
+Test(follow, one_of_several_begins_only_in_the_life_that_was_found)
+{
+    struct stage t;
+    stage_init(&t, &one);
+    fake_source_key(&t.source, "a", "1", 0);
+    talk_expect(t.c, "set left 1", "+OK ");
+    t.opts.field = "source:6379/0";
+    t.opts.run = "another";
+    stage_begin(&t);
+    run_until(&t, FOLLOW_STOPPED);
+    cr_assert_not_null(strstr(status(&t).text, "cannot be continued"), "%s", status(&t).text);
+    talk_expect(t.c, "get a", "$-1 ");
+    t.opts.run = NULL; /* any: what is there is the others' */
+    restart(&t);
+    run_until(&t, FOLLOW_FOLLOWING);
+    settle(&t);
+    talk_expect(t.c, "mget a left", "*2 $1 1 $1 1 ");
+    stage_deinit(&t);
+}
+
 static void target_crashes(const struct serve_opts *o)
 {
     struct stage t;
