@@ -87,6 +87,7 @@ void io_run(struct io *io, const struct machine *machines)
         if (uv_thread_create(&threads[i], thread_main, io->loops[i]) != 0) {
             log_line(io->loops[i]->log, 'E', io->loops[i]->who,
                      "cannot start a thread: raise the limit of processes");
+            log_flush(io->loops[i]->log);
             abort();
         }
     loop_run(io->loops[0]);

@@ -25,6 +25,7 @@ static void on_signal(uv_signal_t *h, int number)
             return;
     } else if (s->asked) {
         log_line(s->loop->log, 'W', s->loop->who, "second signal: exiting at once");
+        log_flush(s->loop->log);
         _exit(128 + number);
     }
     s->asked = s->asked || number != SIGHUP;

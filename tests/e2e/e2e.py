@@ -543,11 +543,12 @@ def main():
     sys.modules["e2e"] = sys.modules["__main__"]  # what the other files of tests share is here
     import catching
     import durability
+    import hanging
     import keeping
     import memory
     import policies
     import recovery
-    parts = (globals(), vars(catching), vars(durability), vars(keeping), vars(memory), vars(policies), vars(recovery))
+    parts = (globals(), vars(catching), vars(durability), vars(hanging), vars(keeping), vars(memory), vars(policies), vars(recovery))
     tests = {n[5:]: f for part in parts for n, f in part.items() if n.startswith("test_") and callable(f)}
     wanted = sys.argv[1:] or list(tests)
     passed = failed = 0

@@ -112,6 +112,7 @@ int main(void)
         machines[i] = (struct machine){.self = &parts[i], .step = step, .deadline = never};
     io_run(io, machines);
     io_free(io);
+    log_close(&log);
     assert(parts[0].clients_done == CLIENTS);
     printf("neighbours: %u chains of %u hops, %u connections moved %u times: fine\n",
            CHAINS * LOOPS, HOPS, CLIENTS, ROUNDS);

@@ -66,6 +66,7 @@ static void run(struct test *tests, uint32_t n)
     struct log log;
     log_open(&log, NULL, 'E');
     run_logged(tests, n, &log);
+    log_close(&log);
 }
 
 static void use_tls(struct test *t, struct port *p)
