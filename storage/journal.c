@@ -51,6 +51,7 @@ struct journal {
     uint64_t number, end, durable_end; /* of the segment: where it ends, where it is durable */
     struct tome *tome; /* the state at written_pos, at `end` - what is written of it */
     bool summing;      /* it wants another turn */
+    bool bare; /* the segment has only its beginning: one that is too long would be so again */
     uint64_t told_end; /* the last SYNCED record says so */
     enum sync_policy told, asked_told,
         promised;               /* policy: in the file, in what is asked, durably */
@@ -244,6 +245,7 @@ static bool append_tome(struct journal *j, struct port *port, struct moment now)
         return false;
     if (j->tome == NULL)
         j->tome = tome_new(&e, j->number, j->end);
+    j->bare = false;
     j->summing = !tome_sum(j->tome, &e, SUM_PIECES * j->piece_bytes);
     if (j->summing)
         return true;
@@ -277,14 +279,17 @@ static void append(struct journal *j, struct port *port, struct moment now)
     /* That it is the end says that all before it is durable: nothing may be on its way. */
     bool last = j->closing && j->durable_end == j->end && j->written_pos == log_end(log);
     if (j->end == 0) {
+        j->bare = true;
         put_begin(j, &r->data);
     } else if (j->policy != j->told) {
         put_policy(j, &r->data);
     }
     j->asked_told = j->policy;
     put_synced(j, &r->data);
-    while (buf_len(&r->data) < APPEND_BYTES && next_entry(j, &e))
+    while (buf_len(&r->data) < APPEND_BYTES && next_entry(j, &e)) {
         put_entry(j, &r->data, &e);
+        j->bare = false;
+    }
     if (last) {
         size_t at = record_begin(&r->data, RECORD_CLOSED);
         record_end(&r->data, at, j->number, j->end + at);
@@ -296,7 +301,7 @@ static void append(struct journal *j, struct port *port, struct moment now)
 /* A full segment is durable before the next begins: so only the last one may end torn. */
 static void turn_over(struct journal *j)
 {
-    if (j->tome != NULL || j->end < j->segment_bytes || j->durable_end < j->end)
+    if (j->tome != NULL || j->bare || j->end < j->segment_bytes || j->durable_end < j->end)
         return;
     j->id.before = j->number++;
     j->id.before_end = j->end;
