@@ -79,12 +79,13 @@ def fill(port, count, rng):
 
 
 class Mix(threading.Thread):
-    """Writes of every kind; what they do must not be lost and not be done twice."""
+    """Writes of every kind; what they do must not be lost and not be done twice. `one_slot`: each writer's keys lie together, as those of
+    one command have to where the target has several shards."""
 
-    def __init__(self, port, seed):
+    def __init__(self, port, seed, one_slot):
         super().__init__(daemon=True)
         self.port, self.rng, self.going, self.done, self.slowest, self.error = port, random.Random(seed), True, 0, 0.0, None
-        self.tag = f"m{seed}"
+        self.tag = f"{{m{seed}}}" if one_slot else f"m{seed}"
 
     def run(self):
         try:
@@ -288,7 +289,7 @@ class Run:
 
     def load(self):
         """Writers at the source; meanwhile links and followers die."""
-        mixes = [Mix(self.source, i) for i in range(2)]
+        mixes = [Mix(self.source, i, self.o.shards > 1) for i in range(2)]
         for m in mixes:
             m.start()
         bench = subprocess.Popen(["redis-benchmark", "-p", str(self.source), "-q", "-c", "8", "-P", "8", "-r", "2000", "-n",
