@@ -495,7 +495,7 @@ Test(fixture, repair_keeps_what_stands_before_the_damage)
         place_fill(&p);
         struct buf *b = &p.x.files[f];
         size_t n = buf_len(b);
-        for (size_t at = f == 0 ? 4000 : 0; at < n; at += 37) {
+        for (size_t at = f == 0 ? 4000 : 0; at < n; at += 71) {
             b->p[b->head + at] ^= 1;
             put(&p, names[f], buf_bytes(b));
             struct verdict v = open_place(&p, &stats, &kept);
@@ -598,7 +598,7 @@ Test(fixture, repair_keeps_what_is_whole_of_a_damaged_snapshot)
     world_free(w);
     size_t n = buf_len(&p.x.files[1]);
     place_empty(&p);
-    for (size_t at = 0; at < n; at += 61) {
+    for (size_t at = 0; at < n; at += 113) {
         for (int alone = 0; alone < 2; alone++) {
             enum log_salvage how = alone ? SALVAGE_ALONE : SALVAGE_OTHERS;
             need_snapshot(&p, at);

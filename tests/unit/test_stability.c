@@ -508,7 +508,7 @@ Test(stability, what_is_stable_has_been_seen_by_all_that_still_arrives)
 
 Test(stability, so_it_is_when_numbers_come_round)
 {
-    cr_assert_eq(histories(100, false, false, 200), 0);
+    cr_assert_eq(histories(20, false, false, 200), 0);
 }
 
 Test(stability, random_histories_notice_a_rule_left_out)

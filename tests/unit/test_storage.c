@@ -360,14 +360,14 @@ Test(storage, survives_in_the_middle_of_a_long_state)
 {
     struct world_disk bad = {.fail_append_per_64k = 2000, .fail_sync_per_64k = 2000};
     long_states = true;
-    many(30, SYNC_SECOND, true, (struct world_disk){0});
+    many(15, SYNC_SECOND, true, (struct world_disk){0});
     cr_expect_gt(pieces, 1000);
-    many(20, SYNC_SECOND, false, (struct world_disk){0});
+    many(10, SYNC_SECOND, false, (struct world_disk){0});
     many(30, SYNC_ALWAYS, true, bad);
     cr_expect_gt(pieces, 1000);
     cr_expect_gt(failures, 20);
-    many(20, SYNC_SECOND, true, bad);
-    many(20, SYNC_NONE, false, bad);
+    many(10, SYNC_SECOND, true, bad);
+    many(10, SYNC_NONE, false, bad);
     long_states = false;
 }
 
@@ -458,7 +458,7 @@ Test(storage, what_a_sync_failed_for_is_not_durable_for_the_next_process)
 Test(storage, without_a_promise_a_failed_sync_leaves_nothing_out)
 {
     struct context promised[PARTITIONS] = {{0}};
-    for (uint64_t seed = 1; seed <= 10; seed++) {
+    for (uint64_t seed = 1; seed <= 5; seed++) {
         struct test *t = test_new(seed, SYNC_NONE, (struct world_disk){.fail_sync_per_64k = 50000});
         start(t, 0);
         world_disk(t->world, t->host, (struct world_disk){0});
