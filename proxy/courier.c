@@ -513,6 +513,9 @@ static void batch_run(struct courier *c, struct port *port, struct batch *b, str
         run_record(c, port, b, r, now);
         r->reply_len = buf_len(&b->replies) - r->reply_at;
         answered += r->reply_len;
+#ifdef MUTANT_replies_unbounded
+        continue; /* the planted bug */
+#endif
         if (answered <= c->opts.reply_bytes_max || session == 0 || r->ticket == NO_TICKET)
             continue;
         stopped_add(&c->stopped, db_uid, session);
