@@ -14,9 +14,7 @@
 #define BRIM ((size_t)256 << 10) /* that wait here; a single message may be larger */
 #define BETWEEN_LOOKS 8u         /* at the clock: messages */
 #define POUR_TURN 8u             /* slices of a large frame, at most */
-/* Of our log, beyond its ring, before what comes in bulk waits, and how long it does at most. */
-#define DISK_OWES ((size_t)8 << 20)
-#define DISK_HELD_US UINT64_C(5000000)
+#define DISK_HELD_US UINT64_C(5000000) /* so long what comes in bulk waits for the disk at most */
 
 /* What is taken before others get their turn. */
 struct allowance {
@@ -247,7 +245,7 @@ void pull_receive(struct pull *p, struct port *port, struct bytes data, struct m
  * disk's answers make the turns in which this is asked again. */
 static bool disk_follows(struct syncer *s, struct moment now)
 {
-    if (log_overdue(shard_log(s->shard)) <= DISK_OWES)
+    if (log_overdue(shard_log(s->shard)) <= SYNCER_DISK_OWES)
         s->disk_owes_us = UINT64_MAX;
     else if (s->disk_owes_us == UINT64_MAX)
         s->disk_owes_us = now.mono_us;

@@ -23,6 +23,8 @@
  * 5: news name lives, and admitted ones. 6: states of large keys in parts. 7: TARGET.
  * 8: the operations of a large frame in pieces. */
 #define SYNCER_PROTOCOL 8u
+/* Of the log that the disk has not taken, beyond its ring, before what comes in bulk waits. */
+#define SYNCER_DISK_OWES ((size_t)8 << 20)
 
 struct syncer;
 

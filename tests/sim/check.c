@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define LOG_SLACK ((size_t)1 << 20) /* a state that is taken while there is room for it */
+
 void fail(struct run *r, const char *fmt, ...)
 {
     if (r->failure[0] != 0)
@@ -294,10 +296,11 @@ static void check_queues(struct run *r, unsigned g)
     for (unsigned i = 0; i < n; i++) {
         struct shard_stats st;
         shard_stats(s[i].shard, &st);
-        /* a disk that takes nothing leaves in memory what peers send */
+        /* A disk that takes nothing leaves in memory what peers send; one that is slow as much as
+         * makes states wait, and what is taken with the one that comes then. */
         bool held = s[i].storage != NULL && storage_error(s[i].storage)[0] != 0;
-        /* ... and a slow one for a moment what is as large as several states of large keys */
-        size_t most = held ? 64u << 20 : r->large ? 16u << 20 : 4u << 20;
+        size_t slow = SYNCER_DISK_OWES + deploy_options(r->deploy)->backlog_bytes + LOG_SLACK;
+        size_t most = held ? 64u << 20 : slow;
         if (st.log_bytes > most)
             fail(r, "region %u's log holds %zu bytes", g, st.log_bytes);
         struct link_stats links[REGION_MAX + 1];
