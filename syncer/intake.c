@@ -11,9 +11,9 @@
  */
 #define AT_ONCE ((size_t)16 << 10)
 #define A_TURN ((size_t)256 << 10)
-#define BRIM ((size_t)256 << 10) /* that wait here; a single message may be larger */
-#define BETWEEN_LOOKS 8u         /* at the clock: messages */
-#define POUR_TURN 8u             /* slices of a large frame, at most */
+#define BRIM ((size_t)256 << 10)       /* that wait here; a single message may be larger */
+#define BETWEEN_LOOKS 8u               /* at the clock: messages */
+#define POUR_TURN 8u                   /* slices of a large frame, at most */
 #define DISK_HELD_US UINT64_C(5000000) /* so long what comes in bulk waits for the disk at most */
 
 /* What is taken before others get their turn. */
