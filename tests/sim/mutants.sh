@@ -17,15 +17,15 @@ by_unit_tests() {
     fi
 }
 
-# by_seeds NAME WHAT FLAG...
+# by_seeds NAME WHAT FIRST FLAG...
 by_seeds() {
-    local name=$1 what=$2 log=build/mutant.$1.log status seed
-    shift 2
+    local name=$1 what=$2 first=$3 log=build/mutant.$1.log status seed
+    shift 3
     if ! make -s MUTANT="$name" "build/mutants/$name/tests/sim" >"$log" 2>&1; then
         echo "FAIL $name does not build: $(tail -n 5 "$log")"
         return
     fi
-    timeout 600 "build/mutants/$name/tests/sim" --first 1 --seeds "$MUTANT_SEEDS" --quiet "$@" >"$log" 2>&1
+    timeout 600 "build/mutants/$name/tests/sim" --first "$first" --seeds "$MUTANT_SEEDS" --quiet "$@" >"$log" 2>&1
     status=$?
     if [ $status -eq 0 ]; then
         echo "FAIL $name survives $MUTANT_SEEDS seeds ($what)"
@@ -47,11 +47,13 @@ by_seeds() {
 plant() {
     local name=${1%% *} what
     what=$(sed 's/^ *//' <<<"${1#* }")
-    case $what in
-    '(unit '*) by_unit_tests "$name" "$what" "$(sed 's/^(unit \([^)]*\)).*/\1/' <<<"$what")" ;;
-    '(follow)'*) by_seeds "$name" "$what" --follow ;;
-    '(memories)'*) by_seeds "$name" "$what" --memories ;;
-    *) by_seeds "$name" "$what" ;;
+    local how=() # (unit FILTER), or (follow), (memories), (from SEED), (follow from SEED)
+    [[ $what != '('* ]] || read -ra how <<<"$(sed 's/^(\([^)]*\)).*/\1/' <<<"$what")"
+    case ${how[*]} in
+    'unit '*) by_unit_tests "$name" "$what" "${how[1]}" ;;
+    'from '*) by_seeds "$name" "$what" "${how[1]}" ;;
+    '') by_seeds "$name" "$what" 1 ;;
+    *) by_seeds "$name" "$what" "${how[2]:-1}" "--${how[0]}" ;;
     esac
     rm -rf "build/mutants/$name"
 }
