@@ -20,6 +20,7 @@
 #define KEEPALIVE_US 10000000u
 #define DEFERRED_US 1000000u
 #define SOURCES_MAX 4u
+#define MOVED_US 15000000u /* that slots were moved is seen by then: asked again and given up */
 
 struct stage {
     uint64_t seed;
@@ -31,6 +32,7 @@ struct stage {
     unsigned n, regions;
     bool cluster, moves;   /* slots are moved; masters change their addresses */
     unsigned split, ports; /* where the slots divide; bits: who is at its second address */
+    uint64_t moved_us;     /* slots have been moved: what it says does not count before; 0: none */
     struct buf slots;
     uint32_t host;
     struct follower *follower; /* NULL: none lives */
@@ -334,6 +336,7 @@ static void fault_source(struct stage *t)
     if (t->moves && rng_below(&t->rng, 3) == 0) {
         world_note(t->world, "fault: slots are moved");
         t->split = (unsigned)rng_below(&t->rng, 1000);
+        t->moved_us = 1; /* heal() says from when on it can be seen */
     } else {
         static const char *const names[] = {"as it was", "with another id", "older", "taken over"};
         world_note(t->world, "fault: source %u comes back %s", i + 1, names[how]);
@@ -407,6 +410,8 @@ static void heal(struct stage *t)
             if (i != k)
                 world_link(t->world, hosts[i], hosts[k], (struct world_link){.latency_us = 1000});
     t->calm = true;
+    if (t->moved_us != 0)
+        t->moved_us = world_now_us(t->world) + MOVED_US;
 }
 
 /* ------------------------------------------------------------ course */
@@ -423,7 +428,7 @@ static bool all_there(const struct stage *t)
 {
     struct follow_status s;
     uint64_t offsets = 0;
-    if (t->follower == NULL)
+    if (t->follower == NULL || world_now_us(t->world) < t->moved_us)
         return false;
     for (unsigned g = 1; g <= t->regions; g++)
         if (!deploy_open(t->deploy, g) || t->stop_us[g] != 0)
