@@ -109,12 +109,19 @@ struct coll *coll_cut(struct coll *c, const struct place *at);
 struct coll *coll_cut_run(struct coll *c, size_t rank, size_t n);
 
 /* Passes over all elements: the callback says what becomes of each. It may see an element of a
- * large collection twice. */
+ * large list or stream twice. */
 enum fate { FATE_KEEP, FATE_DROP, FATE_REPLACE };
 typedef enum fate coll_change(const struct cell *c, stamp_t base, struct reg *reg, void *arg);
 /* `change` may open the register into *reg for FATE_REPLACE; it is closed here. Returns the
  * collection now. */
 struct coll *coll_pass(struct coll *c, struct hash_key key, coll_change *change, void *arg);
+/* About the next `n` elements of a large collection with a table, from *cursor on, which begins
+ * and ends as 0; the collection may change between two calls. */
+struct coll *coll_pass_some(struct coll *c, struct hash_key key, uint64_t *cursor, size_t n,
+                            coll_change *change, void *arg);
+/* Likewise, only to look at them. */
+void coll_visit_some(const struct coll *c, uint64_t *cursor, size_t n,
+                     void (*visit)(const struct cell *e, void *arg), void *arg);
 
 /* The few elements that stay of a large collection with a table, as a collection of their own, when
  * all others go: *out (NULL: none). `change` says FATE_DROP or FATE_REPLACE; `c` stays as it is.

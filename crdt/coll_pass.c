@@ -74,18 +74,56 @@ static struct coll *pass_one(struct coll *c, struct hash_key key, struct cell *c
     return c;
 }
 
-static struct coll *pass_table(struct coll *c, struct hash_key key, coll_change *change, void *arg)
+/* The next elements of a large collection with a table: they lie anywhere, so all are waited for
+ * at once. */
+static void next_batch(const struct coll *c, uint64_t *cursor, struct batch *b)
+{
+    b->n = 0;
+    *cursor = table_scan(&coll_large(c)->table, *cursor, PASS_BATCH, collect, b);
+    for (size_t i = 0; i < b->n; i++)
+        prefetch(b->at[i]);
+}
+
+/* Elements that went may have made the table smaller: then the bucket at the cursor begins with
+ * some that have had their turn. */
+static bool had_its_turn(const struct coll *c, const struct cell *e, uint64_t cursor)
+{
+    return cursor > 0 && table_hash(&coll_large(c)->table, cell_name(e)) >> 16 < cursor;
+}
+
+struct coll *coll_pass_some(struct coll *c, struct hash_key key, uint64_t *cursor, size_t n,
+                            coll_change *change, void *arg)
 {
     struct batch b = {0};
-    uint64_t cursor = 0;
     do {
-        b.n = 0;
-        cursor = table_scan(&coll_large(c)->table, cursor, PASS_BATCH, collect, &b);
+        uint64_t from = *cursor;
+        next_batch(c, cursor, &b);
+        n -= b.n < n ? b.n : n;
         for (size_t i = 0; i < b.n; i++)
-            c = pass_one(c, key, b.at[i], change, arg);
-    } while (cursor != 0 && c != NULL);
+            if (!had_its_turn(c, b.at[i], from))
+                c = pass_one(c, key, b.at[i], change, arg);
+    } while (*cursor != 0 && c != NULL && n > 0);
     mem_free(b.at);
     return c;
+}
+
+static struct coll *pass_table(struct coll *c, struct hash_key key, coll_change *change, void *arg)
+{
+    uint64_t cursor = 0;
+    return coll_pass_some(c, key, &cursor, SIZE_MAX, change, arg);
+}
+
+void coll_visit_some(const struct coll *c, uint64_t *cursor, size_t n,
+                     void (*visit)(const struct cell *e, void *arg), void *arg)
+{
+    struct batch b = {0};
+    do {
+        next_batch(c, cursor, &b);
+        n -= b.n < n ? b.n : n;
+        for (size_t i = 0; i < b.n; i++)
+            visit(b.at[i], arg);
+    } while (*cursor != 0 && n > 0);
+    mem_free(b.at);
 }
 
 static struct coll *pass_blocks(struct coll *c, coll_change *change, void *arg)
@@ -124,10 +162,7 @@ bool coll_rest(const struct coll *c, struct hash_key key, size_t most, coll_chan
     uint64_t cursor = 0;
     *out = NULL;
     do {
-        b.n = 0;
-        cursor = table_scan(&coll_large(c)->table, cursor, PASS_BATCH, collect, &b);
-        for (size_t i = 0; i < b.n; i++) /* they lie anywhere: wait for all of them at once */
-            prefetch(b.at[i]);
+        next_batch(c, &cursor, &b);
         for (size_t i = 0; i < b.n; i++) {
             struct reg r;
             reg_init(&r, c->type);
