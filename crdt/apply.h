@@ -130,6 +130,24 @@ struct cell *value_join(struct cell *key, const struct context *mine, struct cel
                         const struct context *their_context, const struct context *vv_after,
                         const struct surroundings *s, struct applied *out);
 
+/*
+ * value_join of two large collections of one type, hash, set or zset, some elements at a time: of
+ * `at`, zeroed to begin with, `done` says that it was the last step, and only then `theirs` is
+ * taken. In between the key is neither as before nor joined, and is to be seen by nobody; nothing
+ * but its next step may change it. All that is told of a change (digest, unsettled elements) is
+ * told with each step.
+ */
+struct join_steps {
+    bool taken, done; /* taken: what they hold and I do not */
+    uint64_t cursor;
+};
+/* Are there more than `elements` to look at, and can they be joined so? */
+bool value_joins_in_steps(const struct cell *key, const struct cell *theirs, size_t elements);
+struct cell *value_join_step(struct cell *key, const struct context *mine, struct cell *theirs,
+                             const struct context *their_context, const struct context *vv_after,
+                             const struct surroundings *s, struct join_steps *at, size_t elements,
+                             struct applied *out);
+
 /* value_join of a key that is not here, at a cost that does not depend on its size. False, and
  * nothing done: it is for value_join. True: the key is `theirs` as it is. */
 bool value_take_gathered(struct cell *theirs, const struct gathered *of, const struct context *mine,

@@ -1,20 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
-#include "crdt/conflict.h"
+#include "crdt/join.h"
 
 #include "base/mem.h"
-
-/*
- * The join of two states of one key: what both hold, and what one holds and the other has not seen.
- * Element by element, as the model's Key.join.
- */
-struct join {
-    struct change ch;
-    const struct context *mine, *theirs;
-    const struct coll *other; /* their collection of the type at hand */
-    enum type type;
-    uint64_t seed;
-    struct hash128 minus, plus;
-};
 
 static stamp_t coll_base(const struct coll *c) { return c && !c->is_large ? c->base : 0; }
 
@@ -45,7 +32,7 @@ static bool stays(const struct join *j, const struct cell *e, stamp_t base, cons
     return dot == view_dot(o, &w, coll_base(j->other));
 }
 
-static enum fate join_mine(const struct cell *e, stamp_t base, struct reg *r, void *arg)
+enum fate join_mine(const struct cell *e, stamp_t base, struct reg *r, void *arg)
 {
     struct join *j = arg;
     struct place there;
@@ -67,40 +54,49 @@ static enum fate join_mine(const struct cell *e, stamp_t base, struct reg *r, vo
     return reg_empty(r) ? FATE_DROP : FATE_REPLACE;
 }
 
-/* What they hold and I do not. */
+struct coll *join_theirs(struct join *j, struct coll *c, const struct cell *e)
+{
+    struct place at;
+    struct reg r, o;
+    struct image im;
+    coll_seek(c, cell_name(e), &at);
+    if (at.cell)
+        return c;
+    reg_init(&r, coll_reg_type(j->type, cell_name(e)));
+    reg_open(&o, r.type, e, coll_base(j->other));
+    join_register(j, &r, &o, cell_name(e));
+    if (!reg_empty(&r)) {
+        image_of_reg(&im, &r);
+        c = elem_store(c, j->type, &at, cell_name(e), &im, &j->ch);
+    }
+    reg_close(&r);
+    reg_close(&o);
+    return c;
+}
+
 static struct coll *join_new(struct join *j, struct coll *c)
 {
     struct coll_iter it;
     const struct cell *e;
     coll_walk(&it, j->other);
-    while ((e = coll_next(&it)) != NULL) {
-        struct place at;
-        struct reg r, o;
-        struct image im;
-        coll_seek(c, cell_name(e), &at);
-        if (at.cell)
-            continue;
-        reg_init(&r, coll_reg_type(j->type, cell_name(e)));
-        reg_open(&o, r.type, e, coll_base(j->other));
-        join_register(j, &r, &o, cell_name(e));
-        if (!reg_empty(&r)) {
-            image_of_reg(&im, &r);
-            c = elem_store(c, j->type, &at, cell_name(e), &im, &j->ch);
-        }
-        reg_close(&r);
-        reg_close(&o);
-    }
+    while ((e = coll_next(&it)) != NULL)
+        c = join_theirs(j, c, e);
     return c;
 }
 
-static struct coll *join_coll(struct join *j, enum type type, struct coll *c,
-                              const struct coll *other)
+void join_begin(struct join *j, enum type type, const struct coll *other)
 {
     j->type = type;
     j->other = other;
     j->seed = digest_seed(j->ch.key, type);
     j->minus = j->plus = (struct hash128){0};
+}
+
+static struct coll *join_coll(struct join *j, enum type type, struct coll *c,
+                              const struct coll *other)
+{
     bool was_large = c && c->is_large;
+    join_begin(j, type, other);
     c = coll_pass(c, j->ch.s->hash_key, join_mine, j);
     change_digest(j->ch.s, j->minus, j->plus);
     coll_sum(c, was_large, &j->ch, j->minus, j->plus);
@@ -136,7 +132,7 @@ static bool has_deadline(const struct deadline *d, uint32_t n, stamp_t dot)
     return false;
 }
 
-static void join_deadlines(struct join *j, struct multi *m, const struct multi *o)
+void join_deadlines(struct join *j, struct multi *m, const struct multi *o)
 {
     uint32_t n = 0, was = m->ndeadlines;
     for (uint32_t i = 0; i < was; i++)

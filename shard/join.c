@@ -1,44 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors. */
-#include "shard/deferred.h"
+#include "shard/joining.h"
 
-#include "base/hashes.h"
 #include "base/mem.h"
 #include "crdt/long.h"
 
-/* State transfer in: a whole partition of another region is joined with ours. */
-
-static void drop_cell(void *item, void *arg)
-{
-    (void)arg;
-    value_free(item);
-}
+/* State transfer in: what comes of a whole partition of another region, to be joined with ours
+ * (joining.c). */
 
 /* ------------------------------------------------------------ what comes */
 
 #define RECORD_BYTES_MAX ((size_t)600 << 20) /* with room for the longest string there is */
-
-/* What is known of a large key, found by its name. */
-struct known {
-    struct gathered of;
-    size_t n;
-    uint8_t name[];
-};
-
-static struct bytes known_name(const void *item)
-{
-    const struct known *k = item;
-    return bytes_of(k->name, k->n);
-}
-
-static const struct table_type known_type = {.name_of = known_name};
-
-static void drop_known(void *item, void *arg)
-{
-    struct known *k = item;
-    (void)arg;
-    context_deinit(&k->of.oldest);
-    mem_free(k);
-}
 
 /* A state that is being received: keys are read as they come. */
 struct joiner {
@@ -75,8 +46,7 @@ void joiner_free(struct joiner *j)
     if (j == NULL)
         return;
     struct mem_account *outer = shard_enter(j->shard);
-    table_deinit(&j->states, drop_cell, NULL);
-    table_deinit(&j->known, drop_known, NULL);
+    joining_drop_tables(&j->states, &j->known);
     rope_deinit(&j->bytes);
     buf_deinit(&j->kept);
     buf_deinit(&j->rest);
@@ -226,180 +196,6 @@ bool joiner_add(struct joiner *j, struct bytes slice)
     return !j->bad;
 }
 
-/* ------------------------------------------------------------ joining */
-
-/*
- * A partition that has joined another state, whose keys follow one by one: those that are held in
- * the order of their hashes, then those that are new. The partition's context says from the
- * beginning that all has been seen, so nobody may find a key before its turn (deferred.h).
- */
-#define KEYS_A_SLICE 256u
-
-struct joining {
-    struct shard *shard;
-    struct part *part;
-    struct context mine, theirs; /* mine: before */
-    struct context vv;           /* ... and after: what is written meanwhile comes later */
-    struct table states;         /* what is still to be joined */
-    struct table known;
-    uint64_t cursor; /* of the held keys: those below it are joined */
-    bool scanned;
-    struct hashes done; /* of those that were joined before their turn, or came later */
-    struct buf name;    /* of the key at hand: it outlives its cell */
-};
-
-/* A large key that is not here stays as it came. */
-static bool take_known(struct joining *j, uint64_t hash, struct cell *theirs, struct applied *out)
-{
-    struct known *k = j->known.count > 0 ? table_get(&j->known, hash, cell_name(theirs)) : NULL;
-    return k != NULL && value_take_gathered(theirs, &k->of, &j->mine, &j->shard->around, out);
-}
-
-static void join_one(struct joining *j, struct cell *held, struct cell *theirs)
-{
-    struct shard *s = j->shard;
-    struct change change;
-    struct applied applied;
-    struct event_before before = event_before(held);
-    if (held == NULL && theirs == NULL)
-        return;
-    buf_clear(&j->name);
-    buf_put_bytes(&j->name, cell_name(held != NULL ? held : theirs));
-    struct bytes name = buf_bytes(&j->name);
-    uint64_t hash = table_hash(&j->part->keys, name);
-    change_begin(s, &change, j->part, hash, held);
-    struct cell *now =
-        held == NULL && take_known(j, hash, theirs, &applied)
-            ? theirs
-            : value_join(held, &j->mine, theirs, &j->theirs, &j->vv, &s->around, &applied);
-    change_end(s, &change, now);
-    if (s->watches != NULL && applied.changed && !part_is_hidden(s, j->part))
-        watches_changed(s, hash, name);
-    if (s->blocked != NULL)
-        blocked_changed(s, hash, name, now);
-    if (s->tracked && applied.changed && !part_is_hidden(s, j->part))
-        shard_tell_changed(s, name, 0);
-    if (s->wants.events != 0 && applied.changed && !part_is_hidden(s, j->part))
-        events_of_join(s, name, &before, now);
-}
-
-void join_key(struct part *p, uint64_t hash)
-{
-    struct joining *j = p->joining;
-#ifdef MUTANT_key_not_joined_first
-    return; /* the planted bug */
-#endif
-    if (j == NULL || !hashes_add(&j->done, hash))
-        return;
-    struct cell *theirs = table_get_hash(&j->states, hash), *held = NULL;
-    if (theirs != NULL || (!j->scanned && hash >> 16 >= j->cursor))
-        held = table_get_hash(&p->keys, hash);
-    if (theirs != NULL)
-        table_remove(&j->states, hash, theirs);
-    join_one(j, held, theirs);
-}
-
-static void collect(void *item, void *arg)
-{
-    struct buf *items = arg;
-    buf_put(items, &item, sizeof item);
-}
-
-static struct cell *item_at(const struct buf *items, size_t at)
-{
-    struct cell *cell;
-    memcpy(&cell, items->p + at, sizeof cell);
-    return cell;
-}
-
-/* A bucket of held keys or more. */
-static void join_held(struct joining *j, struct buf *items)
-{
-    uint64_t next = table_scan(&j->part->keys, j->cursor, 1, collect, items);
-    for (size_t at = 0; at < buf_len(items); at += sizeof(void *)) {
-        struct cell *held = item_at(items, at);
-        struct bytes name = cell_name(held);
-        uint64_t hash = table_hash(&j->states, name);
-        if (hash >> 16 >= j->cursor && !hashes_has(&j->done, hash))
-            join_one(j, held, table_take(&j->states, hash, name));
-    }
-    j->cursor = next;
-    j->scanned = next == 0;
-}
-
-static void join_new(struct joining *j, struct buf *items)
-{
-    j->cursor = table_scan(&j->states, j->cursor, 1, collect, items);
-    for (size_t at = 0; at < buf_len(items); at += sizeof(void *)) {
-        struct cell *theirs = item_at(items, at);
-        uint64_t hash = table_hash(&j->states, cell_name(theirs));
-        table_remove(&j->states, hash, theirs);
-        join_one(j, NULL, theirs);
-    }
-}
-
-/* About so many keys; false when all are joined, and the joining has ended. */
-static bool join_step(struct joining *j, size_t keys)
-{
-    struct buf items = {0};
-    size_t n = 0;
-    while (n < keys && (!j->scanned || j->states.count > 0)) {
-        buf_clear(&items);
-        if (!j->scanned)
-            join_held(j, &items);
-        else
-            join_new(j, &items);
-        n += buf_len(&items) / sizeof(void *);
-    }
-    buf_deinit(&items);
-    return !j->scanned || j->states.count > 0;
-}
-
-void join_drop(struct part *p)
-{
-    struct joining *j = p->joining;
-    if (j == NULL)
-        return;
-    p->joining = NULL;
-    j->shard->deferred--;
-    table_deinit(&j->states, drop_cell, NULL);
-    table_deinit(&j->known, drop_known, NULL);
-    context_deinit(&j->mine);
-    context_deinit(&j->theirs);
-    context_deinit(&j->vv);
-    hashes_deinit(&j->done);
-    buf_deinit(&j->name);
-    mem_free(j);
-}
-
-void join_end_part(struct part *p)
-{
-    if (p->joining == NULL)
-        return;
-    (void)join_step(p->joining, SIZE_MAX);
-    join_drop(p);
-}
-
-bool join_some(struct shard *s)
-{
-    size_t keys = s->slice_bytes < SLICE_BYTES_DEFAULT ? 1 : KEYS_A_SLICE;
-    bool joins = false;
-    for (uint32_t i = 0; s->deferred > 0 && i < s->count && !joins; i++) {
-        struct part *p = &s->parts[i];
-        if (p->joining == NULL)
-            continue;
-        if (!join_step(p->joining, keys))
-            join_drop(p);
-        joins = true; /* one after the other */
-    }
-    return joins;
-}
-
-bool shard_is_joining(const struct shard *s, uint32_t partition)
-{
-    return shard_part(s, partition)->joining != NULL;
-}
-
 /* ------------------------------------------------------------ beginning */
 
 static void merge_kept(struct shard *s, struct part *p, struct bytes state)
@@ -409,43 +205,13 @@ static void merge_kept(struct shard *s, struct part *p, struct bytes state)
         shelf_merge(&p->shelf, record, &p->stable);
 }
 
-/* The partition has seen what they have. */
-static void raise_context(struct shard *s, struct part *p, const struct context *theirs)
-{
-    struct context raised = {0}; /* the actors whose entry grows */
-    for (unsigned i = 0; i < theirs->n; i++) {
-        if (!context_covers(&p->vv, theirs->at[i]))
-            context_raise(&raised, theirs->at[i]);
-        clock_seen(&s->clock, theirs->at[i]);
-    }
-    context_join(&p->vv, theirs);
-    p->own = context_get(&p->vv, s->clock.actor);
-    if (p->own == 0)
-        p->own = stamp_make(0, 0, s->clock.actor);
-    p->closed = p->own;
-    log_cut(s->log, p->number, &raised);
-    context_deinit(&raised);
-}
-
 static void begin(struct joiner *from, const struct context *theirs, struct moment now)
 {
     struct shard *s = from->shard;
     struct part *p = from->part;
     deferred_end_part(s, p);
     frame_close(s, p, now.wall_ms);
-    struct joining *j = p->joining = mem_zalloc(sizeof *j);
-    s->deferred++;
-    j->shard = s;
-    j->part = p;
-    j->name.charged = true;
-    j->states = from->states;
-    table_init(&from->states, &keyspace_type, s->hash_key);
-    j->known = from->known;
-    table_init(&from->known, &known_type, s->hash_key);
-    context_copy(&j->mine, &p->vv);
-    context_copy(&j->theirs, theirs);
-    raise_context(s, p, theirs);
-    context_copy(&j->vv, &p->vv);
+    joining_begin(s, p, &from->states, &from->known, theirs);
     merge_kept(s, p, buf_bytes(&from->kept));
     if (s->durable)
         log_append_state(s->log, p->number, theirs, &from->bytes);

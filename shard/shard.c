@@ -315,6 +315,11 @@ struct hash128 shard_digest(struct shard *s, uint32_t partition)
     return shard_part(s, partition)->digest;
 }
 
+struct hash128 shard_digest_so_far(const struct shard *s, uint32_t partition)
+{
+    return shard_part(s, partition)->digest;
+}
+
 uint64_t shard_written(const struct shard *s) { return s->stats.ops_own; }
 
 struct log *shard_log(struct shard *s) { return s->log; }

@@ -220,6 +220,9 @@ enum shard_origin shard_origin(const struct shard *s, uint32_t partition, stamp_
  * since: `stamp` is of the actor as which that was written. */
 bool shard_began_across(const struct shard *s, uint32_t partition, stamp_t stamp);
 struct hash128 shard_digest(struct shard *s, uint32_t partition);
+/* Of what is there by now: of a state or a large frame that is being taken in, a part. Costs
+ * nothing. */
+struct hash128 shard_digest_so_far(const struct shard *s, uint32_t partition);
 /* Closes all open frames so that log readers see every write made so far. Cheap when nothing was
  * written. */
 void shard_close_frames(struct shard *s, struct moment now);
