@@ -49,8 +49,8 @@ struct joining {
     struct table known;
     uint64_t cursor; /* of the held keys: those below it are joined */
     bool scanned;
-    struct hashes done; /* of those that were joined before their turn, or came later */
-    struct buf name;    /* of the key at hand: it outlives its cell */
+    struct hashes done;       /* of those that were joined before their turn, or came later */
+    struct buf name;          /* of the key at hand: it outlives its cell */
     struct cell *theirs_long; /* joined in steps with the held key of that hash; mostly NULL */
     uint64_t hash;
     struct join_steps steps;
