@@ -97,7 +97,8 @@ void rest_put_replica(const struct call *c, const struct bdb *b, json_t *o);
 /* rest_health.c */
 struct health_found {
     unsigned health; /* bdb_health */
-    int64_t lag_ms, tolerance_ms;
+    int64_t lag_ms;
+    struct lag_check check;
 };
 /* Why it is not available, as a sentence; "" it is. */
 void rest_health_text(const struct call *c, const struct bdb *b, const struct health_found *h,

@@ -48,6 +48,7 @@ static void put_links(const struct call *c, const struct bdb *b, json_t *list)
 {
     const struct crdb *r = b->guid[0] ? cluster_crdb(manager_cluster(c->m), b->guid) : NULL;
     int64_t tolerance = manager_cluster(c->m)->availability_lag_tolerance_ms, worst = 0;
+    const char *behind = "";
     char down[200] = "";
     for (uint32_t i = 0; r != NULL && i < r->config.instances_count; i++) {
         const struct instance *in = &r->config.instances[i];
@@ -58,13 +59,15 @@ static void put_links(const struct call *c, const struct bdb *b, json_t *list)
         if (!known || strcmp(l.state, "up") != 0)
             snprintf(down, sizeof down, "from region %u (%s): %s%s%.60s", in->id, in->cluster,
                      known ? l.state : "no statistics", l.error[0] ? ": " : "", l.error);
-        else
-            worst = l.behind_ms > worst ? l.behind_ms : worst;
+        else if (l.behind_ms > worst) {
+            worst = l.behind_ms;
+            behind = in->cluster;
+        }
     }
     put_alert(list, "bdb_crdt_src_syncer_connection_error", down[0] != 0, "CRITICAL", "link %s",
               down);
     put_alert(list, "bdb_crdt_src_high_syncer_lag", worst > tolerance, "WARNING",
-              "%lld ms behind another region, more than %lld ms", (long long)worst,
+              "%lld ms behind the region %s, more than %lld ms", (long long)worst, behind,
               (long long)tolerance);
 }
 

@@ -42,7 +42,7 @@ static void lag_text(const struct call *c, const struct bdb *b, const struct hea
         if (in->id == b->region)
             continue;
         bool up = bdb_link(c->m, b, in->id, &l) && strcmp(l.state, "up") == 0 && l.feeding;
-        int64_t lag = l.lag_ms > l.behind_ms ? l.lag_ms : l.behind_ms;
+        int64_t lag = h->check.peers_too && l.lag_ms > l.behind_ms ? l.lag_ms : l.behind_ms;
         if (h->lag_ms < 0 && !up)
             snprintf(text, size, "the link with region %u (%s) is not up", in->id, in->cluster);
         if (h->lag_ms < 0 || lag <= worst)
@@ -51,7 +51,7 @@ static void lag_text(const struct call *c, const struct bdb *b, const struct hea
         snprintf(text, size,
                  "the link with region %u (%s) lags %lld ms, more than %lld ms: see that "
                  "region's reason, too",
-                 in->id, in->cluster, (long long)lag, (long long)h->tolerance_ms);
+                 in->id, in->cluster, (long long)lag, (long long)h->check.tolerance_ms);
     }
 }
 
@@ -101,9 +101,10 @@ static void check(struct call *c)
         call_fail(c, 404, "db_not_found", "no database %u", c->uid);
         return;
     }
-    if (!tolerance_of(c, &h.tolerance_ms))
+    if (!tolerance_of(c, &h.check.tolerance_ms))
         return;
-    h.health = bdb_health(c->m, b, h.tolerance_ms, &h.lag_ms);
+    h.check.peers_too = false;
+    h.health = bdb_health(c->m, b, h.check, &h.lag_ms);
     if (h.health != BDB_HEALTHY)
         unavailable(c, b, &h);
     else

@@ -27,7 +27,7 @@ struct metric {
         return (double)(expression);                                                               \
     }
 
-METRIC(up, bdb_health(c->m, b, -1, NULL) == BDB_HEALTHY)
+METRIC(up, bdb_health(c->m, b, (struct lag_check){.tolerance_ms = -1}, NULL) == BDB_HEALTHY)
 METRIC(limit, b->config.memory_size)
 METRIC(in_force, s->memory_max)
 METRIC(used, s->used_memory)

@@ -132,11 +132,12 @@ static json_t *local_report(const struct call *c, const struct crdb *r)
     json_t *versions = json_pack("[o]", configuration_json(&r->config, config_status(r->status)));
     struct health_found h = {
         .health = BDB_NO_PLANE,
-        .tolerance_ms = manager_cluster(c->m)->availability_lag_tolerance_ms,
+        .check = {.tolerance_ms = manager_cluster(c->m)->availability_lag_tolerance_ms,
+                  .peers_too = true},
     };
     char reason[400] = "its database is not there yet";
     if (b != NULL) {
-        h.health = bdb_health(c->m, b, h.tolerance_ms, &h.lag_ms);
+        h.health = bdb_health(c->m, b, h.check, &h.lag_ms);
         rest_health_text(c, b, &h, reason, sizeof reason);
     }
     const char *available = h.health == BDB_HEALTHY   ? "up"

@@ -54,9 +54,15 @@ enum bdb_health {
     BDB_DISK_FAILS = 64, /* writes do not get to disk; of geo-distributed ones, where clients have
                             another region to go to */
 };
-/* Bits of enum bdb_health; *lag_ms (may be NULL) is the worst lag over its links, -1 when one is
- * down. `tolerance_ms` < 0: links are not looked at. */
-unsigned bdb_health(const struct manager *m, const struct bdb *b, int64_t tolerance_ms,
+/* How a region stands to the others. By itself it lags when it is behind one that it hears, or
+ * hears none: that another one is gone, or slow, is not its fault, and its clients stay. */
+struct lag_check {
+    int64_t tolerance_ms; /* < 0: links are not looked at */
+    bool peers_too;       /* also when a link is not up, or a peer is behind it */
+};
+/* Bits of enum bdb_health; *lag_ms (may be NULL) is the worst lag over its links, -1 when they are
+ * down. */
+unsigned bdb_health(const struct manager *m, const struct bdb *b, struct lag_check check,
                     int64_t *lag_ms);
 
 /* One peer's links, summed over shards (worst state, greatest lag). False: no statistics. */

@@ -118,7 +118,7 @@ static void put_master(struct buf *out, const struct client *c, const struct bdb
 {
     const struct manager *m = c->service->m;
     char name[96], run[64];
-    bool up = bdb_health(m, b, -1, NULL) == BDB_HEALTHY;
+    bool up = bdb_health(m, b, (struct lag_check){.tolerance_ms = -1}, NULL) == BDB_HEALTHY;
     snprintf(name, sizeof name, "%s%s", b->name, suffix);
     snprintf(run, sizeof run, "%.32s%08x", c->service->id, b->uid);
     put_map(out, c, 18);
@@ -255,7 +255,7 @@ static void info(const struct client *c, struct buf *out)
              m->cluster.bdbs_count);
     for (uint32_t i = 0; i < m->cluster.bdbs_count; i++) {
         const struct bdb *b = m->cluster.bdbs[i];
-        bool up = bdb_health(m, b, -1, NULL) == BDB_HEALTHY;
+        bool up = bdb_health(m, b, (struct lag_check){.tolerance_ms = -1}, NULL) == BDB_HEALTHY;
         buf_putf(&text, "master%u:name=%s,status=%s,address=%s:%u,slaves=0,sentinels=1\r\n", n++,
                  b->name, up ? "ok" : "odown", m->opts.advertise, b->config.port);
     }

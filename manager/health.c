@@ -154,28 +154,30 @@ static unsigned shards_health(const struct manager *m, const struct bdb *b)
     return health | (sound < b->config.shards_count ? BDB_SHARD_UNREACHABLE : 0);
 }
 
-/* The worst of its links: how long ago it was in step with that region in either direction; -1 not
- * connected. */
-static int64_t links_lag(const struct manager *m, const struct bdb *b)
+/* The worst of its links: how long ago it was in step with that region; -1 not connected. */
+static int64_t links_lag(const struct manager *m, const struct bdb *b, bool peers_too)
 {
     const struct crdb *r = b->guid[0] ? cluster_crdb(&m->cluster, b->guid) : NULL;
     int64_t worst = 0;
+    unsigned others = 0, up = 0;
     if (r == NULL || r->status < CRDB_COMMITTED)
         return 0;
     for (uint32_t i = 0; i < r->config.instances_count; i++) {
         struct link_summary l;
         if (r->config.instances[i].id == b->region)
             continue;
-        if (!bdb_link(m, b, r->config.instances[i].id, &l) || !l.feeding ||
+        others++;
+        if (!bdb_link(m, b, r->config.instances[i].id, &l) || (peers_too && !l.feeding) ||
             !bytes_is_nocase(bytes_str(l.state), "up"))
-            return -1;
-        worst = l.lag_ms > worst ? l.lag_ms : worst;
+            continue;
+        up++;
         worst = l.behind_ms > worst ? l.behind_ms : worst;
+        worst = peers_too && l.lag_ms > worst ? l.lag_ms : worst;
     }
-    return worst;
+    return up == others || (up > 0 && !peers_too) ? worst : -1;
 }
 
-unsigned bdb_health(const struct manager *m, const struct bdb *b, int64_t tolerance_ms,
+unsigned bdb_health(const struct manager *m, const struct bdb *b, struct lag_check check,
                     int64_t *lag_ms)
 {
     const struct plane_db_stats *s = bdb_stats(m, b->uid);
@@ -186,9 +188,9 @@ unsigned bdb_health(const struct manager *m, const struct bdb *b, int64_t tolera
     if (!plane_is_ready(m->plane) || s == NULL || m->now.mono_us - taken_us > STALE_US)
         return BDB_NO_PLANE;
     unsigned health = (s->listening ? 0 : BDB_PORT_UNBOUND) | shards_health(m, b);
-    if (tolerance_ms >= 0) {
-        int64_t lag = links_lag(m, b);
-        if (lag < 0 || lag > tolerance_ms)
+    if (check.tolerance_ms >= 0) {
+        int64_t lag = links_lag(m, b, check.peers_too);
+        if (lag < 0 || lag > check.tolerance_ms)
             health |= BDB_LAGGING;
         if (lag_ms != NULL)
             *lag_ms = lag;

@@ -380,6 +380,10 @@ Test(crdb, holds_and_releases_a_link)
     cr_expect_eq(
         clusters_call(&c, 1, "GET", "/v1/bdbs/1/availability?extend_check=lag", NULL, NULL), 503);
     cr_expect_eq(clusters_call(&c, 1, "GET", "/v1/bdbs/1/availability", NULL, NULL), 200);
+    /* The one that it is behind is no less available for that. */
+    cr_expect_eq(
+        clusters_call(&c, 0, "GET", "/v1/bdbs/1/availability?extend_check=lag", NULL, NULL), 200,
+        "%s", c.log);
     cr_assert_eq(clusters_call(&c, 1, "PUT", path, "{'instance_id': 1, 'paused': false}", NULL),
                  200);
     clusters_run(&c, 2000);
