@@ -3,6 +3,7 @@ e2e.py, which shares its Region and ports."""
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -73,6 +74,29 @@ def damage(region, uid=1):
 
 def writes(region):
     eventually(f"{region.node.name} takes writes", lambda: command(region.db, "SET", "probe", "1") == b"OK", 30)
+
+
+def test_all_have_lost_their_memory_and_one_is_gone():
+    with Regions(3) as (a, b, c), Page(a) as page:
+        cluster.create_crdb("shop", [(r.node, r.db) for r in (a, b, c)], data_persistence="disabled")
+        assert command(a.db, "SET", "k", "v") == b"OK"
+        for r in (a, b, c):
+            for pid in r.node.pids():
+                os.kill(pid, signal.SIGKILL)
+            r.node.process.wait()
+        for r in (a, b):
+            r.node.start()
+            cluster.wait_port(r.db)
+        for r in (a, b):
+            eventually(f"{r.node.name} is stale", lambda r=r: info(r.db, "crdt")["crdt_stale"] != "0")
+        time.sleep(3)
+        for r in (a, b):
+            for request in (("SET", "k", "w"), ("GET", "k")):
+                answer = str(command(r.db, *request))
+                assert answer.startswith("STALE"), (request, answer)
+        page.run("meridian ctl crdb remove shop 2 --force --insecure", **{" 2 ": " 3 "})
+        for r in (a, b):
+            writes(r)
 
 
 def test_damage_where_others_have_the_data():
