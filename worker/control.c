@@ -98,7 +98,8 @@ static bool greet(struct control *c, struct port *port, uint64_t id, struct byte
     if (hello.protocol != CONTROL_PROTOCOL) {
         answer_only(
             c, port, id,
-            "another version of the control protocol: run manager and plane of one release");
+            "another version of the control protocol: end the data plane (SIGTERM to the pid in "
+            "the data folder's plane.pid), and the node starts the one of its own release");
         return false;
     }
     uint32_t n = 0;
