@@ -131,7 +131,7 @@ struct cell *value_join(struct cell *key, const struct context *mine, struct cel
                         const struct surroundings *s, struct applied *out);
 
 /*
- * value_join of two large collections of one type, hash, set or zset, some elements at a time: of
+ * value_join of two large collections of one type, some elements at a time: of
  * `at`, zeroed to begin with, `done` says that it was the last step, and only then `theirs` is
  * taken. In between the key is neither as before nor joined, and is to be seen by nobody; nothing
  * but its next step may change it. All that is told of a change (digest, unsettled elements) is

@@ -504,6 +504,8 @@ static void pass_replace(struct large *l, struct block *b, unsigned slot, const 
     scratch_end(&s);
 }
 
+#define PASS_COST 8u /* of a block, in elements */
+
 /* Passes over a block from `slot` on until its end, or until a cell was replaced, after which
  * nothing is where it was. Returns how many cells stay of those that were looked at. */
 static size_t pass_block(struct large *l, struct block *b, unsigned slot, coll_change *change,
@@ -536,14 +538,17 @@ static size_t pass_block(struct large *l, struct block *b, unsigned slot, coll_c
     return kept;
 }
 
-void blocks_pass(struct large *l, coll_change *change, void *arg)
+size_t blocks_pass(struct large *l, size_t rank, size_t n, coll_change *change, void *arg)
 {
-    for (size_t rank = 0; rank < l->tree.count;) {
+    while (rank < l->tree.count && n > 0) {
         struct tree_iter it;
         size_t offset;
         tree_iter_into(&it, &l->tree, rank, &offset);
-        rank += pass_block(l, tree_item(&it), (unsigned)offset, change, arg);
+        size_t kept = pass_block(l, tree_item(&it), (unsigned)offset, change, arg);
+        rank += kept;
+        n -= kept + PASS_COST < n ? kept + PASS_COST : n;
     }
+    return rank;
 }
 
 bool blocks_free_step(struct large *l, size_t *budget)

@@ -51,7 +51,9 @@ const struct cell *blocks_prev(struct block_iter *it);
 /* Rank of the first element for which below(cell, arg) is false; it must be true for a prefix. */
 size_t blocks_partition(const struct large *l, bool (*below)(const void *cell, const void *arg),
                         const void *arg);
-void blocks_pass(struct large *l, coll_change *change, void *arg);
+/* Passes over about `n` elements from `rank` on; returns how far that got: at the count all is
+ * done. */
+size_t blocks_pass(struct large *l, size_t rank, size_t n, coll_change *change, void *arg);
 /* Frees blocks until `budget` elements are freed and lowers it; false: nothing is left. */
 bool blocks_free_step(struct large *l, size_t *budget);
 

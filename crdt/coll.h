@@ -115,8 +115,8 @@ typedef enum fate coll_change(const struct cell *c, stamp_t base, struct reg *re
 /* `change` may open the register into *reg for FATE_REPLACE; it is closed here. Returns the
  * collection now. */
 struct coll *coll_pass(struct coll *c, struct hash_key key, coll_change *change, void *arg);
-/* About the next `n` elements of a large collection with a table, from *cursor on, which begins
- * and ends as 0; the collection may change between two calls. */
+/* About the next `n` elements of a large collection, from *cursor on, which begins and ends as 0.
+ * A collection with a table may change between two calls. */
 struct coll *coll_pass_some(struct coll *c, struct hash_key key, uint64_t *cursor, size_t n,
                             coll_change *change, void *arg);
 /* Likewise, only to look at them. */

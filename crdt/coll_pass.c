@@ -91,8 +91,8 @@ static bool had_its_turn(const struct coll *c, const struct cell *e, uint64_t cu
     return cursor > 0 && table_hash(&coll_large(c)->table, cell_name(e)) >> 16 < cursor;
 }
 
-struct coll *coll_pass_some(struct coll *c, struct hash_key key, uint64_t *cursor, size_t n,
-                            coll_change *change, void *arg)
+static struct coll *pass_table(struct coll *c, struct hash_key key, uint64_t *cursor, size_t n,
+                               coll_change *change, void *arg)
 {
     struct batch b = {0};
     do {
@@ -107,14 +107,8 @@ struct coll *coll_pass_some(struct coll *c, struct hash_key key, uint64_t *curso
     return c;
 }
 
-static struct coll *pass_table(struct coll *c, struct hash_key key, coll_change *change, void *arg)
-{
-    uint64_t cursor = 0;
-    return coll_pass_some(c, key, &cursor, SIZE_MAX, change, arg);
-}
-
-void coll_visit_some(const struct coll *c, uint64_t *cursor, size_t n,
-                     void (*visit)(const struct cell *e, void *arg), void *arg)
+static void visit_table(const struct coll *c, uint64_t *cursor, size_t n,
+                        void (*visit)(const struct cell *e, void *arg), void *arg)
 {
     struct batch b = {0};
     do {
@@ -126,9 +120,13 @@ void coll_visit_some(const struct coll *c, uint64_t *cursor, size_t n,
     mem_free(b.at);
 }
 
-static struct coll *pass_blocks(struct coll *c, coll_change *change, void *arg)
+/* The cursor is a rank and one more: all that was before may have gone. */
+static struct coll *pass_blocks(struct coll *c, uint64_t *cursor, size_t n, coll_change *change,
+                                void *arg)
 {
-    blocks_pass(coll_large(c), change, arg);
+    size_t rank = *cursor > 0 ? (size_t)*cursor - 1 : 0;
+    rank = blocks_pass(coll_large(c), rank, n, change, arg);
+    *cursor = rank < coll_count(c) ? rank + 1 : 0;
     if (coll_count(c) > 0)
         return c;
     coll_free(c);
@@ -141,7 +139,31 @@ struct coll *coll_pass(struct coll *c, struct hash_key key, coll_change *change,
         return NULL;
     if (!c->is_large)
         return pass_packed(c, key, change, arg);
-    return coll_has_table(c->type) ? pass_table(c, key, change, arg) : pass_blocks(c, change, arg);
+    uint64_t cursor = 0;
+    return coll_pass_some(c, key, &cursor, SIZE_MAX, change, arg);
+}
+
+struct coll *coll_pass_some(struct coll *c, struct hash_key key, uint64_t *cursor, size_t n,
+                            coll_change *change, void *arg)
+{
+    return coll_has_table(c->type) ? pass_table(c, key, cursor, n, change, arg)
+                                   : pass_blocks(c, cursor, n, change, arg);
+}
+
+void coll_visit_some(const struct coll *c, uint64_t *cursor, size_t n,
+                     void (*visit)(const struct cell *e, void *arg), void *arg)
+{
+    if (coll_has_table(c->type)) {
+        visit_table(c, cursor, n, visit, arg);
+        return;
+    }
+    struct coll_iter it;
+    const struct cell *e = NULL;
+    coll_walk_from(&it, c, (size_t)*cursor);
+    for (; n > 0 && (e = coll_next(&it)) != NULL; n--, ++*cursor)
+        visit(e, arg);
+    if (*cursor == coll_count(c))
+        *cursor = 0;
 }
 
 static struct coll *add_rest(struct coll *out, enum type type, const struct cell *cell,

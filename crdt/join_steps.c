@@ -3,9 +3,9 @@
 
 #include "base/mem.h"
 
-static const struct coll *large_table(const struct cell *key)
+static const struct coll *large_of(const struct cell *key)
 {
-    if (key == NULL || cell_form(key) != CELL_COLL || !coll_has_table((enum type)cell_low(key)))
+    if (key == NULL || cell_form(key) != CELL_COLL)
         return NULL;
     const struct coll *c = key_coll(key, (enum type)cell_low(key));
     return c->is_large ? c : NULL;
@@ -13,7 +13,7 @@ static const struct coll *large_table(const struct cell *key)
 
 bool value_joins_in_steps(const struct cell *key, const struct cell *theirs, size_t elements)
 {
-    const struct coll *c = large_table(key), *o = large_table(theirs);
+    const struct coll *c = large_of(key), *o = large_of(theirs);
     return c != NULL && o != NULL && cell_low(key) == cell_low(theirs) &&
            coll_count(c) + coll_count(o) > elements;
 }

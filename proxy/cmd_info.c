@@ -513,9 +513,13 @@ static uint64_t sections_of(struct bytes name)
 static void info(struct ask *a)
 {
     uint64_t sections = a->argc == 1 ? BY_DEFAULT : 0;
-    for (uint32_t i = 1; i < a->argc; i++)
-        sections |= sections_of(a->argv[i]);
-    route_workers(a, JOB_INFO, 0, NULL, finish_info, sections);
+    const struct bytes *exact = NULL;
+    for (uint32_t i = 1; i < a->argc; i++) {
+        uint64_t named = sections_of(a->argv[i]);
+        sections |= named;
+        exact = named == BIT(CRDT) ? &a->argv[i] : exact;
+    }
+    route_workers(a, JOB_INFO, exact != NULL, exact, finish_info, sections);
 }
 
 const struct session_command cmd_info_commands[] = {

@@ -32,11 +32,12 @@ struct figures {
     struct shard_stats shard; /* sums */
     uint64_t stale;           /* shards that refuse writes until they have caught up */
     uint64_t log_bytes;
-    struct figures_keep keep;      /* the files */
-    uint64_t scripts_bytes;        /* of the scripts themselves */
-    uint64_t links_bytes;          /* of other regions' frames that wait for their causes */
-    struct memory_use memory;      /* of the shards */
-    uint64_t stamp_max;            /* the newest stamp of any partition */
+    struct figures_keep keep; /* the files */
+    uint64_t scripts_bytes;   /* of the scripts themselves */
+    uint64_t links_bytes;     /* of other regions' frames that wait for their causes */
+    struct memory_use memory; /* of the shards */
+    uint64_t stamp_max;       /* the newest stamp of any partition */
+    bool exact; /* asked for: the digest of all that has been seen, whatever it takes */
     uint64_t digest_lo, digest_hi; /* sum over all partitions */
     uint64_t lives;                /* sum of a hash of (shard, the incarnation it writes as) */
     uint64_t context_hash;         /* likewise, of a hash of (partition, context) */

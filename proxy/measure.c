@@ -152,7 +152,7 @@ void measure_job(struct front *f, const struct job *job, struct reply *r, struct
     uint64_t max = (uint64_t)f->kept.number[CONFIG_SLOWLOG_MAX_LEN];
     switch (job->kind) {
     case JOB_INFO: {
-        struct figures figures = {0};
+        struct figures figures = {.exact = job->argc > 0};
         front_figures(f, &figures, now);
         buf_put(r->out, &figures, sizeof figures);
         stats_put(&f->stats, 0, NULL, r->out);

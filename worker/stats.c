@@ -86,20 +86,14 @@ static uint64_t member_context_hash(const struct member *m)
     return sum;
 }
 
-static struct hash128 member_digest(const struct member *m)
+/* Who asks again and again, as managers and monitors do, gets what is in by now: to take in the
+ * rest at once for that would make clients wait. */
+static struct hash128 member_digest(const struct member *m, bool exact)
 {
     struct hash128 sum = {0};
     for (uint32_t p = m->first; p < m->first + m->count; p++)
-        sum = hash128_add(sum, shard_digest(m->shard, p));
-    return sum;
-}
-
-/* Asked once a second by the manager: nobody waits for that. */
-static struct hash128 member_digest_so_far(const struct member *m)
-{
-    struct hash128 sum = {0};
-    for (uint32_t p = m->first; p < m->first + m->count; p++)
-        sum = hash128_add(sum, shard_digest_so_far(m->shard, p));
+        sum =
+            hash128_add(sum, exact ? shard_digest(m->shard, p) : shard_digest_so_far(m->shard, p));
     return sum;
 }
 
@@ -148,8 +142,8 @@ void stats_figures(void *worker, struct front *f, struct figures *out, struct mo
         stamp_t newest = member_stamp(m);
         if (newest > out->stamp_max)
             out->stamp_max = newest;
-        struct hash128 digest =
-            hash128_add((struct hash128){out->digest_lo, out->digest_hi}, member_digest(m));
+        struct hash128 digest = hash128_add((struct hash128){out->digest_lo, out->digest_hi},
+                                            member_digest(m, out->exact));
         out->digest_lo = digest.lo;
         out->digest_hi = digest.hi;
         out->context_hash += member_context_hash(m);
@@ -243,7 +237,7 @@ static void plane_shard_of(struct plane_shard *to, const struct database *d, con
     struct hash128 digest = {0};
     if (m->open) {
         shard_stats(m->shard, &s);
-        digest = member_digest_so_far(m);
+        digest = member_digest(m, false);
     }
     *to = (struct plane_shard){.db_uid = d->config.uid,
                                .shard = m->id,
