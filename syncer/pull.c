@@ -147,6 +147,8 @@ static void pull_dial(struct pull *p, struct port *port, struct moment now)
     p->heard_us = now.mono_us;
     p->busy = false;
     p->phase = PHASE_DIALLING;
+    if (p->peer->synced_us == 0) /* in this life nothing is known of before */
+        p->peer->synced_us = now.mono_us;
     p->conn = port->ops->dial(port, &o);
     if (p->conn == 0)
         pull_down(p, port, now, err_text(ERR_ADDRESS));
