@@ -245,9 +245,9 @@ struct peer {
     struct syncer *s;
     uint32_t region;
     bool member;
-    struct pull *pulls;       /* by want_first; NULL unless member */
-    struct link_stats totals; /* counters and error; the rest is filled in when asked */
-    uint64_t synced_us; /* when we last had all of it, or began to ask */
+    struct pull *pulls;            /* by want_first; NULL unless member */
+    struct link_stats totals;      /* counters and error; the rest is filled in when asked */
+    uint64_t synced_us;            /* when we last had all of it, or began to ask */
     uint64_t acked_ops, behind_us; /* own operations it has; since when it lacks some, 0 none */
 };
 
