@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0. Copyright The Meridian authors.
 """A live redis-server is followed (meridian import --replica-of) while clients write to it; nothing may be missing.
 
-    tests/compat/follow.py [--rest] [--crash] [--regions N] [--port N] [--seconds N] [--kills N] [--keys N] [--shards N] [--seed N]
+    tests/compat/follow.py [--rest] [--crash] [--source] [--regions N] [--port N] [--seconds N] [--kills N] [--keys N] [--shards N] [--seed N]
 
 Starts redis-server and a node of its own. Fills the source with values of all types, begins to follow it, writes
 on with redis-benchmark and with a mix of counters, transactions, expiries, streams, scripts and functions; meanwhile
 cuts the link at the source, kills the follower with SIGKILL and begins again. Then the writers stop, WAIT at the source
 tells that everything has been applied, and all keys are compared. --rest: followed by the node's manager (replica_sources), which
-is killed in the follower's place; --crash: the target's data plane is, which keeps its data on disk; --regions: the target is geo-distributed over so many nodes, and each must have all of it. The
+is killed in the follower's place; --crash: the target's data plane is, which keeps its data on disk; --source: follower, plane (with
+--crash) and source die in turn, the source keeps an append-only file; --regions: the target is geo-distributed over so many nodes, and each must have all of it. The
 ports used are N to N + 9.
 Ends with "N passed, N failed"; exit status 1 if any failed.
 """
@@ -80,23 +81,32 @@ def fill(port, count, rng):
 
 class Mix(threading.Thread):
     """Writes of every kind; what they do must not be lost and not be done twice. `one_slot`: each writer's keys lie together, as those of
-    one command have to where the target has several shards."""
+    one command have to where the target has several shards. `patient`: the source dies now and then, which is waited for."""
 
-    def __init__(self, port, seed, one_slot):
+    def __init__(self, port, seed, one_slot, patient):
         super().__init__(daemon=True)
+        self.patient = patient
         self.port, self.rng, self.going, self.done, self.slowest, self.error = port, random.Random(seed), True, 0, 0.0, None
         self.tag = f"{{m{seed}}}" if one_slot else f"m{seed}"
 
     def run(self):
-        try:
-            with Client(self.port) as c:
-                c.command("XGROUP", "CREATE", f"{self.tag}:stream", "g", "0", "MKSTREAM")
-                while self.going:
-                    began = time.monotonic()
-                    self.batch(c)
-                    self.slowest = max(self.slowest, time.monotonic() - began)
-        except Exception as e:  # shown by main
-            self.error = e
+        while self.going and self.error is None:
+            try:
+                self.life()
+            except OSError as e:
+                self.error = None if self.patient else e
+                time.sleep(0.1)
+            except Exception as e:  # shown by main
+                self.error = e
+
+    def life(self):
+        """Until the end, or the source's."""
+        with Client(self.port) as c:
+            c.command("XGROUP", "CREATE", f"{self.tag}:stream", "g", "0", "MKSTREAM")
+            while self.going:
+                began = time.monotonic()
+                self.batch(c)
+                self.slowest = max(self.slowest, time.monotonic() - began)
 
     def batch(self, c):
         out = []
@@ -248,7 +258,7 @@ class Run:
         self.dir = tempfile.mkdtemp(prefix="meridian-follow-")
         self.source = o.port + 3
         self.passed = self.failed = 0
-        self.redis = self.follower = None
+        self.redis = self.follower = self.bench = None
         self.nodes, self.ports = [], []
 
     def check(self, good, what, *more):
@@ -257,10 +267,13 @@ class Run:
         if not good:
             print(what, *[repr(m)[:400] for m in more], flush=True)
 
-    def start(self):
+    def start_source(self):
         self.redis = subprocess.Popen(["redis-server", "--port", str(self.source), "--save", "", "--dir", self.dir, "--repl-diskless-sync-delay",
                                        "0", "--repl-diskless-sync", self.rng.choice(["yes", "no"]), "--repl-backlog-size", self.rng.choice(["2mb", "100mb"]),
-                                       "--hz", "50"], stdout=open(f"{self.dir}/redis.log", "wb"))
+                                       "--hz", "50", "--appendonly", "yes" if self.o.source else "no"], stdout=open(f"{self.dir}/redis.log", "ab"))
+
+    def start(self):
+        self.start_source()
         at = self.o.port
         for i in range(self.o.regions):
             port = at if i == 0 else at + 4 + 3 * (i - 1)
@@ -287,28 +300,56 @@ class Run:
             node.stop()
         shutil.rmtree(self.dir, ignore_errors=True)
 
+    def benchmark(self):
+        return subprocess.Popen(["redis-benchmark", "-p", str(self.source), "-q", "-c", "8", "-P", "8", "-r", "2000", "-n",
+                                 str(int(20000 * self.o.seconds)), "-t", "incr,lpush,sadd,hset,zadd"], stdout=subprocess.DEVNULL)
+
+    def kill_plane(self):
+        plane = pathlib.Path(self.nodes[0].dir, "plane.pid").read_text(encoding="ascii")
+        os.kill(int(plane), signal.SIGKILL)
+
+    def kill_follower(self):
+        self.follower.kill()
+        time.sleep(self.rng.choice([0, 0.3]))
+        self.follower.start()
+
+    def kill_source(self):
+        """What it had answered is in its file; to its replicas it is another source."""
+        self.bench.kill()  # it may wait for ever for answers of a source that is no more
+        self.redis.kill()
+        for p in (self.bench, self.redis):
+            p.wait()
+        time.sleep(self.rng.choice([0, 0.5]))
+        self.start_source()
+        wait_port(self.source)
+        with Client(self.source) as c:
+            while isinstance(c.command("DBSIZE"), Exception):  # it reads its file
+                time.sleep(0.05)
+        self.bench = self.benchmark()
+
+    def cut_link(self):
+        with Client(self.source) as c:
+            c.command("CLIENT", "KILL", "TYPE", "replica")
+
+    def ways(self):
+        """What is killed, in turn."""
+        if self.o.source:
+            return [self.kill_follower, *[self.kill_plane] * self.o.crash, self.kill_source, self.cut_link]
+        return [self.kill_plane if self.o.crash else self.kill_follower, self.cut_link]
+
     def load(self):
         """Writers at the source; meanwhile links and followers die."""
-        mixes = [Mix(self.source, i, self.o.shards > 1) for i in range(2)]
+        mixes = [Mix(self.source, i, self.o.shards > 1, self.o.source) for i in range(2)]
         for m in mixes:
             m.start()
-        bench = subprocess.Popen(["redis-benchmark", "-p", str(self.source), "-q", "-c", "8", "-P", "8", "-r", "2000", "-n",
-                                  str(int(20000 * self.o.seconds)), "-t", "incr,lpush,sadd,hset,zadd"], stdout=subprocess.DEVNULL)
+        self.bench = self.benchmark()
         end = time.monotonic() + self.o.seconds
+        ways = self.ways()
         for i in range(self.o.kills):
             time.sleep(self.o.seconds / (self.o.kills + 1))
-            if self.o.crash and i % 2 == 0:
-                plane = pathlib.Path(self.nodes[0].dir, "plane.pid").read_text(encoding="ascii")
-                os.kill(int(plane), signal.SIGKILL)
-            elif i % 2 == 0:
-                self.follower.kill()
-                time.sleep(self.rng.choice([0, 0.3]))
-                self.follower.start()
-            else:
-                with Client(self.source) as c:
-                    c.command("CLIENT", "KILL", "TYPE", "replica")
+            ways[i % len(ways)]()
         time.sleep(max(0, end - time.monotonic()))
-        bench.wait()
+        self.bench.wait()
         for m in mixes:
             m.going = False
         for m in mixes:
@@ -319,7 +360,7 @@ class Run:
     def settle(self):
         """WAIT counts replicas that have acknowledged: ours does only what its target holds."""
         with Client(self.source) as c:
-            c.command("SET", "last", "write")
+            self.check(c.command("SET", "last", "write") == b"OK", "the source took no last write")
             began, synced = time.monotonic(), 0
             while synced != 1 and time.monotonic() - began < 60 and not self.follower.ended():
                 synced = c.command("WAIT", "1", "1000")
@@ -376,6 +417,7 @@ def main():
     p.add_argument("--shards", type=int, default=1)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--crash", action="store_true", help="kill the target's data plane instead of the follower")
+    p.add_argument("--source", action="store_true", help="kill the source, too: it keeps an append-only file")
     p.add_argument("--rest", action="store_true")
     p.add_argument("--regions", type=int, default=1)
     run = Run(p.parse_args())
