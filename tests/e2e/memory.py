@@ -2,14 +2,16 @@
 """Two regions with a limit of memory and three times as many writes on both, under each policy of eviction: nobody dies, nobody
 refuses what can be evicted for, and both hold the same. MEMORY_LIMIT_MB and MEMORY_POLICIES make it longer:
 MEMORY_LIMIT_MB=100 MEMORY_POLICIES=all E2E=memory_limits tests/e2e/run.sh
+And a region that is away while it is full, and while the other one writes more than it may hold (away_and_full).
 """
 import os
 import threading
 import time
 
 import cluster
+from catching import hold
 from cluster import Client, command, info
-from e2e import Regions, geo
+from e2e import Regions, eventually, geo
 
 LIMIT = int(os.environ.get("MEMORY_LIMIT_MB", "6")) << 20
 ALL = ["allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", "noeviction"]
@@ -115,3 +117,79 @@ def test_memory_limits():
         geo([a, b], shards_count=2, sharding=True)
         for policy in POLICIES:
             one_policy(policy, ports)
+
+
+def write_strings(port, region, n):
+    """Pipelined SETs. Returns the numbers of the acknowledged ones, and the errors."""
+    kept, errors = [], []
+    with Client(port, timeout=120) as c:
+        for first in range(0, n, DEPTH):
+            batch = range(first, min(first + DEPTH, n))
+            c.sock.sendall(b"".join(c.encode(("SET", f"{region}:{i}", (f"{region}:{i}:" * 100)[:VALUE])) for i in batch))
+            for i in batch:
+                reply = c.read()
+                if isinstance(reply, Exception):
+                    errors.append(str(reply))
+                else:
+                    kept.append(i)
+    return kept, errors
+
+
+def lost(port, region, numbers):
+    """Those that the region does not hold as they were written."""
+    out = []
+    with Client(port, timeout=120) as c:
+        for first in range(0, len(numbers), DEPTH):
+            batch = numbers[first:first + DEPTH]
+            c.sock.sendall(b"".join(c.encode(("GET", f"{region}:{i}")) for i in batch))
+            out += [i for i in batch if c.read() != (f"{region}:{i}:" * 100)[:VALUE].encode()]
+    return out
+
+
+def away_and_full(policy, near, away, guid):
+    """One region without a limit writes three times what the other one may hold, which is away and filled by its own clients."""
+    ports = [near.db, away.db]
+    for p in ports:
+        assert command(p, "CONFIG", "SET", "maxmemory", 0) == b"OK"
+        command(p, "FLUSHALL")
+    cluster.wait_equal(ports)
+    assert command(away.db, "CONFIG", "SET", "maxmemory", LIMIT, "maxmemory-policy", policy) == b"OK"
+    for one, other in ((near, away), (away, near)):
+        hold(one, other, guid, True)
+    evicted = info(away.db, "stats")["evicted_keys"]
+    wrote = {"near": write_strings(near.db, "near", LIMIT * 3 // VALUE), "away": write_strings(away.db, "away", LIMIT * 3 // 2 // VALUE)}
+    assert wrote["near"][1] == [], wrote["near"][1][:3]
+    assert all(e.startswith("OOM") for e in wrote["away"][1]), wrote["away"][1][:3]
+    assert command(near.db, "GET", "away:0") is None and command(away.db, "GET", "near:0") is None, "they are apart"
+    began = time.monotonic()
+    for one, other in ((near, away), (away, near)):
+        hold(one, other, guid, False)
+    cluster.wait_equal(ports, 120)
+    seconds = time.monotonic() - began
+    evicted = info(away.db, "stats")["evicted_keys"] - evicted
+    used = info(away.db, "memory")["used_memory"]
+    print(f"    {policy}: away, then as one after {seconds:.1f} s with {used / LIMIT:.2f} of the limit; acknowledged "
+          f"{ {k: len(v[0]) for k, v in wrote.items()} }, refused {len(wrote['away'][1])}, evicted {evicted}", flush=True)
+    if policy == "noeviction":
+        assert wrote["away"][1] and evicted == 0, evicted
+        for p in ports:
+            for region, (kept, _) in wrote.items():
+                assert not lost(p, region, kept), (p, region, lost(p, region, kept)[:5])
+        assert used > LIMIT * 2, "what peers wrote is taken although the region is full"
+        reply = command(away.db, "SET", "more", "v")
+        assert isinstance(reply, Exception) and str(reply).startswith("OOM"), reply
+        assert command(near.db, "SET", "more", "v") == b"OK"
+        assert command(away.db, "DEL", "near:0") == 1, "what frees memory is never refused"
+    else:
+        assert not wrote["away"][1] and evicted > 0, (wrote["away"][1][:3], evicted)
+        eventually("the region that was away is below its limit", lambda: info(away.db, "memory")["used_memory"] < LIMIT)
+    cluster.wait_equal(ports)
+    sizes = same_size(ports)
+    assert sizes[0] == sizes[1] > 0, sizes
+
+
+def test_away_and_full():
+    with Regions(2, workers=2) as (a, b):
+        guid = geo([a, b], shards_count=2, sharding=True)
+        for policy in ("noeviction", "allkeys-lru"):
+            away_and_full(policy, a, b, guid)
