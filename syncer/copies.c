@@ -17,7 +17,8 @@
  * lacks.
  *
  * A region that goes on as another actor may have written in partitions of which it had not heard
- * by then: so what peers have of the actor that it was is looked at further.
+ * by then, or the process before it may have: so what peers have of the actor that it was is looked
+ * at further.
  *
  * What can't be seen here: a copy that meets only peers which know nothing of the other life. That
  * a copy does not write before it meets them, where they can be reached, is the worker's (greet.c).
@@ -61,19 +62,30 @@ void copies_look(struct syncer *s, struct port *port, uint32_t region, uint32_t 
         found(s, port, origin == ORIGIN_BESIDE ? COPY_SPLIT : COPY_OLD, region, partition);
 }
 
+/* What a peer knows of the actor lies within what was written in one go: the rest of what it knows
+ * was written by another process. */
+static bool lies_within(const struct context *known, const struct frame *frame)
+{
+    stamp_t stamp = context_get(known, stamp_actor(frame->last));
+    return stamp > frame->prev && stamp < frame->last;
+}
+
 bool copies_splits(const struct feed *f, struct port *port, const struct frame *frame)
 {
     struct syncer *s = f->s;
     const struct context *known = &f->parts[frame->partition - f->first].known;
-    uint32_t own = s->config.actor;
+    uint32_t actor = stamp_actor(frame->last);
     /* Contexts point to where frames end. What came over a link may be cut differently. */
-    bool as_written = s->config.incarnation < INCARNATIONS ||
-                      frame->prev >= syncer_part(s, frame->partition)->own;
+    bool first_numbers = s->config.incarnation < INCARNATIONS;
+    bool ours = s->config.sole && actor == s->config.actor &&
+                (first_numbers || frame->prev >= syncer_part(s, frame->partition)->own);
+    /* As it was before it went on as another one: processes before this one may have written. */
+    bool before = first_numbers && s->config.was != 0 && actor == s->config.was &&
+                  frame->last <= syncer_part(s, frame->partition)->was;
 #ifdef MUTANT_copy_unseen
-    as_written = false; /* the planted bug */
+    ours = before = false; /* the planted bug */
 #endif
-    if (s->config.sole && as_written && stamp_actor(frame->last) == own &&
-        context_get(known, own) > frame->prev && context_get(known, own) < frame->last)
+    if ((ours || before) && lies_within(known, frame))
         found(s, port, COPY_SPLIT, f->puller.region, frame->partition);
     return s->copy == COPY_SPLIT;
 }

@@ -60,6 +60,7 @@ struct wait_queue {
 struct part {
     struct stability *stability;
     stamp_t own;                 /* our actor's last stamp when this began */
+    stamp_t was;                 /* ... and that of the actor that we were (config.was) */
     struct context seen, stable; /* own context and result when stability was last computed */
     bool restable;               /* claims or reports have changed since */
     uint64_t news;               /* counts changes of retirements and reports */

@@ -22,6 +22,8 @@ static void parts_new(struct syncer *s)
                                                  : &nothing);
         part->restable = true;
         part->own = context_get(shard_context(s->shard, s->first + i), s->config.actor);
+        if (s->config.was != 0)
+            part->was = context_get(shard_context(s->shard, s->first + i), s->config.was);
     }
 }
 
