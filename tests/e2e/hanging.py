@@ -13,6 +13,15 @@ HANGS_S = 3  # so long without an answer, and the disk counts as failing (docs/d
 class HangingDevice(DyingDevice):
     """... whose file system is frozen for a while: whoever writes to it waits, in the system."""
 
+    def __init__(self):
+        super().__init__()
+        try:
+            self.freeze()  # can it be?
+            self.thaw()
+        except (FileNotFoundError, subprocess.CalledProcessError):
+            self.end()
+            raise
+
     def freeze(self):
         subprocess.run(["fsfreeze", "-f", self.dir], check=True, capture_output=True)
 
@@ -89,7 +98,7 @@ def test_hanging_disk():
         own_mounts()
         device = HangingDevice()
     except (PermissionError, FileNotFoundError, subprocess.CalledProcessError) as why:
-        print(f"     left out, no loop device or no ext4 here: {why}", flush=True)
+        print(f"     left out, no loop device, no ext4 or no fsfreeze here: {why}", flush=True)
         return
     a = b = None
     try:
