@@ -18,7 +18,6 @@
 #define TICK_US 5000u
 #define QUIET_MAX_US 120000000u
 #define KEEPALIVE_US 10000000u
-#define DEFERRED_US 1000000u
 #define SOURCES_MAX 4u
 #define MOVED_US 15000000u /* that slots were moved is seen by then: asked again and given up */
 
@@ -566,8 +565,6 @@ bool follow_seed(uint64_t seed, bool verbose, struct buf *report)
     draw(t);
     build(t, verbose);
     play(t);
-    /* DBSIZE may be some operations late: what is deferred is done by then (shard/deferred.h). */
-    world_run(t->world, world_now_us(t->world) + DEFERRED_US);
     for (unsigned g = 1; g <= t->regions && t->failure[0] == 0; g++)
         compare_region(t, g);
     bool ok = t->failure[0] == 0;

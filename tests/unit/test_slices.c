@@ -351,7 +351,7 @@ static void random_line(struct rng *rng, char line[100])
 {
     static const char *const all[] = {"KEYS *",         "SCAN 0 COUNT 3", "EXISTS k%u", "HLEN k%u",
                                       "LRANGE k%u 0 9", "ZCARD k%u",      "XLEN k%u",   "SCARD k%u",
-                                      "TTL k%u",        "WATCH k%u"};
+                                      "TTL k%u",        "WATCH k%u",      "DBSIZE"};
     unsigned what = pick(rng, 30), n = sizeof all / sizeof *all;
     if (what >= n) {
         draw_command(rng, line);
