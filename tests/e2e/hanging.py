@@ -19,7 +19,7 @@ class HangingDevice(DyingDevice):
             self.freeze()  # can it be?
             self.thaw()
         except (FileNotFoundError, subprocess.CalledProcessError):
-            self.end()
+            super().end()
             raise
 
     def freeze(self):
