@@ -93,6 +93,20 @@ static void unreadable(const struct member *m, struct port *port, const struct f
             r->path);
 }
 
+/* Nobody had its number, or whoever had is over for good. Between the life that is noted and the
+ * last process that went on as it, none began; since then, any of the processes may have. */
+static bool is_free(const struct life_note *found, uint32_t process)
+{
+    while (process >= INCARNATIONS) {
+        process -= INCARNATIONS;
+        if (process < found->settled)
+            return true;
+        if (process <= found->life || process >= found->process)
+            return false;
+    }
+    return true;
+}
+
 bool settle_answer(struct member *m, struct port *port, const struct file_req *r, struct moment now)
 {
     uint32_t process = process_of(m);
@@ -109,6 +123,7 @@ bool settle_answer(struct member *m, struct port *port, const struct file_req *r
     if (!read && r->err != ERR_NOT_FOUND)
         unreadable(m, port, r, &found);
     bool next = read && process > 0 && found.process == process - 1;
+    bool unused = is_free(&found, process);
     if (!next) { /* there may have been a life for each of the processes between */
         found.complete = false;
         found.life = process > 0 ? process - 1 : 0;
@@ -119,20 +134,13 @@ bool settle_answer(struct member *m, struct port *port, const struct file_req *r
     m->split = found.split;
     if (m->open || !database_is_geo(&m->database->config))
         return true;
+    m->free = unused;
     found.process = process; /* known as this one's from here on, whatever becomes of it */
     note(m, port, found);
     return false;
 }
 
 /* ------------------------------------------------------------ which life */
-
-/* Nobody had its number, or whoever had is over for good. */
-static bool is_free(const struct life_note *before, uint32_t incarnation)
-{
-    uint32_t back = (before->life - incarnation) % INCARNATIONS;
-    return incarnation < INCARNATIONS || back > before->life ||
-           before->life - back < before->settled;
-}
 
 void settle_choose(struct member *m)
 {
@@ -145,7 +153,7 @@ void settle_choose(struct member *m)
     m->whole_pos = UINT64_MAX;
     m->settled = m->before.settled;
     m->sure = kept && m->before.settled == m->before.life;
-    m->free = m->sole = kept && is_free(&m->before, process);
+    m->free = m->sole = kept && m->free;
     if (!kept || !m->follows || (!m->before.complete && !storage_orderly(m->storage)))
         return;
     m->incarnation = m->before.life;

@@ -328,6 +328,39 @@ Test(lives, one_that_may_have_lost_something_begins_anew)
     one_life(PERSIST_SECOND, false, false);
 }
 
+/* A process that died before its folder had heard of it: the next one begins a new life, whose
+ * number nobody can have had while the same life went on, except that life itself. */
+Test(lives, a_number_that_no_life_had_is_free)
+{
+    struct lives *l = lives_new(2, PERSIST_ALWAYS);
+    char text[64];
+    cr_expect_str_eq(ask(l, 1, "incr n\r\n", 2000), ":1\r\n");
+    die(l, 2, true);
+    uint32_t life = 0;
+    for (unsigned process = 1; process <= 38; process++) {
+        bool skipped = process == 22 || process == 38;
+        die(l, 1, false);
+        cr_assert_eq(deploy_incarnation(l->deploy, 1), process);
+        if (process == 21 || process == 37)
+            continue;
+        life = skipped ? process : life;
+        deploy_start(l->deploy, 1);
+        run(l, 1500);
+        const char *got = ask(l, 1, "incr n\r\n", 50);
+        if (process == 38)
+            cr_expect_eq(strncmp(got, "-STALE", 6), 0, "its number is that of life 22: %s", got);
+        else
+            cr_expect_eq(got[0], ':', "process %u: %s", process, got);
+        snprintf(text, sizeof text, "crdt_incarnation:%u\r\n", life);
+        cr_expect(strstr(ask(l, 1, "info crdt\r\n", 20), text) != NULL, "process %u", process);
+    }
+    deploy_start(l->deploy, 2);
+    cr_expect(agree(l, 20000), "%s", deploy_error(l->deploy));
+    cr_expect_str_eq(ask(l, 1, "incr n\r\n", 50), ":37\r\n");
+    cr_expect_str_eq(ask(l, 2, "get n\r\n", 50), "$2\r\n37\r\n");
+    lives_free(l);
+}
+
 /* What the folder says of the policy before is believed only where peers got what was synced. */
 Test(lives, a_policy_that_changes_is_believed_once_the_folder_says_so)
 {
