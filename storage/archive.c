@@ -81,6 +81,16 @@ static struct reading *reading_at(const struct archive *a, size_t i)
     return (struct reading *)(void *)(a->readings.p + a->readings.head) + i;
 }
 
+static size_t keepers(const struct archive *a)
+{
+    return buf_len(&a->keepers) / sizeof(struct keeper);
+}
+
+static struct keeper *keeper_at(const struct archive *a, size_t i)
+{
+    return (struct keeper *)(void *)(a->keepers.p + a->keepers.head) + i;
+}
+
 void archive_free(struct archive *a)
 {
     if (a == NULL)
@@ -219,8 +229,9 @@ static bool is_ours(const struct archive *a, const struct file_header *h, uint64
            h->first == a->id.first && h->count == a->id.count;
 }
 
-/* The head of the last of `found`. One that can't be read ends the way back. */
-static void headed(struct archive *a, struct port *port, struct bytes in)
+/* The head of the last of `found`, or as much of it as was asked for. One that can't be read ends
+ * the way back. */
+static void headed(struct archive *a, struct port *port, struct bytes in, size_t asked)
 {
     struct segment s;
     struct file_header h;
@@ -236,7 +247,7 @@ static void headed(struct archive *a, struct port *port, struct bytes in)
     struct bytes rest = bytes_of(in.p + h.size, in.n - h.size);
     enum record_result got = record_read(rest, s.number, h.size, &r, &need);
     bool begins = rest.n >= 8 && rest.p[7] == RECORD_BEGIN;
-    if (got == RECORD_MORE && begins && h.size + need <= s.end && h.size + need > in.n) {
+    if (got == RECORD_MORE && begins && h.size + need <= s.end && h.size + need > asked) {
         next_head(a, port, h.size + (size_t)need);
         return;
     }
@@ -462,7 +473,8 @@ void archive_answer(struct archive *a, struct port *port, struct file_req *taken
             a->ready = true; /* what earlier lives left is not served */
     } else if (take_reading(a, taken->tag >> STORAGE_TAG_BITS, 0, &reading)) {
         if (reading.ticket == 0)
-            headed(a, port, taken->err == ERR_OK ? buf_bytes(&taken->data) : bytes_of(NULL, 0));
+            headed(a, port, taken->err == ERR_OK ? buf_bytes(&taken->data) : bytes_of(NULL, 0),
+                   reading.bytes);
         else
             have_bytes(a, &reading, taken);
     }
@@ -473,19 +485,18 @@ void archive_answer(struct archive *a, struct port *port, struct file_req *taken
 
 void archive_keep(struct archive *a, uint64_t ticket, uint64_t segment)
 {
-    struct keeper *all = (struct keeper *)(void *)(a->keepers.p + a->keepers.head);
-    size_t n = buf_len(&a->keepers) / sizeof *all, i = 0;
-    while (i < n && all[i].ticket != ticket)
+    struct reading r;
+    size_t i = 0;
+    while (i < keepers(a) && keeper_at(a, i)->ticket != ticket)
         i++;
-    if (segment != 0 && i < n) {
-        all[i].segment = segment;
+    if (segment != 0 && i < keepers(a)) {
+        keeper_at(a, i)->segment = segment;
     } else if (segment != 0) {
         struct keeper k = {.ticket = ticket, .segment = segment};
         buf_put(&a->keepers, &k, sizeof k);
-    } else if (i < n) {
-        struct reading r;
-        all[i] = all[n - 1];
-        a->keepers.tail -= sizeof *all;
+    } else if (i < keepers(a)) {
+        *keeper_at(a, i) = *keeper_at(a, keepers(a) - 1);
+        a->keepers.tail -= sizeof(struct keeper);
         if (take_reading(a, 0, ticket, &r))
             buf_deinit(&r.data);
     }
@@ -493,20 +504,16 @@ void archive_keep(struct archive *a, uint64_t ticket, uint64_t segment)
 
 static bool is_kept(const struct archive *a, uint64_t ticket)
 {
-    const struct keeper *all =
-        (const struct keeper *)(const void *)(a->keepers.p + a->keepers.head);
-    for (size_t i = 0; i < buf_len(&a->keepers) / sizeof *all; i++)
-        if (all[i].ticket == ticket)
+    for (size_t i = 0; i < keepers(a); i++)
+        if (keeper_at(a, i)->ticket == ticket)
             return true;
     return false;
 }
 
 static bool is_read(const struct archive *a, uint64_t number)
 {
-    const struct keeper *all =
-        (const struct keeper *)(const void *)(a->keepers.p + a->keepers.head);
-    for (size_t i = 0; i < buf_len(&a->keepers) / sizeof *all; i++)
-        if (all[i].segment <= number)
+    for (size_t i = 0; i < keepers(a); i++)
+        if (keeper_at(a, i)->segment <= number)
             return true;
     return false;
 }
@@ -555,5 +562,5 @@ void archive_stats(const struct archive *a, struct archive_stats *out)
     for (size_t i = 0; i < count(a); i++)
         out->bytes += segment_at(a, i)->end;
     out->oldest = count(a) > 0 ? segment_at(a, 0)->number : 0;
-    out->readers = (unsigned)(buf_len(&a->keepers) / sizeof(struct keeper));
+    out->readers = (unsigned)keepers(a);
 }
