@@ -53,27 +53,36 @@ unit() {
 }
 
 model() {
-    local files=()
+    local files=() emits=() emit
     for regions in 2 3 5; do
-        python3 "$shared/model/crdt_model.py" --emit "$MODEL_HISTORIES" --regions $regions >"$logs/histories.$regions" || return 1
-        files+=("$logs/histories.$regions")
+        python3 "$shared/model/crdt_model.py" --emit "$MODEL_HISTORIES" --regions $regions >"$logs/histories.$regions" &
+        emits+=($!) files+=("$logs/histories.$regions")
     done
+    for emit in "${emits[@]}"; do wait "$emit" || return 1; done
     build/tests/replay_model "${files[@]}"
 }
 
-# Seeds that once failed, then fresh ones; the same seed twice gives the same history.
+# Seeds that once failed, then fresh ones; the same seed twice gives the same history. As many at once as there are cores.
 sim() {
-    local bin=$1 seeds=$2 pass=0 fail=0 weather
+    local bin=$1 seeds=$2 runs=() seed what n weather pass fail
     while read -r seed what _; do
         case $seed in '' | '#'*) continue ;; esac
-        local flags=(); case $what in follow:) flags=(--follow) ;; limited:) flags=(--limited) ;; large:) flags=(--large) ;; esac
-        if "$bin" --first "$seed" --seeds 1 --quiet "${flags[@]}"; then pass=$((pass + 1)); else fail=$((fail + 1)); fi
+        case $what in follow: | memories: | limited: | large:) what=" --${what%:}" ;; *) what= ;; esac
+        runs+=("1 --first $seed --seeds 1$what")
     done <tests/sim/seeds.txt
-    if "$bin" --first 1 --seeds "$seeds" --quiet; then pass=$((pass + seeds)); else fail=$((fail + 1)); fi
-    if "$bin" --first 900001 --seeds 10 --twice --quiet; then pass=$((pass + 10)); else fail=$((fail + 1)); fi
-    for weather in limited large; do
-        if "$bin" --$weather --first 1 --seeds $((seeds / 25)) --quiet; then pass=$((pass + seeds / 25)); else fail=$((fail + 1)); fi
+    for ((seed = 1; seed <= seeds; seed += n)); do
+        n=$((seeds - seed < 25 ? seeds - seed + 1 : 25))
+        runs+=("$n --first $seed --seeds $n")
     done
+    runs+=("10 --first 900001 --seeds 10 --twice")
+    for weather in limited large; do
+        runs+=("$((seeds / 25)) --$weather --first 1 --seeds $((seeds / 25))")
+    done
+    printf '%s\n' "${runs[@]}" | xargs -P "$jobs" -L 1 bash -c 'n=$1; shift
+        if out=$("$0" --quiet "$@" 2>&1); then echo "ok $n"; else printf "%s\nbad: sim %s\n" "$out" "$*"; fi' "$bin" >"$logs/sim.runs"
+    grep -v '^ok ' "$logs/sim.runs"
+    pass=$(awk '/^ok [0-9]+$/ {n += $2} END {print n + 0}' "$logs/sim.runs")
+    fail=$((${#runs[@]} - $(grep -cE '^ok [0-9]+$' "$logs/sim.runs")))
     echo "$pass passed, $fail failed"
     [ "$fail" -eq 0 ]
 }
