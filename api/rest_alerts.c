@@ -49,7 +49,7 @@ static void put_links(const struct call *c, const struct bdb *b, json_t *list)
     const struct crdb *r = b->guid[0] ? cluster_crdb(manager_cluster(c->m), b->guid) : NULL;
     int64_t tolerance = manager_cluster(c->m)->availability_lag_tolerance_ms, worst = 0;
     const char *behind = "";
-    char down[200] = "";
+    struct buf down = {0};
     for (uint32_t i = 0; r != NULL && i < r->config.instances_count; i++) {
         const struct instance *in = &r->config.instances[i];
         struct link_summary l;
@@ -57,15 +57,17 @@ static void put_links(const struct call *c, const struct bdb *b, json_t *list)
             continue;
         bool known = bdb_link(c->m, b, in->id, &l);
         if (!known || strcmp(l.state, "up") != 0)
-            snprintf(down, sizeof down, "from region %u (%s): %s%s%.60s", in->id, in->cluster,
+            buf_putf(&down, "%s from region %u (%s): %s%s%.60s",
+                     buf_len(&down) > 0 ? ", link" : "link", in->id, in->cluster,
                      known ? l.state : "no statistics", l.error[0] ? ": " : "", l.error);
         else if (l.behind_ms > worst) {
             worst = l.behind_ms;
             behind = in->cluster;
         }
     }
-    put_alert(list, "bdb_crdt_src_syncer_connection_error", down[0] != 0, "CRITICAL", "link %s",
-              down);
+    put_alert(list, "bdb_crdt_src_syncer_connection_error", buf_len(&down) > 0, "CRITICAL", "%.*s",
+              (int)buf_len(&down), (const char *)buf_bytes(&down).p);
+    buf_deinit(&down);
     put_alert(list, "bdb_crdt_src_high_syncer_lag", worst > tolerance, "WARNING",
               "%lld ms behind the region %s, more than %lld ms", (long long)worst, behind,
               (long long)tolerance);

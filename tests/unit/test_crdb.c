@@ -200,6 +200,51 @@ Test(crdb, forgets_what_a_dead_coordinator_had_prepared)
     json_decref(task);
 }
 
+/* The description of an alert of region 1's database; "" it is not raised. */
+static void alert(const char *name, char out[600])
+{
+    json_t *list;
+    cr_assert_eq(clusters_call(&c, 0, "GET", "/v1/bdbs/alerts/1", NULL, &list), 200);
+    const json_t *a = json_object_get(list, name);
+    cr_assert_not_null(a, "%s", name);
+    cr_expect_eq(json_is_true(json_object_get(a, "state")), member(a, "description")[0] != 0);
+    snprintf(out, 600, "%s", member(a, "description"));
+    json_decref(list);
+}
+
+Test(crdb, alerts_name_the_region_that_is_far_behind_and_every_link_that_is_down)
+{
+    char guid[64], text[600];
+    make(3, guid);
+    clusters_run(&c, 2000);
+    alert("bdb_crdt_src_high_syncer_lag", text);
+    cr_expect_str_eq(text, "");
+    alert("bdb_crdt_src_syncer_connection_error", text);
+    cr_expect_str_eq(text, "");
+    uint32_t here = c.at[0].plane_host;
+    world_link(c.world, c.at[2].plane_host, here,
+               (struct world_link){.latency_us = 500, .bytes_per_s = 100});
+    snprintf(text, sizeof text, "SET k ");
+    for (unsigned i = 6; i < 506; i++) /* hardly to be compressed */
+        snprintf(text + i, 2, "%c", 'A' + (int)(i * i * 7919 / 31 % 50));
+    cr_assert_str_eq(clusters_redis(&c, 2, 12000, text), "+OK\r\n");
+    clusters_run(&c, 3000);
+    alert("bdb_crdt_src_high_syncer_lag", text);
+    cr_expect(strstr(text, "ms behind the region gamma.test, more than 100 ms"), "%s", text);
+    alert("bdb_crdt_src_syncer_connection_error", text);
+    cr_expect_str_eq(text, "");
+    for (unsigned i = 1; i <= 2; i++) {
+        world_link(c.world, c.at[i].plane_host, here, (struct world_link){.cut = true});
+        world_link(c.world, here, c.at[i].plane_host, (struct world_link){.cut = true});
+    }
+    clusters_run(&c, 30000);
+    alert("bdb_crdt_src_syncer_connection_error", text);
+    cr_expect(strncmp(text, "link from region 2 (beta.test): ", 32) == 0, "%s", text);
+    cr_expect(strstr(text, ", link from region 3 (gamma.test): "), "%s", text);
+    alert("bdb_crdt_src_high_syncer_lag", text);
+    cr_expect_str_eq(text, "");
+}
+
 Test(crdb, takes_in_a_region_that_then_has_all_data)
 {
     char guid[64];
