@@ -92,6 +92,22 @@ class Writer(threading.Thread):
         return sum(map(len, self.acked.values())) + len(self.entries) + self.counted
 
 
+def begin_writing(*regions):
+    """Two writers for each of them, which have begun."""
+    writers = [Writer(f"{r.node.name[:2]}{t}", r.db, t) for r in regions for t in range(2)]
+    for w in writers:
+        w.start()
+    eventually("writes are made", lambda: all(w.total() > 100 for w in writers))
+    return writers
+
+
+def end_writing(writers):
+    for w in writers:
+        w.stopping.set()
+    for w in writers:
+        w.join()
+
+
 def all_of(port, *args):
     with Client(port, timeout=120) as c:
         reply = c.command(*args)
@@ -231,10 +247,7 @@ def test_kill_9():
                     print(f"     {n + 1} rounds, {sum(w.total() for w in writers)} writes acknowledged", flush=True)
             for r in rs:
                 eventually(f"{r.node.name} takes writes again", lambda r=r: command(r.db, "SET", "probe", "1") == b"OK", 60)
-            for w in writers:
-                w.stopping.set()
-            for w in writers:
-                w.join()
+            end_writing(writers)
             cluster.wait_equal([r.db for r in rs], 120)
             for r in rs:
                 check_writes(r.db, writers)
@@ -334,10 +347,7 @@ def quick(c, *args):
 
 def in_trouble(a, b, begin, end, policy):
     """Writes are refused with a clear error while the disk takes nothing; reads and links go on; then all goes on by itself."""
-    writers = [Writer(f"{r.node.name[:2]}{t}", r.db, t) for r in (a, b) for t in range(2)]
-    for w in writers:
-        w.start()
-    eventually("writes are made", lambda: all(w.total() > 100 for w in writers))
+    writers = begin_writing(a, b)
     with Client(a.db) as reader, Client(b.db) as other:
         assert reader.command("SET", "{t}before", "1") == b"OK"
         begin()
@@ -364,10 +374,7 @@ def in_trouble(a, b, begin, end, policy):
     eventually("so do all", lambda: all(w.total() > n + 50 for w, n in zip(writers, before)))
     if policy == "second":
         time.sleep(2.5)  # so long may what is acknowledged be in memory only
-    for w in writers:
-        w.stopping.set()
-    for w in writers:
-        w.join()
+    end_writing(writers)
     if policy == "second":
         time.sleep(2.5)
     kill(plane_pid(a.node))
@@ -519,10 +526,7 @@ def test_io_errors():
         with Client(region.db) as c:
             assert isinstance(quick(c, "DBSIZE"), int)
             assert "aof_last_write_status:err" in c.command("INFO", "persistence").decode()
-        for w in writers:
-            w.stopping.set()
-        for w in writers:
-            w.join()
+        end_writing(writers)
         began = time.monotonic()
         region.node.process.terminate()
         region.node.process.wait(20)

@@ -551,6 +551,9 @@ def main():
     parts = (globals(), vars(catching), vars(durability), vars(hanging), vars(keeping), vars(memory), vars(policies), vars(recovery))
     tests = {n[5:]: f for part in parts for n, f in part.items() if n.startswith("test_") and callable(f)}
     wanted = sys.argv[1:] or list(tests)
+    unknown = [name for name in wanted if name not in tests]
+    if unknown:
+        sys.exit(f"no such test: {' '.join(unknown)}. There are: {' '.join(tests)}")
     passed = failed = 0
     for name in wanted:
         began = time.monotonic()

@@ -4,7 +4,7 @@ import time
 
 import cluster
 from cluster import Client, RestError, command
-from durability import ALWAYS, DyingDevice, Writer, all_of, check_writes, keep, kill, own_mounts, plane_pid, quick
+from durability import ALWAYS, DyingDevice, all_of, begin_writing, check_writes, end_writing, keep, kill, own_mounts, plane_pid, quick
 from e2e import Region, eventually, geo
 
 HANGS_S = 3  # so long without an answer, and the disk counts as failing (docs/durability.md)
@@ -64,10 +64,7 @@ def while_it_hangs(a, b, reader, other):
 
 def through_a_hang(device, a, b):
     geo([a, b], shards_count=2, sharding=True, **ALWAYS)
-    writers = [Writer(f"{r.node.name[:2]}{t}", r.db, t) for r in (a, b) for t in range(2)]
-    for w in writers:
-        w.start()
-    eventually("writes are made", lambda: all(w.total() > 100 for w in writers))
+    writers = begin_writing(a, b)
     with Client(a.db) as reader, Client(b.db) as other:
         assert reader.command("SET", "{t}before", "1") == b"OK"
         device.freeze()
@@ -78,10 +75,7 @@ def through_a_hang(device, a, b):
         eventually("it takes writes again", lambda: quick(reader, "SET", "{t}after", "1") == b"OK", 5)
     before = [w.total() for w in writers]
     eventually("so do all", lambda: all(w.total() > n + 50 for w, n in zip(writers, before)))
-    for w in writers:
-        w.stopping.set()
-    for w in writers:
-        w.join()
+    end_writing(writers)
     # a write that waits for the disk when it counts as failing ends with its connection; the other region knows nothing of that
     assert all(w.breaks == 0 for w in writers if w.port == b.db), [(w.name, w.breaks) for w in writers]
     kill(plane_pid(a.node))

@@ -6,7 +6,7 @@ import threading
 import time
 
 from cluster import RestError, command, info
-from durability import SmallDisk, Writer, check_writes, keep, kill, own_mounts, plane_pid
+from durability import SmallDisk, Writer, check_writes, end_writing, keep, kill, own_mounts, plane_pid
 from e2e import Region, eventually
 
 ON = {"data_persistence": "aof"}
@@ -34,10 +34,7 @@ class Switched:
             w.start()
 
     def end(self):
-        for w in self.writers:
-            w.stopping.set()
-        for w in self.writers:
-            w.join()
+        end_writing(self.writers)
         for w in self.writers:
             for text, n in w.why.items():
                 self.seen[text] = self.seen.get(text, 0) + n
@@ -81,10 +78,7 @@ class Switched:
 
     def comes_back(self, whole):
         eventually("it is back", lambda: command(self.region.db, "PING") == b"PONG", 30)
-        for w in self.writers:
-            w.stopping.set()
-        for w in self.writers:
-            w.join()
+        end_writing(self.writers)
         if whole:
             check_writes(self.region.db, self.writers)
         ended = self.writers
