@@ -96,6 +96,26 @@ bool stability_outlived(const struct stability *s, life_t life)
     return x != NULL && (life <= x->life || life < x->next);
 }
 
+static void raise_newest(life_t *newest, life_t life, uint32_t region)
+{
+    if (life_region(life) == region && (*newest == LIFE_NONE || life > *newest))
+        *newest = life;
+}
+
+life_t stability_newest(const struct stability *s, uint32_t region)
+{
+    life_t newest = LIFE_NONE;
+    for (unsigned i = 0; i < s->claims_n; i++)
+        raise_newest(&newest, s->claims[i].life, region);
+    for (unsigned i = 0; i < s->retired_n; i++) {
+        raise_newest(&newest, s->retired[i].life, region);
+        raise_newest(&newest, s->retired[i].next, region);
+        for (unsigned k = 0; k < s->retired[i].reports_n; k++)
+            raise_newest(&newest, s->retired[i].reports[k].reporter, region);
+    }
+    return newest;
+}
+
 static struct report *report_find(const struct retired *x, life_t reporter)
 {
     for (unsigned i = 0; i < x->reports_n; i++)

@@ -51,6 +51,8 @@ void stability_retire_region(struct stability *s, uint32_t region, const struct 
 void stability_retire_actor(struct stability *s, uint32_t actor, const struct context *vv);
 /* Has it ended, or has a later life its number? */
 bool stability_outlived(const struct stability *s, life_t life);
+/* The newest life of the region that is known of, ended or not; LIFE_NONE: none is. */
+life_t stability_newest(const struct stability *s, uint32_t region);
 /*
  * A life that has not ended wants to be heard. True: its number is its own. False: the life that
  * had the number before is not known to be over everywhere, or operations of it are missing here;

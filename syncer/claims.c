@@ -70,6 +70,17 @@ bool claims_outlived(const struct syncer *s, const struct wire_hello *h)
     return false;
 }
 
+uint32_t claims_newest(const struct syncer *s, const struct wire_hello *h)
+{
+    uint32_t newest = 0;
+    for (uint32_t i = 0; i < h->count && syncer_owns(s, h->first + i); i++) {
+        life_t life = stability_newest(syncer_part(s, h->first + i)->stability, h->region);
+        if (life_incarnation(life) > newest)
+            newest = life_incarnation(life);
+    }
+    return newest;
+}
+
 void claims_retire(struct syncer *s, struct port *port, uint32_t partition, life_t life,
                    struct moment now)
 {

@@ -16,6 +16,10 @@
  * wrote in one go. Nothing is sent or taken any more, since each side would drop as known what it
  * lacks.
  *
+ * Where the later life did not end in order, its region has gone on as another actor since: peers
+ * know that the life of the copy has ended, and say so instead (copies_outlived). All that it
+ * writes is lost on them, whether it overlaps or not.
+ *
  * A region that goes on as another actor may have written in partitions of which it had not heard
  * by then, or the process before it may have: so what peers have of the actor that it was is looked
  * at further.
@@ -24,11 +28,8 @@
  * a copy does not write before it meets them, where they can be reached, is the worker's (greet.c).
  */
 
-static void found(struct syncer *s, struct port *port, enum syncer_copy copy, uint32_t region,
-                  uint32_t partition)
+static void fall(struct syncer *s, enum syncer_copy copy)
 {
-    if (copy <= s->copy)
-        return;
     s->copy = copy;
     s->dirty = true;
     if (copy == COPY_OLD) { /* whether they recall it or not */
@@ -37,6 +38,14 @@ static void found(struct syncer *s, struct port *port, enum syncer_copy copy, ui
         s->caught_up = false;
     }
     shard_set_stale(s->shard, true);
+}
+
+static void found(struct syncer *s, struct port *port, enum syncer_copy copy, uint32_t region,
+                  uint32_t partition)
+{
+    if (copy <= s->copy)
+        return;
+    fall(s, copy);
     port_log(port, copy == COPY_SPLIT ? 'E' : 'W',
              copy == COPY_SPLIT
                  ? "region %u has writes of this region in partition %u that our files, an older "
@@ -45,6 +54,29 @@ static void found(struct syncer *s, struct port *port, enum syncer_copy copy, ui
                  : "region %u has writes of this region in partition %u that our files have not: "
                    "they are an older copy. Writes wait until this region has caught up",
              region, partition);
+}
+
+void copies_outlived(struct syncer *s, struct port *port, uint32_t region, uint32_t newest)
+{
+    bool wrote = shard_written(s->shard) > 0;
+    enum syncer_copy copy = wrote ? COPY_SPLIT : COPY_OLD;
+#if defined(MUTANT_copy_unseen) || defined(MUTANT_outlived_unheard)
+    return; /* the planted bugs */
+#endif
+    if (wrote && s->lasting == NULL) /* nobody's files: it is a process beside a newer one */
+        return;
+    if (newest > s->newest)
+        s->newest = newest;
+    if (copy <= s->copy)
+        return;
+    fall(s, copy);
+    port_log(port, wrote ? 'E' : 'W',
+             wrote
+                 ? "region %u knows a later incarnation of this region, %u: our files are an older "
+                   "copy, and this region has written since. Its links are closed"
+                 : "region %u knows a later incarnation of this region, %u: our files are an older "
+                   "copy. Writes wait until this region has caught up",
+             region, newest);
 }
 
 void copies_look(struct syncer *s, struct port *port, uint32_t region, uint32_t partition,
@@ -109,6 +141,8 @@ bool syncer_greeted(const struct syncer *s)
                 return false;
     return true;
 }
+
+uint32_t syncer_newest(const struct syncer *s) { return s->newest; }
 
 uint32_t syncer_actor(const struct syncer *s) { return s->config.actor; }
 

@@ -145,6 +145,25 @@ static struct feed *feed_new(struct syncer *s, conn_id conn, const struct wire_h
     return f;
 }
 
+static struct wire_hello welcome_for(const struct syncer *s, struct port *port,
+                                     const struct wire_hello *h)
+{
+    uint32_t end = s->first + s->count;
+    struct wire_hello mine = {.protocol = SYNCER_PROTOCOL,
+                              .version = s->config.version,
+                              .region = s->config.region,
+                              .actor = s->config.actor,
+                              .incarnation = s->config.incarnation,
+                              .stale = !s->caught_up,
+                              .free = s->config.kept,
+                              .newest = claims_newest(s, h),
+                              .first = h->first,
+                              .count = h->count < end - h->first ? h->count : end - h->first};
+    port->ops->random(port, mine.nonce, sizeof mine.nonce);
+    wire_prove(mine.proof, s->config.secret, 'F', h, &mine);
+    return mine;
+}
+
 void syncer_accept(struct syncer *s, struct port *port, conn_id conn, struct bytes first,
                    struct moment now)
 {
@@ -157,31 +176,27 @@ void syncer_accept(struct syncer *s, struct port *port, conn_id conn, struct byt
         return;
     }
     enum err fault = hello_fault(s, &h, text, sizeof text);
-    if (fault == ERR_OK && claims_outlived(s, &h)) {
-        fault = ERR_STOPPED;
-        snprintf(text, sizeof text, "incarnation %u of region %u was replaced: restart it",
-                 h.incarnation, h.region);
-    }
     if (fault != ERR_OK) {
         port_log(port, 'W', "a link from region %u is refused: %s", h.region, text);
         refuse(port, conn, fault, text);
         return;
     }
+    struct wire_hello mine = welcome_for(s, port, &h);
+    if (claims_outlived(s, &h)) { /* it does not go on: it hears who came after it */
+        port_log(port, 'W',
+                 "a link from region %u is refused: its incarnation %u was replaced, by %u at last",
+                 h.region, h.incarnation, mine.newest);
+        struct buf *out = port->ops->out(port, conn);
+        if (out != NULL)
+            wire_put_welcome(out, &mine);
+        port->ops->close(port, conn, true);
+        return;
+    }
     struct feed *f = feed_new(s, conn, &h);
     f->heard_us = f->sent_us = now.mono_us;
     f->pos = log_end(shard_log(s->shard));
-    f->mine = (struct wire_hello){.protocol = SYNCER_PROTOCOL,
-                                  .version = s->config.version,
-                                  .region = s->config.region,
-                                  .actor = s->config.actor,
-                                  .incarnation = s->config.incarnation,
-                                  .stale = !s->caught_up,
-                                  .free = s->config.kept,
-                                  .first = f->first,
-                                  .count = f->count};
+    f->mine = mine;
     f->stale_sent = f->mine.stale;
-    port->ops->random(port, f->mine.nonce, sizeof f->mine.nonce);
-    wire_prove(f->mine.proof, s->config.secret, 'F', &f->puller, &f->mine);
     port->ops->own(port, conn, &f->owner);
     struct buf *out = port->ops->out(port, conn);
     if (out != NULL)

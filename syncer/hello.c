@@ -122,7 +122,7 @@ enum handshake_result wire_get_hello(struct bytes in, struct wire_hello *h, size
 void wire_put_welcome(struct buf *out, const struct wire_hello *h)
 {
     struct buf b = {0};
-    mp_put_array(&b, 11);
+    mp_put_array(&b, 12);
     mp_put_uint(&b, h->protocol);
     mp_put_uint(&b, h->version);
     mp_put_uint(&b, h->region);
@@ -134,6 +134,7 @@ void wire_put_welcome(struct buf *out, const struct wire_hello *h)
     mp_put_bin(&b, bytes_of(h->nonce, WIRE_NONCE));
     mp_put_bin(&b, bytes_of(h->proof, WIRE_PROOF_LEN));
     mp_put_bool(&b, h->free);
+    mp_put_uint(&b, h->newest);
     wire_put(out, WIRE_WELCOME, buf_bytes(&b));
     buf_deinit(&b);
 }
@@ -154,7 +155,8 @@ bool wire_get_welcome(struct bytes body, struct wire_hello *h)
     mp_fixed(&m, h->nonce, WIRE_NONCE);
     mp_fixed(&m, h->proof, WIRE_PROOF_LEN);
     h->free = mp_bool(&m);
-    for (uint32_t i = 11; i < elements && !m.bad; i++)
+    h->newest = elements > 11 ? mp_u32(&m) : 0;
+    for (uint32_t i = 12; i < elements && !m.bad; i++)
         mp_skip(&m);
     return elements >= 11 && mp_done(&m) && numbers_are_sane(h);
 }

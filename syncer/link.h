@@ -274,6 +274,7 @@ struct syncer {
     uint64_t waiting_frames;
     bool caught_up;
     enum syncer_copy copy;
+    uint32_t newest;    /* incarnation of a later life of this region, 0: none is known of */
     bool rested;        /* it has been at rest: see syncer_rests */
     bool dirty;         /* the next tick is at a beat, not at a heartbeat */
     uint64_t removed;   /* bit set of regions that were members */
@@ -472,6 +473,8 @@ void wait_deinit(struct syncer *s);
 /* A peer has told what it has of a partition. */
 void copies_look(struct syncer *s, struct port *port, uint32_t region, uint32_t partition,
                  const struct context *theirs);
+/* A peer knows a later life of this region, of this incarnation. */
+void copies_outlived(struct syncer *s, struct port *port, uint32_t region, uint32_t newest);
 /* A frame of the log, as it was closed, is about to be sent. True: this region is split. */
 bool copies_splits(const struct feed *f, struct port *port, const struct frame *frame);
 
@@ -482,6 +485,8 @@ bool copies_splits(const struct feed *f, struct port *port, const struct frame *
  * but news may pass on its links. */
 bool claims_life(struct syncer *s, struct port *port, const struct wire_hello *h,
                  struct moment now);
+/* The incarnation of the newest life of its region that is known of in these partitions. */
+uint32_t claims_newest(const struct syncer *s, const struct wire_hello *h);
 /* It has ended itself. */
 bool claims_outlived(const struct syncer *s, const struct wire_hello *h);
 void claims_retire(struct syncer *s, struct port *port, uint32_t partition, life_t life,

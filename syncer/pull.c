@@ -249,9 +249,17 @@ static void pull_welcome(struct pull *p, struct port *port, struct bytes body, s
     }
     if (claims_outlived(s, &w)) {
         p->refused = true;
+        pull_fail(
+            p, port, now,
+            "an incarnation of the region answers there that was replaced by a newer one: two "
+            "processes, or an older copy of its files");
+        return;
+    }
+    if (w.newest > s->config.incarnation) {
+        p->refused = true;
+        copies_outlived(s, port, w.region, w.newest);
         pull_fail(p, port, now,
-                  "the process at this address was replaced by a newer incarnation: "
-                  "restart it");
+                  "this incarnation of our region was replaced by a newer one, as is known there");
         return;
     }
     p->waits = !claims_life(s, port, &w, now);

@@ -234,6 +234,8 @@ enum syncer_copy {
     COPY_SPLIT /* what was written since has stamps of what the others have */
 };
 enum syncer_copy syncer_copy(const struct syncer *s);
+/* Of a copy: incarnation of a later life of this region that peers know of; 0: of none. */
+uint32_t syncer_newest(const struct syncer *s);
 uint32_t syncer_actor(const struct syncer *s); /* as which it speaks */
 /* Has each peer said what it has, also of us, or is it known not to answer (yet)? */
 bool syncer_greeted(const struct syncer *s);

@@ -192,6 +192,8 @@ struct wire_hello {
     uint32_t protocol, region, actor, incarnation, partitions, first, count;
     uint64_t version;
     bool stale;
+    uint32_t newest; /* WELCOME only: incarnation of the newest life of the puller's region that the
+                        feeder knows of */
     bool free; /* its actor's number: an earlier life that had it is over, as it has on disk */
     uint8_t nonce[WIRE_NONCE];
     uint8_t proof[WIRE_PROOF_LEN]; /* WELCOME only */

@@ -52,12 +52,13 @@ struct member {
     uint32_t incarnation; /* as which it writes: may be an earlier process' (settle.c) */
     uint32_t settled;     /* lives before this one are over for good */
     struct life_note before, noted, noting; /* when it was opened; on disk; on the way there */
-    bool doubtful; /* the last write failed: what is on disk may be `noting` all the same */
-    bool follows;  /* `before` is of the process before this one */
-    bool free;     /* the number is its own, or known to be free */
+    bool doubtful;  /* the last write failed: what is on disk may be `noting` all the same */
+    bool follows;   /* `before` is of the process before this one */
+    uint32_t fresh; /* as which it would write if it began a new life */
+    bool free;      /* the number is its own, or known to be free */
     bool
         sole; /* ... and all that was ever written under it is here, unless this is an older copy */
-    uint32_t was; /* the actor as which this process began; 0: it has had no other */
+    uint32_t was; /* the actor as which this process or the one before wrote; 0: no other */
     bool split;   /* it is, and has written: no links, no writes (settle.c) */
     bool sure;    /* what is on disk had been seen by lives that had all of their earlier ones */
     bool gated;   /* peers get what is synced, no more */

@@ -8,7 +8,7 @@
  * The file `lives` of a shard's folder; settle.c says what for.
  *
  *   0  "MERLIFE2"   8  u64 process: the incarnation under which the last process was started
- *  16  u64 life: the incarnation under which it wrote
+ *  16  u64 life: the incarnation under which it wrote; of a former older copy maybe a greater one
  *  24  u64 settled: lives before this one are over for good (crdt/stability.h)
  *  32  u64 sum of 1: of that life nothing has left the process that the log does not have;
  *      2: it went on from an older copy, and is split; 4: it has not caught up

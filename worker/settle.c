@@ -28,11 +28,11 @@
  * next one to, and it is a new one. One that the disk does not give must not be written over: the
  * folder is not opened.
  *
- * An older copy. The syncer finds it out from what peers have (syncer/copies.c). If nothing
- * overlaps yet the shard goes on as the life of this process, which catches up first: the file says
- * so before the new life is told to anybody. If it has written since, there is no way back to one
- * history: it keeps what it has, says so to whoever writes, and has no links any more, in later
- * processes neither.
+ * An older copy. The syncer finds it out from what peers have, or know of later lives
+ * (syncer/copies.c). If nothing overlaps yet the shard goes on as a life later than all of these,
+ * which catches up first: the file says so before the new life is told to anybody. If it has
+ * written since, there is no way back to one history: it keeps what it has, says so to whoever
+ * writes, and has no links any more, in later processes neither.
  */
 #define LOOK_US UINT64_C(200000)
 #define RETRY_US UINT64_C(500000)
@@ -95,16 +95,26 @@ static void unreadable(const struct member *m, struct port *port, const struct f
 
 /* Nobody had its number, or whoever had is over for good. Between the life that is noted and the
  * last process that went on as it, none began; since then, any of the processes may have. */
-static bool is_free(const struct life_note *found, uint32_t process)
+static bool is_free(const struct life_note *found, uint32_t life)
 {
-    while (process >= INCARNATIONS) {
-        process -= INCARNATIONS;
-        if (process < found->settled)
+    while (life >= INCARNATIONS) {
+        life -= INCARNATIONS;
+        if (life < found->settled)
             return true;
-        if (process <= found->life || process >= found->process)
+        if (life <= found->life || life >= found->process)
             return false;
     }
     return true;
+}
+
+/* As which life it would go on that is not the one before: as that of its process, unless one that
+ * was an older copy is ahead of that. */
+static void prepare_new(struct member *m, const struct life_note *found, bool read)
+{
+    uint32_t process = process_of(m);
+    m->fresh = read && found->life >= process ? found->life + 1 : process;
+    m->free = is_free(found, m->fresh);
+    m->was = read ? actor_make(m->database->config.region, found->life) : 0;
 }
 
 bool settle_answer(struct member *m, struct port *port, const struct file_req *r, struct moment now)
@@ -123,10 +133,12 @@ bool settle_answer(struct member *m, struct port *port, const struct file_req *r
     if (!read && r->err != ERR_NOT_FOUND)
         unreadable(m, port, r, &found);
     bool next = read && process > 0 && found.process == process - 1;
-    bool unused = is_free(&found, process);
+    if (!m->open)
+        prepare_new(m, &found, read);
     if (!next) { /* there may have been a life for each of the processes between */
         found.complete = false;
-        found.life = process > 0 ? process - 1 : 0;
+        if (process > found.life)
+            found.life = process - 1;
     }
     m->before = m->noted = found;
     m->doubtful = false;
@@ -134,7 +146,6 @@ bool settle_answer(struct member *m, struct port *port, const struct file_req *r
     m->split = found.split;
     if (m->open || !database_is_geo(&m->database->config))
         return true;
-    m->free = unused;
     found.process = process; /* known as this one's from here on, whatever becomes of it */
     note(m, port, found);
     return false;
@@ -142,12 +153,18 @@ bool settle_answer(struct member *m, struct port *port, const struct file_req *r
 
 /* ------------------------------------------------------------ which life */
 
+static uint32_t own_actor(const struct member *m)
+{
+    return actor_make(m->database->config.region, m->incarnation);
+}
+
 void settle_choose(struct member *m)
 {
     bool kept = storage_kept(m->storage) && !m->before.lacks;
-    uint32_t process = process_of(m);
     bool always = m->database->config.persistence == PERSIST_ALWAYS;
-    m->incarnation = process;
+    m->incarnation = m->fresh;
+    if (!kept || m->was == own_actor(m))
+        m->was = 0; /* not all that was written as that one is here, or it is one again */
     m->gated = always;
     m->gate_pos = 0;
     m->whole_pos = UINT64_MAX;
@@ -157,6 +174,7 @@ void settle_choose(struct member *m)
     if (!kept || !m->follows || (!m->before.complete && !storage_orderly(m->storage)))
         return;
     m->incarnation = m->before.life;
+    m->was = 0;
     m->free = m->sole = true;
     m->gated |= m->before.complete;
 }
@@ -207,9 +225,19 @@ static void look_gated(struct member *m)
     }
 }
 
-static uint32_t own_actor(const struct member *m)
+/* As a life that peers have not heard of, with another actor. */
+static void begin_anew(struct member *m)
 {
-    return actor_make(m->database->config.region, m->incarnation);
+    uint32_t newest = syncer_newest(m->syncer), life = process_of(m);
+    if (newest >= life)
+        life = newest + 1;
+    if (life == m->incarnation)
+        return;
+    life += (life - m->incarnation) % INCARNATIONS == 0;
+    if (m->was == 0 || shard_written(m->shard) > 0)
+        m->was = own_actor(m);
+    m->incarnation = life;
+    m->free = m->sole = m->sure = false;
 }
 
 /* The links have found out that the files were an older copy. */
@@ -219,10 +247,8 @@ static void look_copy(struct member *m, struct port *port, struct moment now)
     if (copy == COPY_SPLIT) {
         m->split = true;
         database_split(m, port);
-    } else if (copy == COPY_OLD && m->incarnation != process_of(m)) {
-        m->was = own_actor(m);
-        m->incarnation = process_of(m);
-        m->free = m->sole = m->sure = false;
+    } else if (copy == COPY_OLD && syncer_actor(m->syncer) == own_actor(m)) {
+        begin_anew(m);
     }
     if (m->syncer != NULL && !m->disk->writes && m->noted.life == m->incarnation &&
         m->noted.lacks && syncer_actor(m->syncer) != own_actor(m))
@@ -268,6 +294,12 @@ void settle_turn(struct database *d, struct port *port, struct moment now)
 {
     for (uint32_t i = 0; i < d->members_count; i++) {
         struct member *m = &d->members[i];
+        if (m->storage == NULL && m->syncer != NULL && m->open &&
+            syncer_copy(m->syncer) == COPY_OLD) { /* no folder to be told first */
+            begin_anew(m);
+            if (syncer_actor(m->syncer) != own_actor(m))
+                database_rename(d, port, m, now);
+        }
         if (m->storage != NULL && (m->syncer != NULL || m->split) && m->open &&
             storage_state(m->storage) == STORAGE_RUNS)
             look(m, port, now);

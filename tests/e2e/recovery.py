@@ -10,7 +10,7 @@ import time
 
 import cluster
 from cluster import BINARY, PASSWORD, USER, Client, command, info
-from durability import ALWAYS, all_of, kill, plane_pid
+from durability import ALWAYS, SECOND, all_of, kill, plane_pid
 from e2e import Region, Regions, eventually, geo
 
 PAGE = (cluster.ROOT / "docs" / "recovery.md").read_text(encoding="utf-8")
@@ -239,53 +239,64 @@ def test_a_damaged_snapshot_where_others_have_the_data():
                     assert all(c.command("GET", f"{name}{i}") == f"value-{i}".encode() for i in range(2, n, 7))
 
 
+def put_back(a, b, page, marked, deaths):
+    """A copy of b's files; since it was made b has died and gone on so often."""
+    fill(a, "a", 300)
+    fill(b, "b", 300)
+    command(b.db, "INCRBY", "n", 5)
+    cluster.wait_equal([a.db, b.db])
+    stop(b)
+    copy = os.path.join(page.tmp, "copy")
+    shutil.copytree(b.node.dir, copy, ignore=shutil.ignore_patterns("*.sock"))
+    b.node.start()
+    writes(b)
+    for _ in range(deaths):
+        time.sleep(2.2)  # what was acknowledged is on disk by then
+        kill(plane_pid(b.node))
+        writes(b)
+    # after the copy: both write, delete, overwrite; what is stable is forgotten
+    for region, name in ((a, "a"), (b, "b")):
+        with Client(region.db) as c:
+            for i in range(100):
+                c.command("DEL", f"{'b' if name == 'a' else 'a'}{i}")
+                c.command("SET", f"{name}{200 + i}", "changed")
+                c.command("INCR", "n")
+                c.command("SADD", "late", f"{name}{i}")
+    cluster.wait_equal([a.db, b.db])
+    eventually("deletions are forgotten", lambda: cluster.crdt(a.db)["crdt_unsettled"] == 0)
+    kill(plane_pid(b.node))
+    b.node.process.kill()
+    b.node.process.wait()
+    kill(plane_pid(b.node))
+    for name in os.listdir(b.node.dir):
+        if name != "node.log":
+            path = os.path.join(b.node.dir, name)
+            shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+    shutil.copytree(copy, b.node.dir, dirs_exist_ok=True)
+    if marked:
+        assert "yes" in page.run("meridian log restored /var/lib/meridian", 1)
+        page.run("meridian log restored --yes /var/lib/meridian")
+    b.node.start()
+    writes(b)  # from the first moment on: it listens to its peers before it takes any
+    if not marked:
+        assert "older copy" in pathlib.Path(b.node.dir, "node.log").read_text(encoding="utf-8")
+    command(b.db, "INCR", "n")
+    cluster.wait_equal([a.db, b.db], 30)
+    for region in (a, b):
+        assert command(region.db, "GET", "n") == b"206"
+        assert command(region.db, "SCARD", "late") == 200
+        assert [command(region.db, "EXISTS", k) for k in ("a0", "b0", "a99", "b99")] == [0, 0, 0, 0]
+        assert command(region.db, "GET", "b299") == b"changed" and command(region.db, "GET", "a299") == b"changed"
+
+
 def test_an_old_copy_is_put_back():
-    """Marked as restored, and forgotten to be marked: no write of anybody is lost, nothing diverges, no stamp is given twice."""
-    for marked in (True, False):
-        with Regions(2) as (a, b), Page(b) as page:
-            shop([a, b])
-            fill(a, "a", 300)
-            fill(b, "b", 300)
-            command(b.db, "INCRBY", "n", 5)
-            cluster.wait_equal([a.db, b.db])
-            stop(b)
-            copy = os.path.join(page.tmp, "copy")
-            shutil.copytree(b.node.dir, copy, ignore=shutil.ignore_patterns("*.sock"))
-            b.node.start()
-            writes(b)
-            # after the copy: both write, delete, overwrite; what is stable is forgotten
-            for region, name in ((a, "a"), (b, "b")):
-                with Client(region.db) as c:
-                    for i in range(100):
-                        c.command("DEL", f"{'b' if name == 'a' else 'a'}{i}")
-                        c.command("SET", f"{name}{200 + i}", "changed")
-                        c.command("INCR", "n")
-                        c.command("SADD", "late", f"{name}{i}")
-            cluster.wait_equal([a.db, b.db])
-            eventually("deletions are forgotten", lambda: cluster.crdt(a.db)["crdt_unsettled"] == 0)
-            kill(plane_pid(b.node))
-            b.node.process.kill()
-            b.node.process.wait()
-            kill(plane_pid(b.node))
-            for name in os.listdir(b.node.dir):
-                if name != "node.log":
-                    path = os.path.join(b.node.dir, name)
-                    shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
-            shutil.copytree(copy, b.node.dir, dirs_exist_ok=True)
-            if marked:
-                assert "yes" in page.run("meridian log restored /var/lib/meridian", 1)
-                page.run("meridian log restored --yes /var/lib/meridian")
-            b.node.start()
-            writes(b)  # from the first moment on: it listens to its peers before it takes any
-            if not marked:
-                assert "older copy" in pathlib.Path(b.node.dir, "node.log").read_text(encoding="utf-8")
-            command(b.db, "INCR", "n")
-            cluster.wait_equal([a.db, b.db], 30)
-            for region in (a, b):
-                assert command(region.db, "GET", "n") == b"206"
-                assert command(region.db, "SCARD", "late") == 200
-                assert [command(region.db, "EXISTS", k) for k in ("a0", "b0", "a99", "b99")] == [0, 0, 0, 0]
-                assert command(region.db, "GET", "b299") == b"changed" and command(region.db, "GET", "a299") == b"changed"
+    """Marked as restored, and forgotten to be marked: no write of anybody is lost, nothing diverges, no stamp is given twice. With everysec
+    the region has been other lives since."""
+    for policy, deaths in ((ALWAYS, 0), (SECOND, 3)):
+        for marked in (True, False):
+            with Regions(2) as (a, b), Page(b) as page:
+                cluster.create_crdb("shop", [(r.node, r.db) for r in (a, b)], **policy)
+                put_back(a, b, page, marked, deaths)
 
 
 def test_an_old_copy_that_wrote_alone():

@@ -132,6 +132,15 @@ static void restart(struct story *s, unsigned g)
     step(s, rng_below(&s->rng, 1000000));
 }
 
+/* With a sync a second it goes on as another life. */
+static void die(struct story *s, unsigned g)
+{
+    step(s, 3000000); /* what was acknowledged is on disk by then */
+    end(s, g, false);
+    deploy_start(s->deploy, g);
+    step(s, 200000 + rng_below(&s->rng, 2000000));
+}
+
 static void keep_file(void *arg, const char *path, struct bytes content)
 {
     struct story *s = arg;
@@ -232,9 +241,22 @@ static void write_some(struct story *s, unsigned g, unsigned max, bool copy)
         write_one(s, g != 0 ? g : 1 + (unsigned)rng_below(&s->rng, s->regions), copy);
 }
 
-static void everybody_else(struct story *s, bool starts)
+static void cut(struct story *s, unsigned g, bool is_cut)
+{
+    uint32_t a = deploy_host(s->deploy, s->old), b = deploy_host(s->deploy, g);
+    struct world_link link = {.cut = is_cut, .latency_us = 500};
+    world_link(s->world, a, b, link);
+    world_link(s->world, b, a, link);
+}
+
+/* They are ended, or (apart) out of reach: then they remember. */
+static void everybody_else(struct story *s, bool apart, bool starts)
 {
     for (unsigned g = 1; g <= s->regions; g++) {
+        if (g != s->old && apart) {
+            cut(s, g, !starts);
+            continue;
+        }
         if (g != s->old && starts)
             deploy_start(s->deploy, g);
         else if (g != s->old)
@@ -256,6 +278,11 @@ static bool go_on(struct story *s)
     for (uint64_t n = rng_below(&s->rng, 3); n > 0; n--) {
         restart(s, s->old);
         write_some(s, 0, 10, false);
+    }
+    uint64_t deaths = rng_below(&s->rng, 2) == 0 ? rng_below(&s->rng, 20) : 0;
+    for (; deaths > 0; deaths--) {
+        die(s, s->old);
+        write_some(s, 0, 5, false);
     }
     agreed = agree(s) && agreed;
     if (!agreed)
@@ -283,7 +310,7 @@ static void be_split(struct story *s)
 
 static void play(struct story *s)
 {
-    bool alone = rng_below(&s->rng, 2);
+    bool alone = rng_below(&s->rng, 2), apart = alone && rng_below(&s->rng, 2);
     if (!go_on(s))
         return;
     for (unsigned g = 1; g <= s->regions; g++)
@@ -291,7 +318,7 @@ static void play(struct story *s)
             restart(s, g);
     put_back(s);
     if (alone)
-        everybody_else(s, false);
+        everybody_else(s, apart, false);
     deploy_start(s->deploy, s->old);
     step(s, alone ? 500000 : rng_below(&s->rng, 20000));
     write_some(s, s->old, 10, true);
@@ -300,7 +327,7 @@ static void play(struct story *s)
         write_some(s, s->old, 5, true);
     }
     if (alone)
-        everybody_else(s, true);
+        everybody_else(s, apart, true);
     for (unsigned i = 0; i < 600 && !is_split(s); i++)
         step(s, STEP_US);
     if (!alone && is_split(s))

@@ -558,6 +558,100 @@ Test(lives, an_older_copy_is_found_out_by_peers_that_were_restarted)
     found_out_at_once(PERSIST_SECOND);
 }
 
+/* Region 2 was killed so often after it was copied, and went on each time as another life. */
+static struct lives *a_copy_of_an_ended_life(unsigned deaths)
+{
+    struct lives *l = lives_new(3, PERSIST_SECOND);
+    cr_expect_str_eq(ask(l, 2, "set k early\r\n", 50), "+OK\r\n");
+    cr_expect_str_eq(ask(l, 2, "incrby n 5\r\n", 50), ":5\r\n");
+    cr_assert(agree(l, 20000));
+    stop(l, 2);
+    struct copy c = take_copy(l, 2);
+    deploy_start(l->deploy, 2);
+    run(l, 500);
+    cr_expect_str_eq(ask(l, 2, "set k late\r\n", 3600), "+OK\r\n");
+    for (unsigned i = 0; i < deaths; i++) {
+        die(l, 2, i % 2);
+        deploy_start(l->deploy, 2);
+        run(l, 2000);
+    }
+    cr_expect_str_eq(ask(l, 2, "incr n\r\n", 100), ":6\r\n");
+    cr_assert(agree(l, 20000));
+    stop(l, 2);
+    put_copy_back(l, 2, &c);
+    return l;
+}
+
+/* Region 2 from the others. */
+static void apart(struct lives *l, bool cut)
+{
+    uint32_t host = deploy_host(l->deploy, 2);
+    for (unsigned r = 1; r <= 3; r += 2) {
+        struct world_link link = {.cut = cut, .latency_us = 500};
+        world_link(l->world, host, deploy_host(l->deploy, r), link);
+        world_link(l->world, deploy_host(l->deploy, r), host, link);
+    }
+}
+
+static void goes_on_after(unsigned deaths, bool again)
+{
+    struct lives *l = a_copy_of_an_ended_life(deaths);
+    char text[64];
+    deploy_start(l->deploy, 2);
+    run(l, 20);
+    const char *said = ask(l, 2, "incr n\r\n", 5); /* nothing is taken before it has caught up */
+    cr_expect_neq(said[0], ':', "%s", said);
+    run(l, 5000);
+    cr_expect_str_eq(ask(l, 2, "incr n\r\n", 100), ":7\r\n");
+    unsigned life = deaths + 2 + (deaths == 14); /* not with the number that it had */
+    snprintf(text, sizeof text, "crdt_incarnation:%u\r\n", life);
+    cr_expect(strstr(ask(l, 2, "info crdt\r\n", 20), text) != NULL, "%u: %s", deaths,
+              l->talk[2].text.p);
+    cr_assert(agree(l, 20000), "%.*s", (int)buf_len(&l->log), (const char *)l->log.p);
+    expect_late(l, "$1\r\n7\r\n");
+    for (unsigned i = 0; again && i < 2; i++) { /* its own numbers lag behind, and do not matter */
+        run(l, 3600);
+        die(l, 2, i == 0);
+        deploy_start(l->deploy, 2);
+        run(l, 3000);
+        snprintf(text, sizeof text, ":%u\r\n", 8 + i);
+        cr_expect_str_eq(ask(l, 2, "incr n\r\n", 100), text);
+        cr_assert(agree(l, 20000));
+    }
+    lives_free(l);
+}
+
+Test(lives, a_copy_whose_life_has_ended_since_goes_on_as_a_later_one)
+{
+    goes_on_after(1, false);
+    goes_on_after(5, true);
+    goes_on_after(14, false);
+    goes_on_after(20, false);
+}
+
+Test(lives, a_copy_whose_life_has_ended_since_and_that_has_written_alone_stops)
+{
+    struct lives *l = a_copy_of_an_ended_life(3);
+    apart(l, true);
+    deploy_start(l->deploy, 2);
+    run(l, 3000);
+    cr_expect_str_eq(ask(l, 2, "set other copy\r\n", 100), "+OK\r\n");
+    apart(l, false);
+    run(l, 10000);
+    const char *said = ask(l, 2, "set other again\r\n", 100);
+    cr_expect(strncmp(said, "-MISCONF", 8) == 0 && strstr(said, "older copy"), "%s", said);
+    cr_expect_str_eq(ask(l, 2, "get other\r\n", 100), "$4\r\ncopy\r\n");
+    cr_expect_str_eq(ask(l, 1, "get k\r\nget other\r\n", 20), "$4\r\nlate\r\n$-1\r\n");
+    stop(l, 2); /* as recovery.md says */
+    world_files_wipe(l->world, deploy_host(l->deploy, 2), "data/");
+    deploy_start(l->deploy, 2);
+    run(l, 5000);
+    cr_expect_str_eq(ask(l, 2, "incr n\r\n", 100), ":7\r\n");
+    cr_assert(agree(l, 20000), "%.*s", (int)buf_len(&l->log), (const char *)l->log.p);
+    expect_late(l, "$1\r\n7\r\n");
+    lives_free(l);
+}
+
 /* It is not known what it may do before it has caught up; nor does a death change that. */
 Test(lives, an_older_copy_that_dies_while_it_catches_up_still_has_to)
 {
