@@ -33,7 +33,9 @@
  * closes when it is, a puller subscribes only then.
  *   feeder: message WELCOME, or REFUSE and the end.
  *             [protocol, version, region, actor, incarnation, stale, first, count, nonce, proof,
- * free]
+ * free, newest]
+ *           newest: incarnation of the newest life of the puller's region that is known there. If
+ *           that is later than the puller's own, which then has ended, the feeder closes behind it.
  *           first is the wanted one; count may be smaller: the puller opens another connection for
  *           the rest.
  *   puller: message PROOF, then whatever it likes.

@@ -554,6 +554,7 @@ bool database_configure(struct database *d, struct port *port, const struct plan
 void database_turn(struct database *d, struct port *port, struct moment now)
 {
     struct plane_db *db = d->later;
+    settle_number(d, port, now);
     greet_turn(d, port, now);
     if (db == NULL || database_busy(d))
         return;

@@ -333,6 +333,8 @@ bool settle_chosen(struct member *m, struct port *port);
 uint64_t settle_limit(void *arg);
 /* Notes what has changed. */
 void settle_turn(struct database *d, struct port *port, struct moment now);
+/* Of a database in memory: takes another number where peers know that a life had its own. */
+void settle_number(struct database *d, struct port *port, struct moment now);
 
 /* Brought back from disk and linked: does it listen to its peers before it speaks (greet_us)? */
 void greet_begin(struct member *m, struct moment now);

@@ -294,14 +294,20 @@ void settle_turn(struct database *d, struct port *port, struct moment now)
 {
     for (uint32_t i = 0; i < d->members_count; i++) {
         struct member *m = &d->members[i];
-        if (m->storage == NULL && m->syncer != NULL && m->open &&
-            syncer_copy(m->syncer) == COPY_OLD) { /* no folder to be told first */
-            begin_anew(m);
-            if (syncer_actor(m->syncer) != own_actor(m))
-                database_rename(d, port, m, now);
-        }
         if (m->storage != NULL && (m->syncer != NULL || m->split) && m->open &&
             storage_state(m->storage) == STORAGE_RUNS)
             look(m, port, now);
+    }
+}
+
+void settle_number(struct database *d, struct port *port, struct moment now)
+{
+    for (uint32_t i = 0; i < d->members_count; i++) {
+        struct member *m = &d->members[i];
+        if (m->storage != NULL || m->syncer == NULL || syncer_copy(m->syncer) != COPY_OLD)
+            continue;
+        begin_anew(m);
+        if (syncer_actor(m->syncer) != own_actor(m))
+            database_rename(d, port, m, now);
     }
 }

@@ -652,6 +652,29 @@ Test(lives, a_copy_whose_life_has_ended_since_and_that_has_written_alone_stops)
     lives_free(l);
 }
 
+/* Its manager's state is an older copy: the number that it is given has had its life. */
+Test(lives, a_region_in_memory_whose_number_is_an_old_one_takes_a_later_one)
+{
+    struct lives *l = lives_new(3, PERSIST_OFF);
+    for (unsigned i = 0; i < 5; i++) {
+        ask(l, 2, "incr n\r\n", 200);
+        die(l, 2, false);
+        deploy_start(l->deploy, 2);
+        run(l, 3000);
+    }
+    cr_assert(agree(l, 20000));
+    die(l, 2, false);
+    deploy_put_back(l->deploy, 2, 1);
+    deploy_start(l->deploy, 2);
+    run(l, 5000);
+    cr_expect_str_eq(ask(l, 2, "incr n\r\n", 100), ":6\r\n");
+    cr_expect(strstr(ask(l, 2, "info crdt\r\n", 20), "crdt_incarnation:6\r\n") != NULL, "%s",
+              l->talk[2].text.p);
+    cr_assert(agree(l, 20000));
+    cr_expect_str_eq(ask(l, 1, "get n\r\n", 20), "$1\r\n6\r\n");
+    lives_free(l);
+}
+
 /* It is not known what it may do before it has caught up; nor does a death change that. */
 Test(lives, an_older_copy_that_dies_while_it_catches_up_still_has_to)
 {
