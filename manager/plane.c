@@ -55,6 +55,7 @@ struct plane {
     bool asking;
     struct waiter *waiters;
     bool stopping;
+    bool served; /* the present process has been ready */
     uint64_t stop_us;
 };
 
@@ -266,6 +267,7 @@ static void spawn(struct plane *p)
     if (p->argv == NULL || p->pid != 0 || p->stopping || now < p->spawn_us)
         return;
     p->born_us = now;
+    p->served = false;
     p->pid = port->ops->spawn(port, p->argv, TAG_PLANE);
     if (p->pid <= 0) {
         port_log(port, 'E', "cannot start the data plane (%s): check the program's path",
@@ -295,6 +297,7 @@ static void welcomed(void *arg, const struct refusal *why, struct bytes body)
         port_log(manager_port(p->m), 'I', "data plane ready: pid %u, %u workers, %u databases",
                  w.pid, w.workers, w.uids_count);
         p->state = PLANE_READY;
+        p->served = true;
         p->keeps = w.keeps;
         p->wait_us = WAIT_FIRST_US;
         p->hooks.ready(p->m, w.uids, w.uids_count);
@@ -381,7 +384,7 @@ void plane_child_ended(struct plane *p, int status)
 {
     struct port *port = manager_port(p->m);
     p->pid = 0;
-    if (p->stopping && status != 0) {
+    if (p->stopping && status != 0 && p->served) {
         port_log(port, 'E',
                  "the data plane ended with status %d: not all is on disk that was to be. It says "
                  "what it lost in the lines before",

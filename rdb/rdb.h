@@ -8,9 +8,8 @@
 
 /*
  * Values in the format of Redis' snapshots (RDB), which DUMP and RESTORE use, too. Read: all
- * encodings of Redis 2.6 to 7.2 (versions up to 11) but those of modules. Written: what Redis 7.0
- * writes (version 10).
- * https://rdb.fnordig.de/file_format.html
+ * encodings of Redis 2.6 to 8.0 (versions up to 12) and Valkey 9 (80) but those of modules.
+ * Written: what Redis 7.0 writes (version 10). https://rdb.fnordig.de/file_format.html
  *
  *   length    00nnnnnn | 01nnnnnn n | 80 n:32 | 81 n:64              high byte first
  *   text      length bytes | c0 n:8 | c1 n:16 | c2 n:32 (a number's text, little-endian)

@@ -52,7 +52,7 @@ static int parse(struct import_flags *f, int argc, char **argv)
     struct args a = {
         .command = "import",
         .usage = "FILE --to HOST:PORT [flags]",
-        .about = "Writes the keys and functions of a Redis snapshot (dump.rdb, versions 1 to 11) "
+        .about = "Writes the keys and functions of a Redis snapshot (dump.rdb, versions 1 to 12) "
                  "into a database.\n"
                  "Keys that are there already are replaced, others stay; expired ones are left "
                  "out. Importing again does\n"
@@ -195,6 +195,20 @@ static void summary(struct import_flags *f, const struct migrate_import *i, uint
 
 /* ------------------------------------------------------------ the command */
 
+/* Was a database chosen of which the file has nothing? Says so. */
+static bool chose_nothing(const struct import_flags *f, const struct migrate_import *i)
+{
+    const struct migrate_load_stats *l = migrate_import_stats(i);
+    char n[32];
+    if (f->db == DB_NOT_SAID || l->keys + l->expired > 0 || l->other_dbs == 0)
+        return false;
+    fprintf(stderr,
+            "meridian import: %s has no keys in database %lld (and %s in others, which are listed "
+            "without --from-db)\n",
+            f->file, (long long)f->db, report_number(n, l->other_dbs));
+    return true;
+}
+
 static int run(struct import_flags *f, struct log *log)
 {
     struct io *io =
@@ -228,7 +242,7 @@ static int run(struct import_flags *f, struct log *log)
         io_run(io, &m);
         summary(f, i, f->told_us - f->begun_us);
         if (migrate_import_phase(i) == IMPORT_DONE)
-            status = migrate_sink_stats(migrate_import_sink(i))->failed > 0;
+            status = migrate_sink_stats(migrate_import_sink(i))->failed > 0 || chose_nothing(f, i);
         migrate_import_free(i, port);
     }
     io_free(io);

@@ -485,6 +485,8 @@ class Run(Checks):
         self.check(code == 1 and "--from-db" in text, "several databases", text)
         code, text, _ = meridian("import", self.path("dump.rdb"), "--to", self.to, "--from-db", "3")
         self.check(code == 0 and plain(self.ours.one("MGET", "a", "b")) == [None, b"3"], "one of several databases", text)
+        code, text, _ = meridian("import", self.path("dump.rdb"), "--to", self.to, "--from-db", "5")
+        self.check(code == 1 and "no keys in database 5 (and 2 in others" in text, "a database that the file does not have", text)
         code, text, _ = meridian("import", self.path("nothing.rdb"), "--to", self.to)
         self.check(code == 1 and "nothing.rdb" in text, "no file", text)
         code, text, _ = meridian("export", self.path("no/folder.rdb"), "--from", self.to)

@@ -457,6 +457,13 @@ def test_bad_starts_say_why():
         out = start("--data", str(pathlib.Path(d, "data")), "--rest-port", str(port()), "--discovery-port", str(port()))
         assert out.returncode == 1 and "state.json" in out.stderr, out
         assert pathlib.Path(d, "data", "state.json").read_text() == "{ torn", "a damaged state file is left as it was"
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            out = start("--data", str(pathlib.Path(d, "fresh")), "--bind", "127.0.0.1", "--rest-port", str(taken.getsockname()[1]),
+                        "--discovery-port", str(port()))
+            assert out.returncode == 1 and "address already in use" in out.stderr, out
+            assert "not all is on disk" not in out.stderr, out.stderr
         small = pathlib.Path(d, "small")
         small.mkdir()
         if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(small)], capture_output=True).returncode == 0:
