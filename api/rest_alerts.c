@@ -86,11 +86,13 @@ static json_t *bdb_alerts(const struct call *c, const struct bdb *b)
     put_alert(list, "bdb_size", limit > 0 && used >= limit / 100 * SIZE_PERCENT, "WARNING",
               "%llu of %llu bytes of memory are used", (unsigned long long)used,
               (unsigned long long)limit);
-    put_alert(list, "bdb_limit_not_kept", differs, "WARNING",
-              "CONFIG SET has set maxmemory %llu, maxmemory-policy %s; memory_size %llu, "
-              "eviction_policy %s come back when the data plane restarts: set what you want here",
-              (unsigned long long)limit, differs ? eviction_name(s->eviction) : "",
-              (unsigned long long)b->config.memory_size, eviction_name(b->config.eviction_policy));
+    put_alert(
+        list, "bdb_limit_not_kept", differs, "WARNING",
+        "CONFIG SET has set maxmemory %llu, maxmemory-policy %s; memory_size %llu, "
+        "eviction_policy %s come back when the data plane restarts: set what you want here (or, "
+        "to have these back now, by CONFIG SET)",
+        (unsigned long long)limit, differs ? eviction_name(s->eviction) : "",
+        (unsigned long long)b->config.memory_size, eviction_name(b->config.eviction_policy));
     return list;
 }
 
