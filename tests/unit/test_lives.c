@@ -506,18 +506,26 @@ static void put_copy_back(struct lives *l, unsigned r, struct copy *c)
     deploy_put_back(l->deploy, r, c->incarnation);
 }
 
-/* Region 2 goes on after it was copied, everybody knows of that and has been restarted since; then
- * the copy is put back. */
-static struct lives *an_older_copy(enum persistence p)
+/* Of whose region 2 there is a copy, after an orderly end. It runs again. */
+static struct lives *copied(enum persistence p, struct copy *c)
 {
     struct lives *l = lives_new(3, p);
     cr_expect_str_eq(ask(l, 2, "set k early\r\n", 50), "+OK\r\n");
     cr_expect_str_eq(ask(l, 2, "incrby n 5\r\n", 50), ":5\r\n");
     cr_assert(agree(l, 20000));
     stop(l, 2);
-    struct copy c = take_copy(l, 2);
+    *c = take_copy(l, 2);
     deploy_start(l->deploy, 2);
     run(l, 500);
+    return l;
+}
+
+/* Region 2 goes on after it was copied, everybody knows of that and has been restarted since; then
+ * the copy is put back. */
+static struct lives *an_older_copy(enum persistence p)
+{
+    struct copy c;
+    struct lives *l = copied(p, &c);
     cr_expect_str_eq(ask(l, 2, "set k late\r\n", 50), "+OK\r\n");
     cr_expect_str_eq(ask(l, 2, "incr n\r\n", 50), ":6\r\n");
     cr_assert(agree(l, 20000));
@@ -561,14 +569,8 @@ Test(lives, an_older_copy_is_found_out_by_peers_that_were_restarted)
 /* Region 2 was killed so often after it was copied, and went on each time as another life. */
 static struct lives *a_copy_of_an_ended_life(unsigned deaths)
 {
-    struct lives *l = lives_new(3, PERSIST_SECOND);
-    cr_expect_str_eq(ask(l, 2, "set k early\r\n", 50), "+OK\r\n");
-    cr_expect_str_eq(ask(l, 2, "incrby n 5\r\n", 50), ":5\r\n");
-    cr_assert(agree(l, 20000));
-    stop(l, 2);
-    struct copy c = take_copy(l, 2);
-    deploy_start(l->deploy, 2);
-    run(l, 500);
+    struct copy c;
+    struct lives *l = copied(PERSIST_SECOND, &c);
     cr_expect_str_eq(ask(l, 2, "set k late\r\n", 3600), "+OK\r\n");
     for (unsigned i = 0; i < deaths; i++) {
         die(l, 2, i % 2);
