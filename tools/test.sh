@@ -94,8 +94,18 @@ scenarios() {
     "$bin" lab run --except tests/scenarios/later.txt "$shared"/scenarios/*.scn tests/scenarios/*.scn "$logs/conflict-resolution.scn"
 }
 
+# The sanitizers' build, while parts run that wait more than they work, and giving way to them.
+asan_build=(make -s BUILD=asan all build/asan/tests/unit build/asan/tests/sim)
+ahead_pid=
+ahead_begin() {
+    [[ " $parts " == *' asan '* ]] || return 0
+    (renice -n 19 -p "$BASHPID"; exec "${asan_build[@]}") >"$logs/ahead.log" 2>&1 &
+    ahead_pid=$!
+    trap 'kill "$ahead_pid" 2>/dev/null' EXIT
+}
+
 asan() {
-    make -s -j"$jobs" BUILD=asan all build/asan/tests/unit build/asan/tests/sim || return 1
+    "${asan_build[@]}" -j"$jobs" || return 1
     export ASAN_OPTIONS=detect_leaks=1
     local pass=0 fail=0 line
     add() {
@@ -141,8 +151,14 @@ for part in $parts; do
     model) run model model ;;
     sim) run sim sim build/tests/sim "$SIM_SEEDS" ;;
     scenarios) run scenarios scenarios build/meridian ;;
-    asan) run asan polite asan ;;
-    e2e) run e2e tests/e2e/run.sh ;;
+    asan)
+        [ -z "$ahead_pid" ] || wait "$ahead_pid" # what has failed fails, and is told, once more
+        run asan polite asan
+        ;;
+    e2e)
+        ahead_begin
+        run e2e tests/e2e/run.sh
+        ;;
     compat) run compat tests/compat/run.sh ;;
     libraries) run libraries tests/compat/libraries/run.sh ;;
     tcl) tcl_begin ;;

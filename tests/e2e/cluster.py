@@ -182,7 +182,7 @@ class Node:
         children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="ascii").split()
         plane = pathlib.Path(self.dir, "plane.pid")
         if plane.exists():
-            children.append(plane.read_text(encoding="ascii").strip())
+            children += plane.read_text(encoding="ascii").split()  # empty while it is being written
         return sorted({self.process.pid, *map(int, children)})
 
     def stop(self):
