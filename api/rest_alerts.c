@@ -68,6 +68,11 @@ static void put_links(const struct call *c, const struct bdb *b, json_t *list)
     put_alert(list, "bdb_crdt_src_syncer_connection_error", buf_len(&down) > 0, "CRITICAL", "%.*s",
               (int)buf_len(&down), (const char *)buf_bytes(&down).p);
     buf_deinit(&down);
+    uint32_t stale = bdb_stale_shards(c->m, b);
+    put_alert(list, "bdb_shard_stale", stale > 0, "CRITICAL",
+              "%u of %u shards answer writes with -STALE: they are new or have lost something, "
+              "and catch up with another region. When that does not end, see the links",
+              stale, b->config.shards_count);
     put_alert(list, "bdb_crdt_src_high_syncer_lag", worst > tolerance, "WARNING",
               "%lld ms behind the region %s, more than %lld ms", (long long)worst, behind,
               (long long)tolerance);

@@ -97,6 +97,8 @@ const char *keep_status(const struct keep_summary *k);
 const char *keep_policy(uint32_t in_force);
 /* Every shard takes a snapshot, soon. 404, 409. */
 void bdb_snapshot(struct manager *m, uint32_t uid, struct done done);
+/* How many of its shards refuse writes until they have what another region has. */
+uint32_t bdb_stale_shards(const struct manager *m, const struct bdb *b);
 const struct plane_db_stats *bdb_stats(const struct manager *m, uint32_t uid);
 
 #endif

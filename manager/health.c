@@ -154,6 +154,15 @@ static unsigned shards_health(const struct manager *m, const struct bdb *b)
     return health | (sound < b->config.shards_count ? BDB_SHARD_UNREACHABLE : 0);
 }
 
+uint32_t bdb_stale_shards(const struct manager *m, const struct bdb *b)
+{
+    const struct plane_stats *s = plane_stats(m->plane, NULL);
+    uint32_t stale = 0;
+    for (uint32_t i = 0; i < s->shards_count; i++)
+        stale += s->shards[i].db_uid == b->uid && s->shards[i].stale;
+    return stale;
+}
+
 /* The worst of its links: how long ago it was in step with that region; -1 not connected. */
 static int64_t links_lag(const struct manager *m, const struct bdb *b, bool peers_too)
 {

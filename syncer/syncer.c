@@ -372,6 +372,22 @@ void syncer_turn(struct syncer *s, struct port *port, struct moment now)
         syncer_wake(s, s->tick_us + BEAT);
 }
 
+/* Own operations of which a peer does not take: its lag begins, to a heartbeat. Where it does take
+ * them, the feed knows. */
+static void lag_begins(struct syncer *s, struct moment now)
+{
+    uint64_t fed = 0;
+    for (const struct feed *f = s->feeds; f != NULL; f = f->next)
+        if (f->conn != 0 && f->proven)
+            fed |= UINT64_C(1) << f->puller.region;
+    for (uint32_t r = 1; r <= REGION_MAX; r++) {
+        struct peer *peer = &s->peers[r];
+        if (peer->member && (fed & UINT64_C(1) << r) == 0 && peer->behind_us == 0 &&
+            peer->acked_ops < s->ops_own)
+            peer->behind_us = now.mono_us;
+    }
+}
+
 static void tell_reachable(struct syncer *s)
 {
     uint64_t reachable = UINT64_C(1) << s->config.region;
@@ -404,6 +420,7 @@ void syncer_tick(struct syncer *s, struct port *port, struct moment now)
     catchup_tick(s, port, now);
     relay_tick(s, port, now);
     claims_stable(s, now);
+    lag_begins(s, now);
     tell_reachable(s);
     s->dirty |= s->waiting_frames > 0;
     syncer_wake(s, now.mono_us + (s->dirty ? BEAT : HEARTBEAT));

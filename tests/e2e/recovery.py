@@ -94,9 +94,11 @@ def test_all_have_lost_their_memory_and_one_is_gone():
             for request in (("SET", "k", "w"), ("GET", "k")):
                 answer = str(command(r.db, *request))
                 assert answer.startswith("STALE"), (request, answer)
+        assert "bdb_shard_stale" in page.run("meridian ctl cluster alerts --insecure")
         page.run("meridian ctl crdb remove shop 2 --force --insecure", **{" 2 ": " 3 "})
         for r in (a, b):
             writes(r)
+        assert "bdb_shard_stale" not in page.run("meridian ctl cluster alerts --insecure")
 
 
 def test_damage_where_others_have_the_data():

@@ -250,6 +250,8 @@ void disks_dead(struct run *r, unsigned g, bool power)
             fail(r, "region %u was ended in order, and its disk does not say so", g);
         check_contexts(r, g, &v);
         note_content(r, g, &v);
+        if (ended)
+            check_dying(r, g); /* it was gone already: what it had is here, and may rot now */
         check_writes(r, g, power, ended && v.orderly);
         windows_check(r, g, &v, window_us(r, g, power));
         d->whole |= ended && v.orderly; /* a disk that only failed any more was not waited for */

@@ -297,7 +297,7 @@ void faults_tick(struct run *r);
 void faults_end(struct run *r);
 /* check.c */
 void check_look(struct run *r);                   /* at intervals */
-void check_dying(struct run *r, unsigned region); /* just before a region loses its memory */
+void check_dying(struct run *r, unsigned region); /* just before what a region has may be lost */
 void check_crash(struct run *r, unsigned region); /* ... and when it has */
 /* Once all is quiet: do all regions answer all reads alike? False: something was evicted meanwhile,
  * and it is to be asked again. */

@@ -243,6 +243,13 @@ Test(crdb, alerts_name_the_region_that_is_far_behind_and_every_link_that_is_down
     cr_expect(strstr(text, ", link from region 3 (gamma.test): "), "%s", text);
     alert("bdb_crdt_src_high_syncer_lag", text);
     cr_expect_str_eq(text, "");
+    alert("bdb_shard_stale", text);
+    cr_expect_str_eq(text, "");
+    clusters_kill_plane(&c, 0); /* and its memory with it, while nobody can be asked */
+    clusters_start_plane(&c, 0);
+    clusters_run(&c, 10000);
+    alert("bdb_shard_stale", text);
+    cr_expect(strstr(text, " answer writes with -STALE: "), "%s", text);
 }
 
 Test(crdb, takes_in_a_region_that_then_has_all_data)

@@ -158,6 +158,27 @@ Test(syncer, a_paused_link_holds_frames_and_loses_none)
     regions_free(g);
 }
 
+Test(syncer, the_lag_of_a_peer_that_is_cut_off_is_the_age_of_what_it_lacks)
+{
+    struct regions *g = regions_new(&(struct regions_opts){.n = 2, .seed = 8});
+    AGREE(g, 2000);
+    regions_cut(g, 1, 2, true);
+    regions_run(g, 60000);
+    cr_expect_eq(regions_stats(g, 1, 2).lag_ms, 0);
+    regions_do(g, 1, "SET k v");
+    regions_run(g, 30000);
+    cr_expect(!regions_stats(g, 1, 2).feeding);
+    cr_expect_eq(regions_stats(g, 1, 2).lag_ops, 1u);
+    cr_expect(regions_stats(g, 1, 2).lag_ms > 28000 && regions_stats(g, 1, 2).lag_ms <= 30000,
+              "%lld", (long long)regions_stats(g, 1, 2).lag_ms);
+    regions_cut(g, 1, 2, false);
+    AGREE(g, 20000);
+    regions_run(g, 2000);
+    cr_expect_eq(regions_stats(g, 1, 2).lag_ops, 0u);
+    cr_expect_eq(regions_stats(g, 1, 2).lag_ms, 0);
+    regions_free(g);
+}
+
 Test(syncer, a_clock_out_of_bounds_quarantines_the_link_until_it_is_mended)
 {
     struct regions *g = regions_new(&(struct regions_opts){.n = 2, .seed = 9});
