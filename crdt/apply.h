@@ -114,6 +114,9 @@ struct gathered {
 };
 void value_encode(struct buf *out, const struct cell *key);
 struct cell *value_decode(struct bytes s, struct hash_key hash_key);
+/* What was decoded takes the place of what it had been written from, here: what does not travel
+ * (since when a deadline is bare) is made anew. `vv`: what the partition has seen. */
+struct cell *value_adopt(struct cell *key, const struct context *vv, const struct surroundings *s);
 bool value_record_name(struct bytes record, struct bytes *name);
 /* `of`: gets what parts say; NULL: nobody asks. */
 bool value_gather(struct cell **key, struct bytes record, struct hash_key hash_key,

@@ -138,7 +138,11 @@ static void compact_deadlines(struct compaction *k, struct multi *m)
             wait_for(k, m->deadlines[i].dot);
 }
 
-/* A deadline outlives the values until every region has seen all the removals that emptied the key.
+/*
+ * A deadline outlives the values until every region has seen all the removals that emptied the key,
+ * also those whose values never showed here, and the deadline itself: then whatever brings a value
+ * back removes it. The model counts from when the key became bare only, and its regions may differ
+ * (docs/decisions.md, 76).
  */
 static void compact_bare(struct compaction *k, struct multi *m)
 {

@@ -184,7 +184,11 @@ struct cell *multi_close(struct multi *m, struct cell *key, struct bytes name,
 {
     unsigned types = multi_types(m);
     bool bare = types == 0 && m->ndeadlines > 0;
-    if (bare && !m->bare && vv)
+#ifdef MUTANT_bare_once
+    if (m->bare)
+        vv = NULL;
+#endif
+    if (bare && vv)
         context_copy(&m->bare_since, vv);
     if (!bare)
         context_deinit(&m->bare_since);

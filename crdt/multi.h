@@ -25,9 +25,9 @@ struct multi {
     struct part part[TYPE_COUNT];
     struct deadline *deadlines; /* owned; ascending dots */
     uint32_t ndeadlines;
-    bool bare;                 /* only deadlines are left, since bare_since */
+    bool bare;                 /* only deadlines are left */
     bool queued;               /* deadlines await compaction */
-    struct context bare_since; /* owned */
+    struct context bare_since; /* owned; what had been seen when a bare key last changed */
 };
 
 static inline bool type_is_register(enum type t) { return t == TYPE_STRING || t == TYPE_HLL; }
@@ -61,7 +61,8 @@ static inline const struct coll *key_coll(const struct cell *key, enum type type
  * then. The cell itself is needed until multi_close. */
 void multi_open(struct multi *m, struct cell *key);
 /* Puts the parts under `name` (which may be the old cell's) and frees what is left of the old cell.
- * `vv` is for keys that become bare. Tells s->unsettled about deadlines. */
+ * `vv`, what has been seen with this change, is for keys that are bare; NULL: nothing came. Tells
+ * s->unsettled about deadlines. */
 struct cell *multi_close(struct multi *m, struct cell *key, struct bytes name,
                          const struct context *vv, const struct surroundings *s);
 /* Another register for a part; the old one is freed unless it is the key's own cell. reg NULL:

@@ -564,6 +564,15 @@ struct cell *value_decode_part(struct bytes record, struct hash_key hash_key, bo
     return NULL;
 }
 
+struct cell *value_adopt(struct cell *key, const struct context *vv, const struct surroundings *s)
+{
+    struct multi m;
+    if (cell_form(key) != CELL_MULTI)
+        return key;
+    multi_open(&m, key);
+    return multi_close(&m, key, cell_name(key), vv, s);
+}
+
 struct cell *value_decode(struct bytes s, struct hash_key hash_key)
 {
     bool more;

@@ -106,7 +106,7 @@ static void reload_key(struct reload *r, struct cell *key)
         value_redigest(again);
     change_begin(s, &change, r->part, table_hash(&r->part->keys, name), key);
     garbage_cell(s, key); /* a transfer may be reading it */
-    change_end(s, &change, again);
+    change_end(s, &change, value_adopt(again, &r->part->vv, &s->around));
 }
 
 #define RELOAD_SLICE 256u

@@ -117,6 +117,100 @@ Test(compact, a_deadline_outlives_the_values_until_all_removals_are_seen)
     peers_free(w);
 }
 
+/* A deadline that comes when all removals are seen everywhere, and is not seen by who writes next.
+ */
+Test(compact, a_bare_deadline_that_came_later_waits_until_it_is_seen_itself)
+{
+    struct peers *w = peers_new(1, 3);
+    struct op tick = {.kind = OP_SET, .val = bytes_str("tick")};
+    peers_write(w, 0, 0, (struct op){.kind = OP_HSET, .elem = bytes_str("f1")});
+    peers_write(w, 0, 0, (struct op){.kind = OP_HSET, .elem = bytes_str("f2")});
+    peers_write(w, 0, 0, (struct op){.kind = OP_EXPIRE, .num = 99});
+    settle(w);
+    peers_write(w, 0, 0, (struct op){.kind = OP_HDEL, .elem = bytes_str("f1")});
+    peers_write(w, 1, 0, (struct op){.kind = OP_HDEL, .elem = bytes_str("f2")});
+    peers_write(w, 2, 0, (struct op){.kind = OP_EXPIRE, .num = 120});
+    for (unsigned from = 0; from < 2; from++)
+        for (unsigned to = 0; to < 3; to++)
+            if (from != to)
+                peers_deliver(w, from, to, 9);
+    peers_write(w, 1, 1, tick);
+    peers_write(w, 2, 1, tick);
+    peers_deliver(w, 1, 0, 9);
+    peers_deliver(w, 2, 0, 9);
+    cr_assert_eq(value_type(w->at[0].keys[0]), TYPE_NONE);
+    peers_compact(w, 0);
+    cr_expect_not_null(w->at[0].keys[0]);
+    peers_write(w, 1, 0, (struct op){.kind = OP_HSET, .elem = bytes_str("f3")});
+    peers_deliver_all(w);
+    for (unsigned i = 0; i < 3; i++) {
+        cr_expect_eq(value_deadline(w->at[i].keys[0]), 120);
+        cr_expect(hash128_eq(w->at[i].digest, w->at[0].digest));
+    }
+    peers_write(w, 0, 0, (struct op){.kind = OP_DEL});
+    peers_deliver_all(w);
+    settle(w);
+    for (unsigned i = 0; i < 3; i++)
+        cr_expect_null(w->at[i].keys[0]);
+    peers_free(w);
+}
+
+/* Values that came and went within a state: bare before and after, and others see them still. */
+Test(compact, removals_that_a_state_brings_are_waited_for_too)
+{
+    struct peers *w = peers_new(1, 4);
+    struct op tick = {.kind = OP_SET, .val = bytes_str("tick")};
+    peers_write(w, 0, 0, (struct op){.kind = OP_HSET, .elem = bytes_str("f1")});
+    peers_write(w, 0, 0, (struct op){.kind = OP_HSET, .elem = bytes_str("f2")});
+    peers_write(w, 0, 0, (struct op){.kind = OP_EXPIRE, .num = 99});
+    settle(w);
+    peers_write(w, 0, 0, (struct op){.kind = OP_HDEL, .elem = bytes_str("f1")});
+    peers_write(w, 1, 0, (struct op){.kind = OP_HDEL, .elem = bytes_str("f2")});
+    peers_deliver(w, 1, 0, 9); /* bare here, with what comes now nowhere in sight */
+    cr_assert_eq(value_type(w->at[0].keys[0]), TYPE_NONE);
+    peers_write(w, 1, 0, (struct op){.kind = OP_HSET, .elem = bytes_str("f4")});
+    peers_write(w, 2, 0, (struct op){.kind = OP_HSET, .elem = bytes_str("f3")});
+    for (unsigned from = 0; from < 3; from++)
+        for (unsigned to = 1; to < 4; to++)
+            if (from != to)
+                peers_deliver(w, from, to, 9);
+    peers_write(w, 1, 0, (struct op){.kind = OP_HDEL, .elem = bytes_str("f3")});
+    peers_write(w, 2, 0, (struct op){.kind = OP_HDEL, .elem = bytes_str("f4")});
+    peers_deliver(w, 1, 3, 9);
+    peers_deliver(w, 2, 1, 9);
+    peers_write(w, 1, 1, tick);
+    peers_write(w, 3, 1, tick);
+    peers_join(w, 1, 0);
+    peers_deliver(w, 3, 0, 9);
+    cr_assert_eq(value_type(w->at[0].keys[0]), TYPE_NONE);
+    peers_compact(w, 0);
+    peers_write(w, 3, 0, (struct op){.kind = OP_HSET, .elem = bytes_str("f5")});
+    peers_deliver_all(w);
+    for (unsigned i = 0; i < 4; i++) {
+        cr_expect_eq(value_deadline(w->at[i].keys[0]), 99);
+        cr_expect(hash128_eq(w->at[i].digest, w->at[0].digest));
+    }
+    peers_free(w);
+}
+
+/* Nobody writes: it goes once all have seen it. */
+Test(compact, a_bare_deadline_that_came_later_goes_in_the_end)
+{
+    struct peers *w = peers_new(1, 3);
+    peers_write(w, 0, 0, (struct op){.kind = OP_HSET, .elem = bytes_str("f1")});
+    settle(w);
+    peers_write(w, 0, 0, (struct op){.kind = OP_HDEL, .elem = bytes_str("f1")});
+    peers_write(w, 1, 0, (struct op){.kind = OP_EXPIRE, .num = 99});
+    peers_write(w, 2, 0, (struct op){.kind = OP_EXPIRE, .num = 120});
+    peers_deliver_all(w);
+    for (unsigned i = 0; i < 3; i++)
+        cr_expect_not_null(w->at[i].keys[0]);
+    settle(w);
+    for (unsigned i = 0; i < 3; i++)
+        cr_expect_null(w->at[i].keys[0]);
+    peers_free(w);
+}
+
 Test(compact, nothing_stays_of_what_was_deleted)
 {
     size_t before = mem_used();
