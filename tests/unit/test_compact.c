@@ -193,6 +193,31 @@ Test(compact, removals_that_a_state_brings_are_waited_for_too)
     peers_free(w);
 }
 
+/* As by DEBUG RELOAD: since when it waits does not travel. */
+Test(compact, a_hidden_deadline_that_was_read_back_waits_as_before)
+{
+    struct peers *w = peers_new(1, 2);
+    peers_write(w, 0, 0, (struct op){.kind = OP_HSET, .elem = bytes_str("f1")});
+    settle(w);
+    peers_write(w, 0, 0, (struct op){.kind = OP_HDEL, .elem = bytes_str("f1")});
+    peers_write(w, 1, 0, (struct op){.kind = OP_EXPIRE, .num = 99});
+    peers_deliver(w, 1, 0, 9);
+    struct peers_region *r = &w->at[0];
+    struct surroundings s = peers_around(w, r);
+    struct peers_region copy = peers_copy(r);
+    value_free(r->keys[0]);
+    r->keys[0] = value_adopt(copy.keys[0], &r->vv, &s);
+    copy.keys[0] = NULL;
+    peers_region_deinit(&copy);
+    peers_compact(w, 0);
+    cr_expect_not_null(r->keys[0]);
+    peers_deliver_all(w);
+    settle(w);
+    for (unsigned i = 0; i < 2; i++)
+        cr_expect_null(w->at[i].keys[0]);
+    peers_free(w);
+}
+
 /* Nobody writes: it goes once all have seen it. */
 Test(compact, a_bare_deadline_that_came_later_goes_in_the_end)
 {
