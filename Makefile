@@ -50,6 +50,7 @@ io_obj := $(filter-out $(OBJ)/cli/main.o,$(io_src:%.c=$(OBJ)/%.o))
 llhttp_obj := $(LLHTTP_SRC:$(LLHTTP_DIR)/%.c=$(OBJ)/llhttp/%.o)
 unit_obj := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tests/unit/*.c))
 sim_obj := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tests/sim/*.c))
+GEN := $(OUT)/gen
 # A planted bug (tests/sim/mutants.txt) is compiled in with MUTANT=name: only the files that know it are built anew.
 ifneq ($(MUTANT),)
 OUT := build/mutants/$(MUTANT)
@@ -83,11 +84,11 @@ $(OBJ)/%.o: %.c
 
 # The index of all commands by name, made from the tables in shard/cmd_*.c.
 cmd_src := $(wildcard shard/cmd_*.c)
-$(OUT)/gen/command_index.h: shard/command_index.awk shard/command_facts.txt $(cmd_src)
+$(GEN)/command_index.h: shard/command_index.awk shard/command_facts.txt $(cmd_src)
 	@mkdir -p $(@D)
 	@awk -f shard/command_index.awk shard/command_facts.txt $(cmd_src) > $@.new && mv $@.new $@
-$(OBJ)/shard/command.o: $(OUT)/gen/command_index.h
-$(OBJ)/shard/command.o: CPPFLAGS += -I$(OUT)/gen
+$(OBJ)/shard/command.o: $(GEN)/command_index.h
+$(OBJ)/shard/command.o: CPPFLAGS += -I$(GEN)
 
 ifneq ($(MUTANT),)
 $(OUT)/obj/%.o: %.c
