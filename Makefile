@@ -60,7 +60,7 @@ endif
 LIB := $(OUT)/libmeridian.a
 IOLIB := $(OUT)/libmeridian-io.a
 
-.PHONY: docs docs-check all help deps test unit tsan sim replay mutants scenarios e2e bench bench-full demo lint format format-check clean fuzz
+.PHONY: docs docs-check all help deps test unit tsan sim replay mutants scenarios e2e bench bench-full demo lint format format-check clean fuzz fuzz-targets
 all: $(OUT)/meridian
 
 $(OUT)/meridian: $(OBJ)/cli/main.o $(IOLIB) $(LIB)
@@ -128,6 +128,7 @@ $(OUT)/turns.so: tests/bench/turns.c
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -shared -fPIC -o $@ $<
 $(OUT)/bench_shard: $(OBJ)/tests/bench/bench_shard.o $(LIB)
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
+fuzz-targets: $(patsubst tests/%.c,$(OUT)/%,$(wildcard tests/fuzz/fuzz_*.c))
 $(OUT)/fuzz/%: $(OBJ)/tests/fuzz/%.o $(IOLIB) $(LIB)
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS) -fsanitize=fuzzer,address,undefined -o $@ $< $(IOLIB) $(LIB) $(LDLIBS)

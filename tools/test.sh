@@ -94,14 +94,22 @@ scenarios() {
     "$bin" lab run --except tests/scenarios/later.txt "$shared"/scenarios/*.scn tests/scenarios/*.scn "$logs/conflict-resolution.scn"
 }
 
-# The sanitizers' build, while parts run that wait more than they work, and giving way to them.
+# ahead PART COMMAND...: what a later part builds, while parts run that wait more than they work, and giving way to them.
 asan_build=(make -s BUILD=asan all build/asan/tests/unit build/asan/tests/sim)
-ahead_pid=
-ahead_begin() {
-    [[ " $parts " == *' asan '* ]] || return 0
-    (renice -n 19 -p "$BASHPID"; exec "${asan_build[@]}") >"$logs/ahead.log" 2>&1 &
-    ahead_pid=$!
-    trap 'kill "$ahead_pid" 2>/dev/null' EXIT
+declare -A ahead=()
+ahead() {
+    local part=$1
+    shift
+    [[ " $parts " == *" $part "* ]] || return 0
+    (renice -n 19 -p "$BASHPID"; exec "$@") >"$logs/ahead.$part.log" 2>&1 &
+    ahead[$part]=$!
+    trap 'kill "${ahead[@]}" 2>/dev/null' EXIT
+}
+# What has failed fails, and is told, once more where it is needed.
+ahead_end() {
+    [ -n "${ahead[$1]:-}" ] || return 0
+    wait "${ahead[$1]}"
+    unset "ahead[$1]"
 }
 
 asan() {
@@ -152,18 +160,22 @@ for part in $parts; do
     sim) run sim sim build/tests/sim "$SIM_SEEDS" ;;
     scenarios) run scenarios scenarios build/meridian ;;
     asan)
-        [ -z "$ahead_pid" ] || wait "$ahead_pid" # what has failed fails, and is told, once more
+        ahead_end asan
         run asan polite asan
         ;;
     e2e)
-        ahead_begin
+        ahead asan "${asan_build[@]}"
+        ahead fuzz make -s BUILD=fuzz fuzz-targets
         run e2e tests/e2e/run.sh
         ;;
     compat) run compat tests/compat/run.sh ;;
     libraries) run libraries tests/compat/libraries/run.sh ;;
     tcl) tcl_begin ;;
     mutants) run mutants polite tests/sim/mutants.sh ;;
-    fuzz) run fuzz polite env FUZZ_SECONDS="$FUZZ_SECONDS" tests/fuzz/run.sh ;;
+    fuzz)
+        ahead_end fuzz
+        run fuzz polite env FUZZ_SECONDS="$FUZZ_SECONDS" tests/fuzz/run.sh
+        ;;
     *) echo "unknown part $part: choose from $all" >&2; exit 2 ;;
     esac
 done
