@@ -92,17 +92,23 @@ Test(compact, one_element_can_be_compacted_alone)
     peers_free(w);
 }
 
-/* The model's check_bare_deadline: two regions each remove one of two fields while a third adds
- * one. */
-Test(compact, a_deadline_outlives_the_values_until_all_removals_are_seen)
+/* Of a hash with a deadline, settled, two regions each remove one of two fields. */
+static void two_removals(struct peers *w)
 {
-    struct peers *w = peers_new(1, 3);
     peers_write(w, 0, 0, (struct op){.kind = OP_HSET, .elem = bytes_str("f1")});
     peers_write(w, 0, 0, (struct op){.kind = OP_HSET, .elem = bytes_str("f2")});
     peers_write(w, 0, 0, (struct op){.kind = OP_EXPIRE, .num = 99});
     settle(w);
     peers_write(w, 0, 0, (struct op){.kind = OP_HDEL, .elem = bytes_str("f1")});
     peers_write(w, 1, 0, (struct op){.kind = OP_HDEL, .elem = bytes_str("f2")});
+}
+
+/* The model's check_bare_deadline: two regions each remove one of two fields while a third adds
+ * one. */
+Test(compact, a_deadline_outlives_the_values_until_all_removals_are_seen)
+{
+    struct peers *w = peers_new(1, 3);
+    two_removals(w);
     peers_write(w, 2, 0, (struct op){.kind = OP_HSET, .elem = bytes_str("f3")});
     peers_deliver(w, 1, 0, 9);
     cr_assert_eq(value_type(w->at[0].keys[0]), TYPE_NONE);
@@ -123,12 +129,7 @@ Test(compact, a_bare_deadline_that_came_later_waits_until_it_is_seen_itself)
 {
     struct peers *w = peers_new(1, 3);
     struct op tick = {.kind = OP_SET, .val = bytes_str("tick")};
-    peers_write(w, 0, 0, (struct op){.kind = OP_HSET, .elem = bytes_str("f1")});
-    peers_write(w, 0, 0, (struct op){.kind = OP_HSET, .elem = bytes_str("f2")});
-    peers_write(w, 0, 0, (struct op){.kind = OP_EXPIRE, .num = 99});
-    settle(w);
-    peers_write(w, 0, 0, (struct op){.kind = OP_HDEL, .elem = bytes_str("f1")});
-    peers_write(w, 1, 0, (struct op){.kind = OP_HDEL, .elem = bytes_str("f2")});
+    two_removals(w);
     peers_write(w, 2, 0, (struct op){.kind = OP_EXPIRE, .num = 120});
     for (unsigned from = 0; from < 2; from++)
         for (unsigned to = 0; to < 3; to++)
@@ -160,12 +161,7 @@ Test(compact, removals_that_a_state_brings_are_waited_for_too)
 {
     struct peers *w = peers_new(1, 4);
     struct op tick = {.kind = OP_SET, .val = bytes_str("tick")};
-    peers_write(w, 0, 0, (struct op){.kind = OP_HSET, .elem = bytes_str("f1")});
-    peers_write(w, 0, 0, (struct op){.kind = OP_HSET, .elem = bytes_str("f2")});
-    peers_write(w, 0, 0, (struct op){.kind = OP_EXPIRE, .num = 99});
-    settle(w);
-    peers_write(w, 0, 0, (struct op){.kind = OP_HDEL, .elem = bytes_str("f1")});
-    peers_write(w, 1, 0, (struct op){.kind = OP_HDEL, .elem = bytes_str("f2")});
+    two_removals(w);
     peers_deliver(w, 1, 0, 9); /* bare here, with what comes now nowhere in sight */
     cr_assert_eq(value_type(w->at[0].keys[0]), TYPE_NONE);
     peers_write(w, 1, 0, (struct op){.kind = OP_HSET, .elem = bytes_str("f4")});
