@@ -372,8 +372,8 @@ void syncer_turn(struct syncer *s, struct port *port, struct moment now)
         syncer_wake(s, s->tick_us + BEAT);
 }
 
-/* Own operations of which a peer does not take: its lag begins, to a heartbeat. Where it does take
- * them, the feed knows. */
+/* From when on a peer that takes nothing from us lacks something, to a heartbeat; of those that do,
+ * the feed knows. */
 static void lag_begins(struct syncer *s, struct moment now)
 {
     uint64_t fed = 0;
