@@ -17,6 +17,14 @@ static void settle(struct peers *w)
         peers_compact(w, i);
 }
 
+/* Nothing of the first key stays anywhere once all is settled. */
+static void all_forgotten(struct peers *w)
+{
+    settle(w);
+    for (unsigned i = 0; i < w->n; i++)
+        cr_assert_null(w->at[i].keys[0], "region %u", i);
+}
+
 Test(compact, a_losing_sibling_stays_until_it_is_stable)
 {
     struct peers *w = peers_new(1, 2);
@@ -103,6 +111,16 @@ static void two_removals(struct peers *w)
     peers_write(w, 1, 0, (struct op){.kind = OP_HDEL, .elem = bytes_str("f2")});
 }
 
+/* Its one field and the deadline are in all regions. */
+static void all_expire_at(struct peers *w, int64_t ms)
+{
+    for (unsigned i = 0; i < w->n; i++) {
+        cr_assert_eq(value_deadline(w->at[i].keys[0]), ms, "region %u", i);
+        cr_assert_eq(coll_len(w->at[i].keys[0], TYPE_HASH), 1);
+        cr_assert(hash128_eq(w->at[i].digest, w->at[0].digest));
+    }
+}
+
 /* The model's check_bare_deadline: two regions each remove one of two fields while a third adds
  * one. */
 Test(compact, a_deadline_outlives_the_values_until_all_removals_are_seen)
@@ -115,11 +133,7 @@ Test(compact, a_deadline_outlives_the_values_until_all_removals_are_seen)
     cr_assert_not_null(w->at[0].keys[0]);
     peers_compact(w, 0);
     peers_deliver_all(w);
-    for (unsigned i = 0; i < 3; i++) {
-        cr_assert_eq(value_deadline(w->at[i].keys[0]), 99);
-        cr_assert_eq(coll_len(w->at[i].keys[0], TYPE_HASH), 1);
-        cr_assert(hash128_eq(w->at[i].digest, w->at[0].digest));
-    }
+    all_expire_at(w, 99);
     peers_free(w);
 }
 
@@ -144,15 +158,10 @@ Test(compact, a_bare_deadline_that_came_later_waits_until_it_is_seen_itself)
     cr_expect_not_null(w->at[0].keys[0]);
     peers_write(w, 1, 0, (struct op){.kind = OP_HSET, .elem = bytes_str("f3")});
     peers_deliver_all(w);
-    for (unsigned i = 0; i < 3; i++) {
-        cr_expect_eq(value_deadline(w->at[i].keys[0]), 120);
-        cr_expect(hash128_eq(w->at[i].digest, w->at[0].digest));
-    }
+    all_expire_at(w, 120);
     peers_write(w, 0, 0, (struct op){.kind = OP_DEL});
     peers_deliver_all(w);
-    settle(w);
-    for (unsigned i = 0; i < 3; i++)
-        cr_expect_null(w->at[i].keys[0]);
+    all_forgotten(w);
     peers_free(w);
 }
 
@@ -182,10 +191,7 @@ Test(compact, removals_that_a_state_brings_are_waited_for_too)
     peers_compact(w, 0);
     peers_write(w, 3, 0, (struct op){.kind = OP_HSET, .elem = bytes_str("f5")});
     peers_deliver_all(w);
-    for (unsigned i = 0; i < 4; i++) {
-        cr_expect_eq(value_deadline(w->at[i].keys[0]), 99);
-        cr_expect(hash128_eq(w->at[i].digest, w->at[0].digest));
-    }
+    all_expire_at(w, 99);
     peers_free(w);
 }
 
@@ -208,9 +214,7 @@ Test(compact, a_hidden_deadline_that_was_read_back_waits_as_before)
     peers_compact(w, 0);
     cr_expect_not_null(r->keys[0]);
     peers_deliver_all(w);
-    settle(w);
-    for (unsigned i = 0; i < 2; i++)
-        cr_expect_null(w->at[i].keys[0]);
+    all_forgotten(w);
     peers_free(w);
 }
 
@@ -226,9 +230,7 @@ Test(compact, a_bare_deadline_that_came_later_goes_in_the_end)
     peers_deliver_all(w);
     for (unsigned i = 0; i < 3; i++)
         cr_expect_not_null(w->at[i].keys[0]);
-    settle(w);
-    for (unsigned i = 0; i < 3; i++)
-        cr_expect_null(w->at[i].keys[0]);
+    all_forgotten(w);
     peers_free(w);
 }
 
@@ -244,9 +246,7 @@ Test(compact, nothing_stays_of_what_was_deleted)
     peers_deliver_all(w);
     peers_write(w, 0, 0, (struct op){.kind = OP_DEL});
     peers_deliver_all(w);
-    settle(w);
-    for (unsigned i = 0; i < 3; i++)
-        cr_assert_null(w->at[i].keys[0]);
+    all_forgotten(w);
     peers_free(w);
     cr_assert_eq(mem_used(), before);
 }
